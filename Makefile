@@ -1,0 +1,110 @@
+# Needs Python 3.13 and make; everything else is installed inside this folder.
+# An environment or a build is made again when the contents of what it is made from change: its
+# stamp lies inside it and has their checksum in its name.
+
+SHELL := /bin/sh
+MAKEFLAGS += --no-builtin-rules
+export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/.tools/uv/bin:$(PATH)
+export SAM_CLI_TELEMETRY := 0
+export __SAM_CLI_APP_DIR := $(CURDIR)/.tools/sam/settings
+
+STEP := @local/step.sh
+SHIPPED := layers/dependencies/requirements
+SOURCES := template.yaml functions layers
+
+checksum = $(shell cat $(1) | cksum | tr -cd '0-9')
+UV := .tools/uv/.made-$(call checksum,requirements/uv.txt)
+DEV := .venv/.made-$(call checksum,requirements/dev.txt)
+SAM := .tools/sam/.made-$(call checksum,requirements/sam.txt)
+MINISTACK := .tools/ministack/.made-$(call checksum,requirements/ministack.txt)
+BUILD := .aws-sam/build/.made-$(shell find $(SOURCES) -type f ! -name '*.pyc' -exec cksum {} + \
+	2>/dev/null | LC_ALL=C sort | cksum | tr -cd '0-9')
+
+# NAME=value on the command line, each quoted for the shell with its value as it was typed.
+quoted = '$(subst ','\'',$(1))'
+GIVEN = $(foreach name,$(sort $(.VARIABLES)),$(if $(findstring command line,$(origin $(name))),$\
+	$(call quoted,$(name)=$(value $(name)))))
+
+.PHONY: help
+help: ## List the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{printf "%-12s %s\n", $$1, $$2}'
+
+.PHONY: demo
+demo: $(DEV) $(SAM) $(MINISTACK) $(BUILD) ## Watch a few tasks live, in a stack on this machine
+	@exec .venv/bin/python -m local.demo
+
+.PHONY: local
+local: $(DEV) $(SAM) $(MINISTACK) $(BUILD) ## Run the stack on this machine; NAME=value sets its parameters
+	@exec .venv/bin/python -m local.stack up $(GIVEN)
+
+.PHONY: local-down
+local-down: $(DEV) ## Stop it
+	@exec .venv/bin/python -m local.stack down
+
+.PHONY: test
+test: $(DEV) $(SAM) $(MINISTACK) $(BUILD) ## Run every test
+	@.venv/bin/pytest -q --tb=short --durations=10
+
+.PHONY: check
+check: $(DEV) $(SAM) ## Lint, check types, check the template
+	$(STEP) 'Linting' ruff check --output-format concise
+	$(STEP) 'Checking the format' ruff format --check
+	$(STEP) 'Checking types' mypy
+	$(STEP) 'Validating the template' .tools/sam/bin/sam validate --lint --region us-east-1
+	$(STEP) 'Expanding the template' sh -c 'mkdir -p .aws-sam && python -m local.expand >.aws-sam/expanded.json'
+	$(STEP) 'Linting the expanded template' cfn-lint --regions us-east-1 -- .aws-sam/expanded.json
+
+.PHONY: build
+build: $(BUILD) ## Build what is deployed, into .aws-sam/build
+	@:
+
+.PHONY: format
+format: $(DEV) ## Format the code and repair what ruff can
+	@ruff check --fix-only --quiet
+	@ruff format
+
+.PHONY: pins
+pins: $(UV) ## Pin the newest versions of everything
+	$(STEP) 'Pinning what ships' $(call pin,$(SHIPPED))
+	$(STEP) 'Pinning the development tools' $(call pin,requirements/dev)
+	$(STEP) 'Pinning SAM CLI' $(call pin,requirements/sam)
+	$(STEP) 'Pinning the emulator' $(call pin,requirements/ministack)
+	$(STEP) 'Pinning the installer' $(call pin,requirements/uv)
+
+pin = uv pip compile --upgrade --universal --python-version 3.13 --generate-hashes \
+	--no-emit-index-url --no-header $(1).in --output-file $(1).txt
+
+.PHONY: clean
+clean: ## Remove everything that make made
+	rm -rf .venv .tools .aws-sam .local .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(UV):
+	@python=$$(local/find-python.sh) && rm -rf .tools/uv && \
+	local/step.sh 'Making .tools/uv, the installer' sh -ec '"$$0" -m venv .tools/uv && \
+		.tools/uv/bin/pip install --disable-pip-version-check --require-hashes -r requirements/uv.txt' \
+		"$$python"
+	@touch $@
+
+$(DEV): | $(UV)
+	$(call environment,.venv,dev,the development tools)
+
+# SAM CLI is pinned: a last look for a newer one in 2100 keeps it from looking weekly.
+$(SAM): | $(UV)
+	$(call environment,.tools/sam,sam,SAM CLI)
+	@mkdir -p .tools/sam/settings && \
+	echo '{"lastVersionCheck": 4102444800.0}' >.tools/sam/settings/metadata.json
+
+$(MINISTACK): | $(UV)
+	$(call environment,.tools/ministack,ministack,the AWS emulator)
+
+define environment
+@rm -f $(1)/.made-*
+$(STEP) 'Making $(1), $(3)' sh -ec 'uv venv --allow-existing --python .tools/uv/bin/python $(1) && \
+	uv pip sync --python $(1) --require-hashes --compile-bytecode requirements/$(2).txt'
+@touch $@
+endef
+
+# The flags of this make are not meant for the makes that sam runs.
+$(BUILD): | $(DEV) $(SAM)
+	$(STEP) 'Building into .aws-sam/build' env MAKEFLAGS= MFLAGS= .tools/sam/bin/sam build --cached --parallel
+	@touch $@

@@ -1,0 +1,39 @@
+"""The doorbell: the provider calls this function's URL when a task ends, or so it says."""
+
+import os
+from typing import Any
+
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from act_one.api import body_of
+from act_one.backend import backend, key_ring
+from act_one.callback_token import UnknownTokenError, verify
+from act_one.doorbell import ring
+from act_one.problems import ProblemError, json_response, problem_response
+from act_one.settings import Settings
+
+logger = Logger()
+metrics = Metrics()
+settings = Settings.from_environment(os.environ)
+collaborators = backend(settings)
+callback_keys = key_ring(settings.callback_secret)
+
+NOT_FOUND = ProblemError(404, "not-found", "Not found", "there is nothing at this address")
+
+
+@metrics.log_metrics
+@logger.inject_lambda_context(clear_state=True)
+def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, object]:
+    """Answer 200 to whoever knows a task's callback URL, 404 to everybody else."""
+    try:
+        # A function URL says `rawPath`, a REST API in front of it `path`.
+        task_id = verify(event.get("rawPath") or event.get("path") or "", callback_keys)
+    except UnknownTokenError:
+        metrics.add_metric("CallbacksRefused", MetricUnit.Count, 1)
+        return problem_response(NOT_FOUND)
+    logger.append_keys(task_id=task_id)
+    metrics.add_metric("CallbacksTaken", MetricUnit.Count, 1)
+    ring(task_id, body_of(event) or b"", collaborators)
+    return json_response(200, {"received": True})

@@ -1,0 +1,45 @@
+"""``POST /v1/tasks``: a request becomes a task, which is sent to the provider at once."""
+
+import os
+from typing import Any
+
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from act_one.api import body_of, client_of, header
+from act_one.backend import backend, key_ring
+from act_one.problems import ProblemError, json_response, problem_response
+from act_one.settings import Settings
+from act_one.submission import submit
+from act_one.task import api_document
+from act_one.transfer_request import read_request
+
+logger = Logger()
+metrics = Metrics()
+settings = Settings.from_environment(os.environ)
+collaborators = backend(settings)
+callback_keys = key_ring(settings.callback_secret)
+
+
+@metrics.log_metrics
+@logger.inject_lambda_context(clear_state=True)
+def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, object]:
+    """Answer 202 with the task while it is open, 200 when it is settled, or a problem."""
+    try:
+        request = read_request(
+            body_of(event),
+            header(event, "idempotency-key"),
+            allow_addresses=settings.unsafe_allow_private_media,
+        )
+        client_id = client_of(event["headers"])
+        task, replayed = submit(request, client_id, callback_keys.keys(), collaborators)
+    except ProblemError as problem:
+        logger.info("problem", extra={"code": problem.code, "field": problem.field})
+        return problem_response(problem)
+    logger.info("task", extra={"task_id": task.task_id, "stage": task.stage, "replayed": replayed})
+    metrics.add_metric("TasksReplayed" if replayed else "TasksCreated", MetricUnit.Count, 1)
+    headers = {"Location": f"/v1/tasks/{task.task_id}"}
+    if replayed:
+        headers["Idempotent-Replayed"] = "true"
+    return json_response(200 if task.done else 202, api_document(task), headers)

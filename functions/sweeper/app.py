@@ -1,0 +1,29 @@
+"""Every minute: due rows → executions of the fallback, nothing else."""
+
+import os
+from typing import Any
+
+import boto3
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from act_one.backend import QUICK, task_table
+from act_one.clock import system_clock
+from act_one.settings import Settings
+from act_one.sweep import sweep
+
+logger = Logger()
+metrics = Metrics()
+settings = Settings.from_environment(os.environ)
+table = task_table(settings)
+stepfunctions = boto3.client("stepfunctions", config=QUICK)
+
+
+@metrics.log_metrics
+@logger.inject_lambda_context(clear_state=True)
+def handler(_event: dict[str, Any], _context: LambdaContext) -> dict[str, int]:
+    """Start the fallback for every due row; answer how many there were."""
+    started = sweep(table, stepfunctions, settings.fallback_arn, system_clock)
+    metrics.add_metric("FallbacksStarted", MetricUnit.Count, started)
+    return {"started": started}

@@ -1,0 +1,60 @@
+"""What work on a task needs from outside; each ``app.py`` builds the real ones once."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import boto3
+from botocore.config import Config
+
+from act_one.clock import DAY, Clock, system_clock
+from act_one.cometapi import CometApi
+from act_one.keys import KeyRing
+from act_one.settings import Settings
+from act_one.task_table import TaskTable
+
+if TYPE_CHECKING:
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+
+_KEEP_ROWS_DAYS: Final = 15
+
+QUICK: Final = Config(
+    connect_timeout=1.0, read_timeout=3.0, retries={"mode": "standard", "total_max_attempts": 4}
+)
+"""For calls that answer in milliseconds: DynamoDB, Secrets Manager, EventBridge, Step Functions."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """The table, the provider, the settings and the clock."""
+
+    table: TaskTable
+    provider: CometApi
+    settings: Settings
+    clock: Clock
+
+    def row_expires_at(self, now: float) -> float | None:
+        """Say when an ended task's row may go: after its objects, never if they stay for good."""
+        days = self.settings.result_retention_days
+        return now + max(_KEEP_ROWS_DAYS, days + 1) * DAY if days else None
+
+
+def key_ring(secret: str, clock: Clock = system_clock) -> KeyRing:
+    """Build the reader of one secret of this stack."""
+    client: SecretsManagerClient = boto3.client("secretsmanager", config=QUICK)
+    return KeyRing(client, secret, clock)
+
+
+def task_table(settings: Settings) -> TaskTable:
+    """Build the stack's tasks table."""
+    return TaskTable(boto3.client("dynamodb", config=QUICK), settings.tasks_table)
+
+
+def backend(settings: Settings, clock: Clock = system_clock) -> Backend:
+    """Build the real collaborators from the settings."""
+    provider = CometApi(
+        base_url=settings.provider_base_url,
+        runway_version=settings.runway_version,
+        key_ring=key_ring(settings.provider_secret, clock),
+        clock=clock,
+    )
+    return Backend(task_table(settings), provider, settings, clock)

@@ -1,0 +1,28 @@
+"""The one clock: epoch seconds in, RFC 3339 out."""
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Final
+
+type Clock = Callable[[], float]
+"""Answers the time now, in seconds since 1970-01-01T00:00:00Z."""
+
+HOUR: Final = 3_600.0
+DAY: Final = 86_400.0
+
+
+def system_clock() -> float:
+    """Return the time now in epoch seconds, to the millisecond (what a table row keeps)."""
+    return round(time.time(), 3)
+
+
+def rfc3339(epoch_seconds: float) -> str:
+    """Write a time as RFC 3339 in UTC with milliseconds, e.g. ``2026-11-22T12:00:00.000Z``."""
+    moment = datetime.fromtimestamp(epoch_seconds, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def day_path(epoch_seconds: float) -> str:
+    """Write the UTC day of a time as ``yyyy/mm/dd``, the way result keys are grouped."""
+    return datetime.fromtimestamp(epoch_seconds, UTC).strftime("%Y/%m/%d")

@@ -1,0 +1,450 @@
+"""The provider: CometAPI's Runway Act-One route. The only module that knows its words.
+
+Facts are from CometAPI's pages for ``/runway/pro/act_one`` and ``/runway/feed`` and from software
+of the same family. Where sources disagree every form is accepted; ``docs/provider.md`` has them.
+"""
+
+import json
+import math
+import re
+import ssl
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from enum import StrEnum
+from typing import Final
+from urllib.parse import urlsplit
+
+from act_one.clock import HOUR, Clock
+from act_one.exchange import NoReplyError, NotSentError, Reply, post
+from act_one.keys import KeyNotSetError, KeyRing, Keys
+from act_one.task import Json, MediaUrls, Remark
+
+CREATE_PATH: Final = "/runway/pro/act_one"
+FEED_PATH: Final = "/runway/feed"
+CREATE_SECONDS: Final = 15.0
+"""Wall clock for the whole create; what takes longer is ambiguous."""
+
+_CERTAIN_REFUSAL: Final = ("saturated", "no available channel", "no channel", "model_not_found")
+_SUCCESS_CODES: Final = frozenset({"", "0", "success", "ok"})
+_MAX_TEXT: Final = 500
+_MAX_URL: Final = 8_192
+_NO_KEY: Final = Remark(code="provider_key_not_set", message="the provider key is not set")
+
+
+# ── What a create can end in ──────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """The provider made the task and bills it."""
+
+    provider_task_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rejected:
+    """The provider will never do this request; not billed."""
+
+    reason: Remark
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """Certainly not billed, may be tried again; ``key_refused``: our key or its balance."""
+
+    reason: Remark
+    retry_after_seconds: float | None = None
+    key_refused: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ambiguous:
+    """May be billed, so never repeated."""
+
+    reason: Remark
+
+
+type CreateOutcome = Accepted | Rejected | Refused | Ambiguous
+
+
+# ── What the feed (or a callback's body) can say ──────────────────────────────────────────────
+
+
+class ProviderState(StrEnum):
+    """The provider's many words for a task's state, normalised."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What the provider says of one task.
+
+    ``media`` is set only when a success came with a usable URL; ``failure`` only with a failure.
+    """
+
+    provider_task_id: str | None
+    state: ProviderState
+    progress: int | None = None
+    media: MediaUrls | None = None
+    failure: Remark | None = None
+    created_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NotKnown:
+    """The feed doesn't know the id: normal in the first seconds, or another account's key."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoAnswer:
+    """The feed said nothing about the task: an error, an outage, a refused key."""
+
+    reason: str
+    key_refused: bool = False
+
+
+type FeedAnswer = Report | NotKnown | NoAnswer
+
+_STATES: Final[Mapping[str, ProviderState]] = {
+    word: state
+    for state, words in {
+        ProviderState.QUEUED: "not_start submitted queued pending throttled created 0",
+        ProviderState.RUNNING: "in_progress running processing 1",
+        ProviderState.SUCCEEDED: "success succeeded succeed completed finished 3",
+        ProviderState.FAILED: "failure failed fail error 2 canceled cancelled expired timeout",
+    }.items()
+    for word in words.split()
+}
+_ENDED_BY_PROVIDER: Final[Mapping[str, str]] = {
+    "canceled": "provider_canceled",
+    "cancelled": "provider_canceled",
+    "expired": "provider_expired",
+    "timeout": "provider_expired",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class CometApi:
+    """The provider at ``base_url``, spoken to with the keys of ``key_ring``."""
+
+    base_url: str
+    runway_version: str
+    key_ring: KeyRing
+    clock: Clock
+    tls: ssl.SSLContext | None = None
+
+    def create(self, *, video: str, image: str, callback_url: str) -> CreateOutcome:
+        """Ask for a transfer, once. An accepted create costs about $0.40.
+
+        Never raises for what the network or the provider does. A refused key is read anew from
+        its secret and, when it changed, tried once more: a refusal is certainly not billed.
+        """
+        body = {"video": video, "image": image, "callback_url": callback_url}
+        try:
+            keys = self.key_ring.keys()
+        except KeyNotSetError:
+            return Refused(reason=_NO_KEY, key_refused=True)
+        outcome = self._create_with(keys.current, body)
+        if isinstance(outcome, Refused) and outcome.key_refused:
+            renewed = self.key_ring.reload()
+            if renewed.current != keys.current:
+                outcome = self._create_with(renewed.current, body)
+        return outcome
+
+    def feed(self, provider_task_id: str, *, seconds: float) -> FeedAnswer:
+        """Ask how a task is doing, within ``seconds`` of wall clock. Free; may be repeated.
+
+        The previous key is tried when the current one is refused or doesn't know the task, which
+        is what a key of another account sees (CometAPI's feed answers per account).
+        """
+        ends_at = self.clock() + seconds
+        try:
+            keys = self.key_ring.keys()
+        except KeyNotSetError:
+            return NoAnswer(reason=_NO_KEY.message, key_refused=True)
+        answer = self._feed_with(keys.current, provider_task_id, seconds)
+        if isinstance(answer, NoAnswer) and answer.key_refused:
+            keys = _renewed(self.key_ring, keys)
+            answer = self._feed_with(keys.current, provider_task_id, ends_at - self.clock())
+        unheard = isinstance(answer, NotKnown) or (
+            isinstance(answer, NoAnswer) and answer.key_refused
+        )
+        if unheard and keys.previous is not None:
+            earlier = self._feed_with(keys.previous, provider_task_id, ends_at - self.clock())
+            return earlier if isinstance(earlier, Report) else answer
+        return answer
+
+    def _create_with(self, key: str, body: Mapping[str, str]) -> CreateOutcome:
+        try:
+            reply = self._post(CREATE_PATH, key, body, CREATE_SECONDS)
+        except NotSentError as error:
+            return Refused(reason=Remark(code="provider_unreachable", message=str(error)))
+        except NoReplyError as error:
+            return Ambiguous(reason=Remark(code="no_reply", message=str(error)))
+        return read_create_reply(reply, now=self.clock())
+
+    def _feed_with(self, key: str, provider_task_id: str, seconds: float) -> FeedAnswer:
+        if seconds <= 0:
+            return NoAnswer(reason="no time left to ask")
+        try:
+            reply = self._post(FEED_PATH, key, {"task_id": provider_task_id}, seconds)
+        except (NotSentError, NoReplyError) as error:
+            return NoAnswer(reason=f"{type(error).__name__}: {error}")
+        return read_feed_reply(reply)
+
+    def _post(self, path: str, key: str, body: Mapping[str, str], seconds: float) -> Reply:
+        headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+        if self.runway_version:
+            headers["X-Runway-Version"] = self.runway_version
+        url = f"{self.base_url.rstrip('/')}{path}"
+        return post(url, json.dumps(body).encode(), headers, seconds=seconds, tls=self.tls)
+
+
+def _renewed(key_ring: KeyRing, keys: Keys) -> Keys:
+    renewed = key_ring.reload()
+    return renewed if renewed.current != keys.current else keys
+
+
+# ── Reading replies ───────────────────────────────────────────────────────────────────────────
+
+
+def read_create_reply(reply: Reply, *, now: float) -> CreateOutcome:
+    """Tell the four outcomes of a create apart. Total: any reply has one."""
+    body = _json_object(reply.body)
+    reason = _error_of(body, reply.status)
+    text = reply.body[:65_536].decode("utf-8", "replace").lower()
+    if 200 <= reply.status < 300:
+        task_id = _created_id(body)
+        if task_id:
+            return Accepted(provider_task_id=task_id)
+        if _names_an_error(body):
+            return Rejected(reason=reason)
+        return Ambiguous(reason=Remark(code="no_task_id", message="accepted without a task id"))
+    if reply.status in {401, 403}:
+        return Refused(reason=reason, key_refused=True)
+    if reply.status == 429 or (
+        reply.status == 503 and any(word in text for word in _CERTAIN_REFUSAL)
+    ):
+        return Refused(reason=reason, retry_after_seconds=_retry_after(reply, now))
+    if reply.status == 500 and "invalid_request" in text:
+        return Rejected(reason=reason)
+    if 400 <= reply.status < 500 and reply.status != 408:
+        return Rejected(reason=reason)
+    return Ambiguous(reason=reason)
+
+
+def read_feed_reply(reply: Reply) -> FeedAnswer:
+    """Read the feed's answer in any of its documented shapes. Total: any reply has an answer."""
+    body = _json_object(reply.body)
+    if _says_not_exist(body):
+        return NotKnown()
+    if reply.status in {401, 403}:
+        return NoAnswer(reason=f"HTTP {reply.status}", key_refused=True)
+    if not 200 <= reply.status < 300:
+        return NoAnswer(reason=f"HTTP {reply.status}")
+    report = read_report(body)
+    return report if report is not None else NoAnswer(reason="the reply holds no task")
+
+
+def read_callback(body: str) -> Report | None:
+    """Read a callback's body, which is unsigned and has no fixed form; None: it says nothing."""
+    return read_report(_json_object(body.encode("utf-8", "replace")))
+
+
+def read_report(body: Mapping[str, Json]) -> Report | None:
+    """Read a task object: wrapped, flat, legacy, or a callback's; None: there is none."""
+    inner = body.get("data")
+    outer = inner if isinstance(inner, dict) and not _text(body.get("task_id")) else body
+    nested = _first_object(outer.get("data"), outer.get("result"))
+    if not (_text(outer.get("task_id")) or _text(outer.get("id")) or _state_words(outer, nested)):
+        return None
+    state, word = _state_of(outer, nested)
+    succeeded = state is ProviderState.SUCCEEDED
+    return Report(
+        provider_task_id=_text(outer.get("task_id")) or _text(outer.get("id")) or None,
+        state=state,
+        progress=_progress(outer.get("progress", nested.get("progress"))),
+        media=_media_of(outer, nested) if succeeded else None,
+        failure=_failure_of(outer, nested, word) if state is ProviderState.FAILED else None,
+        created_at=_created_at(outer, nested),
+    )
+
+
+def scrub(text: str) -> str:
+    """Cut what an error text must not carry on: queries of URLs, bearer keys, sheer length."""
+    text = re.sub(r"(https?://[^\s?#\"'<>]*)[?#][^\s\"'<>]*", r"\1", text)
+    text = re.sub(r"(?i)(bearer\s+|\bsk-)[\w.\-*]+", r"\1…", text)
+    return text[:_MAX_TEXT]
+
+
+def _json_object(body: bytes) -> dict[str, Json]:
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _text(value: Json) -> str:
+    """Read a string or a number written as one; anything else is no text."""
+    if isinstance(value, str):
+        return value.strip()
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value)
+    return ""
+
+
+def _first_object(*values: Json) -> dict[str, Json]:
+    return next((value for value in values if isinstance(value, dict)), {})
+
+
+def _created_id(body: Mapping[str, Json]) -> str:
+    made = _text(_first_object(body.get("data")).get("task_id")) or _text(body.get("task_id"))
+    # Beside an error, a bare `id` is the request's, not a task's.
+    return made or ("" if _names_an_error(body) else _text(body.get("id")))
+
+
+def _names_an_error(body: Mapping[str, Json]) -> bool:
+    code = _text(body.get("code")).lower()
+    is_status = code.isascii() and code.isdigit() and 200 <= int(code[:4]) < 300
+    return bool(body.get("error")) or not (is_status or code in _SUCCESS_CODES)
+
+
+def _error_of(body: Mapping[str, Json], status: int) -> Remark:
+    error = _first_object(body.get("error"))
+    texts = (error.get("message"), body.get("error"), body.get("message"), body.get("msg"))
+    message = next((found for found in map(_text, texts) if found), f"HTTP {status}")
+    code = _text(error.get("code")) or _text(body.get("code"))
+    said = f"{message} ({code})" if code and code not in message else message
+    return Remark(code="provider_rejected", message=scrub(said))
+
+
+def _says_not_exist(body: Mapping[str, Json]) -> bool:
+    error = _first_object(body.get("error"))
+    said = (*(body.get(name) for name in ("code", "message", "msg", "status")), error.get("code"))
+    return any("task_not_exist" in _text(value).lower() for value in said)
+
+
+def _retry_after(reply: Reply, now: float) -> float | None:
+    text = reply.headers.get("retry-after", "").strip()
+    if text.isascii() and text.isdigit():
+        return min(float(text[:9]), HOUR)
+    try:
+        moment = parsedate_to_datetime(text)
+    except (ValueError, OverflowError):
+        return None
+    return min(max(0.0, _utc(moment) - now), HOUR)
+
+
+def _state_words(outer: Mapping[str, Json], nested: Mapping[str, Json]) -> list[str]:
+    """List what is said of the state, best evidence first; numbers after words, nested last."""
+    status = _text(outer.get("status"))
+    numeric = status.isdigit()
+    said = [
+        "" if numeric else status,
+        _text(outer.get("state")),
+        status if numeric else "",
+    ]
+    own = [word.lower() for word in said if word]
+    return own or [
+        word.lower() for word in (_text(nested.get("status")), _text(nested.get("state"))) if word
+    ]
+
+
+def _state_of(outer: Mapping[str, Json], nested: Mapping[str, Json]) -> tuple[ProviderState, str]:
+    words = _state_words(outer, nested)
+    for word in words:
+        if word in _STATES:
+            return _STATES[word], word
+    return (ProviderState.UNKNOWN if words else ProviderState.QUEUED), ""
+
+
+def _media_of(outer: Mapping[str, Json], nested: Mapping[str, Json]) -> MediaUrls | None:
+    video = next((url for url in map(_url, _video_candidates(outer, nested)) if url), None)
+    if video is None:
+        return None
+    return MediaUrls(
+        video=video,
+        poster=_url(outer.get("poster")) or _url(nested.get("poster")),
+        last_frame=_url(outer.get("last_frame")) or _url(nested.get("last_frame")),
+    )
+
+
+def _video_candidates(outer: Mapping[str, Json], nested: Mapping[str, Json]) -> Iterator[Json]:
+    yield outer.get("result_url")
+    yield outer.get("video_url")
+    output = nested.get("output")
+    yield output[0] if isinstance(output, list) and output else output
+    yield nested.get("video_url")
+    yield nested.get("url")
+    yield outer.get("url")
+    # Old gateways of the family put a success's URL there.
+    yield outer.get("fail_reason")
+
+
+def _url(value: Json) -> str | None:
+    if not isinstance(value, str):
+        return None
+    url = value.strip()
+    if len(url) > _MAX_URL or any(letter <= " " or letter == "\x7f" for letter in url):
+        return None
+    try:
+        target = urlsplit(url)
+    except ValueError:
+        return None
+    return url if target.scheme in {"http", "https"} and target.hostname else None
+
+
+def _failure_of(outer: Mapping[str, Json], nested: Mapping[str, Json], word: str) -> Remark:
+    texts = (
+        outer.get("fail_reason"),
+        outer.get("msg"),
+        outer.get("failure"),
+        nested.get("failure"),
+        nested.get("msg"),
+    )
+    message = next((text for text in map(_text, texts) if text), "the provider gave no reason")
+    code = _text(outer.get("failureCode")) or _text(nested.get("failureCode"))
+    return Remark(
+        code=_ENDED_BY_PROVIDER.get(word, "provider_failed"),
+        message=scrub(f"{message} ({code})" if code else message),
+    )
+
+
+def _progress(value: Json) -> int | None:
+    """Read ``"30%"``, ``0.3`` (a share) or ``30`` as 0 to 100."""
+    text = _text(value)
+    try:
+        number = float(text.rstrip("%").strip())
+    except ValueError:
+        return None
+    if not math.isfinite(number):
+        return None
+    is_share = "%" not in text and "." in text and number <= 1
+    return max(0, min(100, round(number * 100 if is_share else number)))
+
+
+def _created_at(outer: Mapping[str, Json], nested: Mapping[str, Json]) -> float | None:
+    for value in (outer.get("submit_time"), outer.get("create_time"), nested.get("createdAt")):
+        text = _text(value)
+        try:
+            moment = float(text)
+        except ValueError:
+            try:
+                moment = _utc(datetime.fromisoformat(text))
+            except (ValueError, OverflowError):
+                continue
+        if math.isfinite(moment) and moment > 0:
+            return moment
+    return None
+
+
+def _utc(moment: datetime) -> float:
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

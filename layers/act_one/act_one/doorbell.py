@@ -1,0 +1,57 @@
+"""A callback rang: keep what it said, then ask the feed, which is what gets believed."""
+
+from typing import Final
+
+from aws_lambda_powertools import Logger
+
+from act_one.advance import look
+from act_one.backend import Backend
+from act_one.cometapi import ProviderState, read_callback
+from act_one.task import Billing, Evidence, SettledBy, Stage, Task
+from act_one.task_table import MovedOnError
+
+EVIDENCE_BYTES: Final = 8_192
+DUE_AGAIN_SECONDS: Final = 10.0
+"""If this callback's work is lost, or the feed lags behind it, the sweeper looks after this."""
+FEED_SECONDS: Final = 3.0
+"""The provider waits for our answer meanwhile."""
+
+logger = Logger(child=True)
+
+
+def ring(task_id: str, body: bytes, backend: Backend) -> Task | None:
+    """Take a callback for a task whose token was verified; answer the row, None if it is gone.
+
+    Never raises for what the body says or the feed does.
+    """
+    now = backend.clock()
+    evidence = Evidence(received_at=now, body=body[:EVIDENCE_BYTES].decode("utf-8", "replace"))
+    task, may_ask = backend.table.note_callback(
+        task_id, evidence, now + DUE_AGAIN_SECONDS, backend.settings.min_poll_seconds
+    )
+    if task is None or not may_ask:
+        logger.info("callback", extra={"stage": task.stage if task else None, "asks": False})
+        return task
+    try:
+        if task.stage is Stage.ACCEPTED:
+            # Who calls back has the task, so the refusal was none: it must never be sent again.
+            task = backend.table.move(task, Stage.UNCONFIRMED, now, billing=Billing.UNKNOWN)
+        return look(
+            task,
+            SettledBy.CALLBACK,
+            backend,
+            seconds=FEED_SECONDS,
+            facts=_due_after(evidence, task, now, backend),
+        )
+    except MovedOnError as error:
+        return error.current
+
+
+def _due_after(evidence: Evidence, task: Task, now: float, backend: Backend) -> dict[str, float]:
+    """A callback in mid-task is no reason to start the fallback earlier than usual."""
+    said = read_callback(evidence.body)
+    in_progress = {ProviderState.QUEUED, ProviderState.RUNNING}
+    if said is None or said.state not in in_progress or task.stage is not Stage.SUBMITTED:
+        return {}
+    usual = (task.sent_at or now) + backend.settings.callback_grace_seconds
+    return {"due_at": max(now + DUE_AGAIN_SECONDS, usual)}

@@ -1,0 +1,56 @@
+"""Errors as RFC 9457 problem documents. Raised where they are found, answered in one place."""
+
+import json
+from collections.abc import Mapping
+from typing import Final
+
+from act_one.task import Json
+
+CONTENT_TYPE: Final = "application/problem+json"
+
+
+class ProblemError(Exception):
+    """A request that can't be served.
+
+    ``code`` (``kebab-case``) names the kind of problem for programs, ``detail`` says what was
+    found and what to do about it, ``field`` names the member of the request that is to blame.
+    """
+
+    def __init__(
+        self, status: int, code: str, title: str, detail: str, *, field: str | None = None
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.code = code
+        self.title = title
+        self.detail = detail
+        self.field = field
+
+    def document(self) -> dict[str, Json]:
+        """Write the problem as RFC 9457 has it, with ``code`` and ``field`` as extensions."""
+        found: dict[str, Json] = {
+            "type": f"urn:act-one:problem:{self.code}",
+            "title": self.title,
+            "status": self.status,
+            "detail": self.detail,
+            "code": self.code,
+        }
+        if self.field is not None:
+            found["field"] = self.field
+        return found
+
+
+def json_response(
+    status: int, body: Mapping[str, Json], headers: Mapping[str, str] | None = None
+) -> dict[str, object]:
+    """Answer a Lambda proxy event (REST API or function URL) with JSON."""
+    return {
+        "statusCode": status,
+        "headers": {"Content-Type": "application/json", **(headers or {})},
+        "body": json.dumps(body, ensure_ascii=False, separators=(",", ":")),
+    }
+
+
+def problem_response(problem: ProblemError) -> dict[str, object]:
+    """Answer a Lambda proxy event with a problem."""
+    return json_response(problem.status, problem.document(), {"Content-Type": CONTENT_TYPE})

@@ -1,0 +1,72 @@
+"""The environment, read once into one frozen value. ``template.yaml`` sets every variable."""
+
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields
+from typing import Any, Self
+
+
+class SettingError(ValueError):
+    """An environment variable is missing or makes no sense; the message names it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What a deployment chose. Each field is the environment variable of its name, upper-case."""
+
+    tasks_table: str
+    results_bucket: str
+    event_bus: str
+    provider_secret: str
+    """Name of the secret that holds the provider key."""
+    callback_secret: str
+    """Name of the secret that signs callback URLs."""
+    provider_base_url: str
+    runway_version: str = ""
+    """Sent as ``X-Runway-Version``; empty: not sent."""
+    callback_base_url: str = ""
+    """Where the provider calls back, ending in ``/``; only the functions that send need it."""
+    fallback_arn: str = ""
+    """The fallback's state machine; only the sweeper needs it."""
+    callback_grace_seconds: float
+    poll_interval_seconds: float
+    poll_max_interval_seconds: float
+    min_poll_seconds: float
+    task_timeout_seconds: float
+    copy_timeout_seconds: float
+    """The copy function's own time-out; leases are measured by it."""
+    max_media_bytes: int
+    allow_http_media: bool
+    unsafe_allow_private_media: bool
+    result_retention_days: int
+    """Days until results expire in the bucket; 0: never."""
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Self:
+        """Read the settings.
+
+        Raises ``SettingError`` for a variable that is missing or not of its field's type.
+        """
+        values: dict[str, Any] = {}
+        for setting in fields(cls):
+            name = setting.name.upper()
+            if name in environment:
+                values[setting.name] = _read(name, environment[name], setting.type)
+            elif setting.default is MISSING:
+                message = f"{name} is not set: template.yaml gives it to every function"
+                raise SettingError(message)
+        return cls(**values)
+
+
+def _read(name: str, text: str, kind: object) -> str | int | float | bool:
+    try:
+        if kind is bool:
+            return {"true": True, "false": False}[text.lower()]
+        if kind is int:
+            return int(text)
+        if kind is float:
+            return float(text)
+    except (KeyError, ValueError) as error:
+        expected = kind.__name__ if isinstance(kind, type) else kind
+        message = f"{name}={text!r} is not a {expected}"
+        raise SettingError(message) from error
+    return text

@@ -1,0 +1,288 @@
+"""A task: one transfer, its stages, and the moves between them. Pure: no I/O, no clock.
+
+    accepted ─▶ submitting ─▶ submitted ─▶ running ─▶ storing ─▶ succeeded
+                    │                                    ▲
+                    └─▶ unconfirmed (may be billed) ─────┤
+                                                         │
+        failed, expired ── a paid result turns up ───────┘
+
+Rows and code know the ``stage``; callers also see the coarser ``status`` and ``done``.
+"""
+
+import hashlib
+import json
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Final
+from urllib.parse import urlsplit, urlunsplit
+
+from act_one.clock import rfc3339
+
+type Json = bool | int | float | str | list[Json] | dict[str, Json] | None
+"""Any JSON value."""
+
+
+class Stage(StrEnum):
+    """Where a task is; the table row's own word."""
+
+    ACCEPTED = "accepted"
+    SUBMITTING = "submitting"
+    UNCONFIRMED = "unconfirmed"
+    SUBMITTED = "submitted"
+    RUNNING = "running"
+    STORING = "storing"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELED = "canceled"
+    EXPIRED = "expired"
+
+
+class Billing(StrEnum):
+    """Whether the provider charged for the task, as far as we can know."""
+
+    NONE = "none"
+    UNKNOWN = "unknown"
+    CHARGED = "charged"
+
+
+class SettledBy(StrEnum):
+    """Which part brought the task its end."""
+
+    CALLBACK = "callback"
+    FALLBACK = "fallback"
+    READ = "read"
+    CALLBACK_BODY = "callback_body"
+
+
+MOVES: Final[Mapping[Stage, frozenset[Stage]]] = {
+    Stage.ACCEPTED: frozenset({Stage.SUBMITTING, Stage.FAILED, Stage.CANCELED, Stage.UNCONFIRMED}),
+    Stage.SUBMITTING: frozenset(
+        {
+            Stage.ACCEPTED,
+            Stage.SUBMITTED,
+            Stage.RUNNING,
+            Stage.STORING,
+            Stage.FAILED,
+            Stage.UNCONFIRMED,
+        }
+    ),
+    Stage.UNCONFIRMED: frozenset(
+        {Stage.SUBMITTED, Stage.RUNNING, Stage.STORING, Stage.FAILED, Stage.EXPIRED}
+    ),
+    Stage.SUBMITTED: frozenset({Stage.RUNNING, Stage.STORING, Stage.FAILED, Stage.EXPIRED}),
+    Stage.RUNNING: frozenset({Stage.STORING, Stage.FAILED, Stage.EXPIRED}),
+    Stage.STORING: frozenset({Stage.SUCCEEDED, Stage.FAILED, Stage.STORING}),
+    Stage.SUCCEEDED: frozenset(),
+    Stage.FAILED: frozenset({Stage.STORING}),
+    Stage.CANCELED: frozenset(),
+    Stage.EXPIRED: frozenset({Stage.STORING, Stage.FAILED}),
+}
+"""Every allowed move. ``storing`` to itself is a new attempt at the copy."""
+
+SETTLED: Final = frozenset({Stage.SUCCEEDED, Stage.FAILED, Stage.CANCELED, Stage.EXPIRED})
+"""Stages that callers see as done; of these only ``succeeded`` and ``canceled`` never change."""
+
+_STATUS: Final[Mapping[Stage, str]] = {
+    Stage.ACCEPTED: "queued",
+    Stage.SUBMITTING: "queued",
+    Stage.UNCONFIRMED: "running",
+    Stage.SUBMITTED: "running",
+    Stage.RUNNING: "running",
+    Stage.STORING: "running",
+    Stage.SUCCEEDED: "succeeded",
+    Stage.FAILED: "failed",
+    Stage.CANCELED: "canceled",
+    Stage.EXPIRED: "expired",
+}
+
+
+def may_move(origin: Stage, target: Stage) -> bool:
+    """Tell whether a task may go from one stage to another."""
+    return target in MOVES[origin]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MediaUrls:
+    """Where the provider keeps a result for less than a day; ``video`` is never empty."""
+
+    video: str
+    poster: str | None = None
+    last_frame: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredMedia:
+    """One object in the results bucket, verified: ``size`` in bytes, ``sha256`` in hex."""
+
+    s3_uri: str
+    size: int
+    sha256: str
+    content_type: str
+    duration_seconds: float | None = None
+    width: int | None = None
+    height: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output:
+    """What a succeeded task left in the results bucket."""
+
+    video: StoredMedia
+    poster: StoredMedia | None = None
+    last_frame: StoredMedia | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remark:
+    """A machine ``code`` (``snake_case``) and a sentence for people: an error or a warning."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """The latest callback: when it came (epoch seconds), and the first 8 KB of its body."""
+
+    received_at: float
+    body: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """One row of the tasks table. Times are epoch seconds; ``progress`` is 0 to 100."""
+
+    task_id: str
+    client_id: str
+    stage: Stage
+    created_at: float
+    updated_at: float
+    video: str
+    image: str
+    request_hash: str
+    claim_id: str
+    version: int = 1
+    billing: Billing = Billing.NONE
+    progress: int = 0
+    metadata: Mapping[str, Json] = field(default_factory=dict)
+    sent_at: float | None = None
+    """When the (latest) create began; the deadline counts from here."""
+    attempt: int = 0
+    """Creates begun."""
+    due_at: float | None = None
+    """The sweeper must look after this; None: never."""
+    look: int = 0
+    """Executions of the fallback started."""
+    polls: int = 0
+    """Times that the fallback asked the feed; spaces out the next one."""
+    provider_task_id: str | None = None
+    feed_asked_at: float | None = None
+    feed_failing_since: float | None = None
+    """Since when the feed gave no answer for this task; None: its last answer was one."""
+    evidence: Evidence | None = None
+    source: MediaUrls | None = None
+    copy_attempts: int = 0
+    copy_lease_until: float | None = None
+    output: Output | None = None
+    error: Remark | None = None
+    warnings: tuple[Remark, ...] = ()
+    settled_by: SettledBy | None = None
+    late: bool = False
+    expires_at: float | None = None
+    """When DynamoDB may delete the row (its TTL)."""
+
+    @property
+    def done(self) -> bool:
+        """Whether callers need not wait any longer."""
+        return self.stage in SETTLED
+
+    def deadline(self, timeout_seconds: float) -> float:
+        """Say when the task expires without a result, counted from its send."""
+        return (self.sent_at or self.created_at) + timeout_seconds
+
+    def with_warning(self, warning: Remark) -> tuple[Remark, ...]:
+        """Return the warnings plus one more, each code once, the newest text kept."""
+        return (*(kept for kept in self.warnings if kept.code != warning.code), warning)
+
+
+def derive_task_id(client_id: str, idempotency_key: str | None) -> str:
+    """Name a task: the same for one client and key, random without a key.
+
+    The name works as a DynamoDB key, part of an execution name, of an S3 key and of a URL.
+    """
+    if idempotency_key is None:
+        return f"task_{secrets.token_hex(16)}"
+    digest = hashlib.sha256(f"{client_id}\n{idempotency_key}".encode()).hexdigest()
+    return f"task_{digest[:32]}"
+
+
+def hash_request(body: Mapping[str, Json]) -> str:
+    """Fingerprint a request, so that a repeated key with another body is noticed."""
+    canonical = json.dumps(body, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def new_claim_id() -> str:
+    """Return a random id for one write, to recognise it when only its reply was lost."""
+    return secrets.token_hex(8)
+
+
+def without_query(url: str) -> str:
+    """Cut a URL's query and fragment, which may carry a signature that is nobody else's."""
+    scheme, host, path, _, _ = urlsplit(url)
+    return urlunsplit((scheme, host, path, "", ""))
+
+
+def document(task: Task) -> dict[str, Json]:
+    """Write a task as events, ``task.json`` and logs may show it: no query of any URL."""
+    shown = replace(task, video=without_query(task.video), image=without_query(task.image))
+    return api_document(shown)
+
+
+def api_document(task: Task) -> dict[str, Json]:
+    """Write a task for the client that asked for it, with its own input URLs as it gave them."""
+    return {
+        "id": task.task_id,
+        "status": _STATUS[task.stage],
+        "stage": str(task.stage),
+        "done": task.done,
+        "version": task.version,
+        "billing": str(task.billing),
+        "progress": task.progress,
+        "created_at": rfc3339(task.created_at),
+        "updated_at": rfc3339(task.updated_at),
+        "input": {"video": task.video, "image": task.image},
+        "output": None if task.output is None else _output_document(task.output),
+        "error": None if task.error is None else _remark_document(task.error),
+        "warnings": [_remark_document(warning) for warning in task.warnings],
+        "metadata": dict(task.metadata),
+        "settled_by": None if task.settled_by is None else str(task.settled_by),
+        "late": task.late,
+        "links": {"self": f"/v1/tasks/{task.task_id}"},
+    }
+
+
+def _remark_document(remark: Remark) -> dict[str, Json]:
+    return {"code": remark.code, "message": remark.message}
+
+
+def _output_document(output: Output) -> dict[str, Json]:
+    return {
+        "video": _media_document(output.video),
+        "poster": None if output.poster is None else _media_document(output.poster),
+        "last_frame": None if output.last_frame is None else _media_document(output.last_frame),
+    }
+
+
+def _media_document(media: StoredMedia) -> dict[str, Json]:
+    return {
+        "s3_uri": media.s3_uri,
+        "bytes": media.size,
+        "sha256": media.sha256,
+        "content_type": media.content_type,
+        "duration_seconds": media.duration_seconds,
+        "width": media.width,
+        "height": media.height,
+    }

@@ -1,0 +1,182 @@
+"""What a client may ask for: the body of ``POST /v1/tasks``, checked before anything is written."""
+
+import ipaddress
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final, NoReturn
+from urllib.parse import urlsplit
+
+from act_one.problems import ProblemError
+from act_one.task import Json, hash_request
+
+MAX_BODY_BYTES: Final = 65_536
+MAX_URL_CHARACTERS: Final = 2_048
+"""What Runway takes; a longer URL would be paid for and fail."""
+MAX_METADATA_BYTES: Final = 2_048
+MAX_KEY_CHARACTERS: Final = 255
+
+_FIELDS: Final = frozenset({"video", "image", "metadata"})
+_HOST: Final = re.compile(
+    r"(?!-)[a-z0-9_-]{1,63}(?<!-)(\.(?!-)[a-z0-9_-]{1,63}(?<!-))*\.?", re.IGNORECASE
+)
+_NUMBER: Final = re.compile(r"0x[0-9a-f]*|[0-9]+", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransferRequest:
+    """A valid request: the performance ``video``, the character ``image``, the caller's notes."""
+
+    video: str
+    image: str
+    metadata: Mapping[str, Json] = field(default_factory=dict)
+    idempotency_key: str | None = None
+
+    def fingerprint(self) -> str:
+        """Hash what makes two requests the same; the idempotency key isn't part of it."""
+        return hash_request(
+            {"video": self.video, "image": self.image, "metadata": dict(self.metadata)}
+        )
+
+
+def read_request(
+    body: bytes | None, idempotency_key: str | None, *, allow_addresses: bool
+) -> TransferRequest:
+    """Check a request's body and ``Idempotency-Key`` header.
+
+    ``allow_addresses`` lets URLs name an address or a bare host (``UnsafeAllowPrivateMedia``).
+    Raises ``ProblemError`` (400, 413) naming the field and what to do.
+    """
+    fields = _object_of(body)
+    for name in fields.keys() - _FIELDS:
+        _refuse(
+            "unknown-field",
+            "There is no such field",
+            f"{name[:64]!r} is not a field of a task; send video, image and, if you like, metadata",
+            name[:64],
+        )
+    return TransferRequest(
+        video=_url(fields, "video", allow_addresses=allow_addresses),
+        image=_url(fields, "image", allow_addresses=allow_addresses),
+        metadata=_metadata(fields.get("metadata", {})),
+        idempotency_key=_key(idempotency_key),
+    )
+
+
+def _refuse(code: str, title: str, detail: str, name: str, *, status: int = 400) -> NoReturn:
+    raise ProblemError(status, code, title, detail, field=name)
+
+
+def _object_of(body: bytes | None) -> dict[str, Json]:
+    if body is None or not body.strip():
+        detail = 'send a JSON object such as {"video": "https://…", "image": "https://…"}'
+        _refuse("body-missing", "The request has no body", detail, "body")
+    if len(body) > MAX_BODY_BYTES:
+        detail = f"the body may have {MAX_BODY_BYTES:,} bytes; send URLs, not files"
+        _refuse("body-too-large", "The body is too large", detail, "body", status=413)
+    try:
+        found = json.loads(body.decode(), parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        detail = "the body can't be read as JSON in UTF-8; check quotes and commas"
+        _refuse("body-not-json", "The body is not JSON", detail, "body")
+    if not isinstance(found, dict):
+        detail = "the body is JSON but not an object; send {…} with video and image"
+        _refuse("body-not-object", "The body is not an object", detail, "body")
+    return found
+
+
+def _no_constant(constant: str) -> NoReturn:
+    message = f"{constant} is no JSON"
+    raise ValueError(message)
+
+
+def _url(fields: Mapping[str, Json], name: str, *, allow_addresses: bool) -> str:
+    if name not in fields:
+        detail = f"add {name}: the https URL of the {_WHAT[name]}"
+        _refuse("field-missing", f"{name} is missing", detail, name)
+    value = fields[name]
+    if not isinstance(value, str):
+        detail = f"{name} must be a string: the https URL of the {_WHAT[name]}"
+        _refuse("field-not-string", f"{name} is not a string", detail, name)
+    if not value.strip():
+        detail = f"{name} is empty; give the https URL of the {_WHAT[name]}"
+        _refuse("field-empty", f"{name} is empty", detail, name)
+    if len(value) > MAX_URL_CHARACTERS:
+        detail = (
+            f"{name} has {len(value):,} characters and the provider takes "
+            f"{MAX_URL_CHARACTERS:,}; use a shorter URL"
+        )
+        _refuse("url-too-long", f"{name} is too long", detail, name)
+    _check_url(value, name, allow_addresses=allow_addresses)
+    return value
+
+
+_WHAT: Final = {"video": "performance video", "image": "character image"}
+
+
+def _check_url(url: str, name: str, *, allow_addresses: bool) -> None:
+    not_a_url = f"{name} is not a URL that the provider could fetch; percent-encode what is special"
+    if any(not "!" <= letter <= "~" or letter in '\\"<>^`{|}' for letter in url):
+        _refuse("url-invalid", f"{name} is not a URL", not_a_url, name)
+    try:
+        target = urlsplit(url)
+        host, port = target.hostname, target.port
+    except ValueError:
+        _refuse("url-invalid", f"{name} is not a URL", not_a_url, name)
+    if target.scheme and target.scheme not in {"http", "https"}:
+        detail = f"{name} has the scheme {target.scheme!r}; the provider fetches http and https"
+        _refuse("url-scheme", f"{name} is neither http nor https", detail, name)
+    if not target.scheme or not host or port == 0:
+        _refuse("url-invalid", f"{name} is not a URL", not_a_url, name)
+    if target.username is not None or target.password is not None:
+        detail = f"{name} holds a user name or password; use a URL that needs neither"
+        _refuse("url-credentials", f"{name} holds credentials", detail, name)
+    if _is_address(host):
+        if not allow_addresses:
+            detail = f"{name} names an address; use a public host name, the provider asks for one"
+            _refuse("url-address", f"{name} names an address", detail, name)
+    elif not _HOST.fullmatch(host) or len(host) > 253:
+        _refuse("url-invalid", f"{name} is not a URL", not_a_url, name)
+    elif not allow_addresses and "." not in host.rstrip("."):
+        detail = f"{name} names {host!r}, which only its own network knows; use a public host name"
+        _refuse("url-address", f"{name} names no public host", detail, name)
+
+
+def _is_address(host: str) -> bool:
+    """Tell addresses in any spelling: IPv6, dotted, and whatever ends in a number (127.1, 0x7f)."""
+    try:
+        ipaddress.ip_address(host.split("%", maxsplit=1)[0])
+    except ValueError:
+        return bool(_NUMBER.fullmatch(host.rstrip(".").rpartition(".")[2]))
+    return True
+
+
+def _metadata(value: Json) -> dict[str, Json]:
+    if not isinstance(value, dict):
+        detail = 'metadata must be an object of your own, such as {"order": "42"}'
+        _refuse("metadata-not-object", "metadata is not an object", detail, "metadata")
+    try:
+        size = len(json.dumps(value, ensure_ascii=False).encode())
+    except ValueError:
+        detail = "metadata holds half of a surrogate pair, which is no text in UTF-8"
+        _refuse("metadata-not-text", "metadata is not text", detail, "metadata")
+    if size > MAX_METADATA_BYTES:
+        detail = (
+            f"metadata has {size:,} bytes of JSON and may have {MAX_METADATA_BYTES:,}; "
+            "keep an id there and the rest with you"
+        )
+        _refuse("metadata-too-large", "metadata is too large", detail, "metadata")
+    return value
+
+
+def _key(value: str | None) -> str | None:
+    if value is None:
+        return None
+    if not value.strip():
+        detail = "Idempotency-Key is empty; give each intended transfer a key of its own or none"
+        _refuse("idempotency-key-empty", "The key is empty", detail, "Idempotency-Key")
+    if len(value) > MAX_KEY_CHARACTERS:
+        detail = f"Idempotency-Key may have {MAX_KEY_CHARACTERS} characters; a UUID has 36"
+        _refuse("idempotency-key-too-long", "The key is too long", detail, "Idempotency-Key")
+    return value

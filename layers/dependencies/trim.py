@@ -1,0 +1,58 @@
+"""Usage: trim.py LAYER OTHER_ARCHITECTURE SERVICE… — leaves in the layer what can be imported.
+
+The compiled modules of the same packages for the other architecture join it.
+"""
+
+import gzip
+import json
+import shutil
+import sys
+from pathlib import Path
+
+NEVER_IMPORTED = ("bin", ".lock", "*/examples", "*/tests", "**/*.pyi", "**/py.typed")
+
+
+def main() -> None:
+    layer, other, services = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:]
+    for compiled in other.rglob("*.so"):
+        shutil.copy(compiled, layer / compiled.relative_to(other))
+    for pattern in NEVER_IMPORTED:
+        for path in layer.glob(pattern):
+            remove(path)
+    for path in layer.glob("*.dist-info/*"):
+        if path.name != "METADATA":  # by which vulnerability scanners know what is here
+            remove(path)
+    for path in (*layer.glob("botocore/data/*/"), *layer.glob("boto3/data/*/")):
+        if path.name not in services:
+            remove(path)
+    for examples in layer.glob("botocore/data/*/*/examples-1.json"):
+        remove(examples)
+    trim_endpoints(layer / "botocore/data")
+
+
+def trim_endpoints(data: Path) -> None:
+    """Keep every partition and region, so that only clients that can't be made lose anything.
+
+    botocore parses this file, 1.2 MB of it, in every cold start.
+    """
+    descriptions = [
+        json.loads(gzip.decompress(path.read_bytes()))
+        for path in data.glob("*/*/service-2.json.gz")
+    ]
+    kept = {description["metadata"]["endpointPrefix"] for description in descriptions}
+    endpoints = json.loads((data / "endpoints.json").read_bytes())
+    for partition in endpoints["partitions"]:
+        partition["services"] = {
+            name: service for name, service in partition["services"].items() if name in kept
+        }
+    (data / "endpoints.json").write_text(json.dumps(endpoints, separators=(",", ":")))
+
+
+def remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+
+
+main()

@@ -1,0 +1,1 @@
+"""What runs beside the backend on a laptop: the local stack and the provider simulator."""
