@@ -1,0 +1,34 @@
+"""Child processes that leave nothing behind: they end with their parent, children and all."""
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final
+
+_PR_SET_PDEATHSIG: Final = 1
+
+
+def ends_with_parent(number: signal.Signals) -> Callable[[], None] | None:
+    """Return what a child runs first so that it gets a signal when its parent dies (Linux)."""
+    if sys.platform != "linux":
+        return None
+    libc = ctypes.CDLL(None)
+
+    def set_death_signal() -> None:
+        libc.prctl(_PR_SET_PDEATHSIG, int(number))
+
+    return set_death_signal
+
+
+def stop_group(process: "subprocess.Popen[bytes]", seconds: float = 5.0) -> None:
+    """End a process that leads a session of its own, and whatever it started."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(seconds)
+    process.wait()

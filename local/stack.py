@@ -1,0 +1,306 @@
+"""The whole stack on this machine: the emulator, the provider simulator, and our template in them.
+
+    python -m local.stack up [NAME=value …]   until Ctrl-C or `down`; writes .local/stack.json
+    python -m local.stack down
+
+NAME=value are the template's own parameters. With `ProviderBaseUrl` given, no simulator is
+started: whatever answers there is the provider.
+"""
+
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from local.emulator import ADMINISTRATOR, REGION, ROOT, environment, running_emulator
+from local.processes import ends_with_parent, stop_group
+
+FOLDER: Final = ROOT / ".local"
+STACK_FILE: Final = FOLDER / "stack.json"
+STACK_NAME: Final = "act-one-local"
+SWEEP_SECONDS: Final = 2.0
+"""On AWS the schedule sweeps once a minute; here nobody wants to wait that long."""
+
+LOCAL_PARAMETERS: Final[Mapping[str, str]] = {
+    "AllowHttpMedia": "true",
+    "UnsafeAllowPrivateMedia": "true",
+    "RequireTls": "false",
+}
+"""What has to differ because everything is on 127.0.0.1 over plain http."""
+
+type Say = Callable[[str], None]
+
+
+class StackError(Exception):
+    """The stack can't be started; the message says what to do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalStack:
+    """How to reach a running stack; what ``.local/stack.json`` says."""
+
+    api_url: str
+    api_key: str
+    callback_url: str
+    endpoint_url: str
+    region: str
+    stack_name: str
+    tasks_table: str
+    results_bucket: str
+    uploads_bucket: str | None
+    event_bus: str
+    media_queue_url: str
+    fallback_arn: str
+    provider_url: str
+    sweeper_function: str
+    pid: int
+
+    def client(self, service: Any) -> Any:
+        """Build a boto3 client that talks to this stack's emulator as its administrator."""
+        return _client(service, self.endpoint_url)
+
+    def sweep(self) -> None:
+        """Run the sweeper once, as the schedule does every minute."""
+        self.client("lambda").invoke(FunctionName=self.sweeper_function, Payload=b"{}")
+
+
+def _client(service: Any, endpoint_url: str) -> Any:
+    return boto3.client(
+        service,
+        endpoint_url=endpoint_url,
+        region_name=REGION,
+        aws_access_key_id=ADMINISTRATOR["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=ADMINISTRATOR["AWS_SECRET_ACCESS_KEY"],
+        config=Config(retries={"mode": "standard", "total_max_attempts": 3}, read_timeout=70),
+    )
+
+
+@contextmanager
+def running_stack(
+    parameters: Mapping[str, str], folder: Path, say: Say = print, *, sweeping: bool = True
+) -> Iterator[LocalStack]:
+    """Run a stack with everything it keeps under ``folder``; stops it all at the end.
+
+    ``sweeping`` runs the sweeper every two seconds. Raises ``StackError``.
+    """
+    with ExitStack() as ending:
+        with _step("Starting the local AWS, IAM enforced", say):
+            endpoint_url = ending.enter_context(running_emulator(folder))
+        given = dict(parameters)
+        if "ProviderBaseUrl" not in given:
+            with _step("Starting the provider simulator", say):
+                key = f"local-{secrets.token_hex(8)}"
+                url = ending.enter_context(_running_simulator(folder, key, endpoint_url))
+            given = {"ProviderBaseUrl": url, "ProviderApiKey": key, **given}
+        with _step("Deploying template.yaml with sam", say):
+            _deploy({**LOCAL_PARAMETERS, **given}, folder, endpoint_url)
+        stack = _describe(endpoint_url, given["ProviderBaseUrl"])
+        if sweeping:
+            ending.enter_context(_sweeping(stack))
+        yield stack
+
+
+@contextmanager
+def _step(what: str, say: Say) -> Iterator[None]:
+    began_at = time.monotonic()
+    yield
+    say(f"{what} … {time.monotonic() - began_at:.1f} s")
+
+
+@contextmanager
+def _running_simulator(folder: Path, key: str, endpoint_url: str) -> Iterator[str]:
+    command = [sys.executable, "-m", "local.provider", "--port", "0", "--api-key", key]
+    command += ["--deliver-to", endpoint_url, "--log", str(folder / "provider.jsonl")]
+    with (folder / "provider.log").open("wb") as log:
+        process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            start_new_session=True,
+            preexec_fn=ends_with_parent(signal.SIGTERM),  # noqa: PLW1509 - one prctl, no locks
+        )
+    try:
+        ready = process.stdout.readline() if process.stdout else b""
+        if not ready:
+            raise StackError(f"the provider simulator did not start; see {folder}/provider.log")
+        url: str = json.loads(ready)["url"]
+        yield url
+    finally:
+        stop_group(process)
+
+
+def _deploy(parameters: Mapping[str, str], folder: Path, endpoint_url: str) -> None:
+    """Deploy what `sam build` built, the way anybody would into AWS."""
+    if not (ROOT / ".aws-sam/build/template.yaml").exists():
+        raise StackError("nothing is built yet: run `make build`")
+    command = [str(ROOT / ".tools/sam/bin/sam"), "deploy", "--stack-name", STACK_NAME]
+    command += ["--region", REGION, "--no-progressbar", "--parameter-overrides"]
+    command += [f"{name}={_quoted(value)}" for name, value in parameters.items()]
+    path = f"{ROOT}/.tools/uv/bin:{os.environ['PATH']}"
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env={**environment(endpoint_url), "SAM_CLI_TELEMETRY": "0", "PATH": path},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
+    )
+    (folder / "deploy.log").write_bytes(done.stdout)
+    if done.returncode != 0:
+        said = done.stdout.decode(errors="replace").strip().splitlines()[-12:]
+        raise StackError("sam deploy failed:\n  " + "\n  ".join(said))
+
+
+def _quoted(value: str) -> str:
+    """Quote a value as sam's own parser of overrides wants it."""
+    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _describe(endpoint_url: str, provider_url: str) -> LocalStack:
+    cloudformation = _client("cloudformation", endpoint_url)
+    described = cloudformation.describe_stacks(StackName=STACK_NAME)["Stacks"][0]
+    outputs = {output["OutputKey"]: output["OutputValue"] for output in described["Outputs"]}
+    key = _client("apigateway", endpoint_url).get_api_key(
+        apiKey=outputs["ApiKeyId"], includeValue=True
+    )
+    # https://{api}.execute-api.… doesn't resolve here; the emulator takes the API's id in a path.
+    api_id = outputs["ApiUrl"].removeprefix("https://").partition(".")[0]
+    return LocalStack(
+        api_url=f"{endpoint_url}/_aws/execute-api/{api_id}/v1",
+        api_key=key["value"],
+        callback_url=outputs["CallbackUrl"],
+        endpoint_url=endpoint_url,
+        region=REGION,
+        stack_name=STACK_NAME,
+        tasks_table=outputs["TasksTable"],
+        results_bucket=outputs["ResultsBucket"],
+        uploads_bucket=outputs.get("UploadsBucket"),
+        event_bus=outputs["EventBus"],
+        media_queue_url=outputs["MediaQueueUrl"],
+        fallback_arn=outputs["FallbackArn"],
+        provider_url=provider_url,
+        sweeper_function=outputs["SweeperFunction"],
+        pid=os.getpid(),
+    )
+
+
+@contextmanager
+def _sweeping(stack: LocalStack) -> Iterator[None]:
+    stop = threading.Event()
+
+    def tick() -> None:
+        while not stop.wait(SWEEP_SECONDS):
+            with suppress(BotoCoreError, ClientError):
+                stack.sweep()
+
+    ticking = threading.Thread(target=tick, daemon=True)
+    ticking.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        ticking.join(10)
+
+
+# ── The commands ──────────────────────────────────────────────────────────────────────────────
+
+
+def up(parameters: Mapping[str, str]) -> None:
+    """Run a stack until Ctrl-C, SIGTERM or `down`. Raises ``StackError`` if one runs already."""
+    if _running_pid() is not None:
+        raise StackError("a local stack of this checkout runs already: `make local-down` stops it")
+    FOLDER.mkdir(exist_ok=True)
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        with running_stack(parameters, FOLDER / "up") as stack:
+            STACK_FILE.write_text(json.dumps(asdict(stack), indent=2) + "\n")
+            print(_how_to_use(stack), flush=True)
+            stop.wait()
+            print("Stopping …", flush=True)
+    finally:
+        STACK_FILE.unlink(missing_ok=True)
+
+
+def down() -> None:
+    """Stop the stack that this checkout runs, if it does."""
+    pid = _running_pid()
+    if pid is None:
+        STACK_FILE.unlink(missing_ok=True)
+        print("No local stack is running.")
+        return
+    os.kill(pid, signal.SIGTERM)
+    ends_at = time.monotonic() + 30
+    while _is_alive(pid) and time.monotonic() < ends_at:
+        time.sleep(0.1)
+    print("Stopped." if not _is_alive(pid) else f"Process {pid} has not stopped yet.")
+
+
+def _running_pid() -> int | None:
+    try:
+        pid: int = json.loads(STACK_FILE.read_text())["pid"]
+    except (FileNotFoundError, ValueError, KeyError):
+        return None
+    return pid if _is_alive(pid) else None
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _how_to_use(stack: LocalStack) -> str:
+    body = (
+        f'{{"video": "{stack.provider_url}/inputs/performance.mp4", '
+        f'"image": "{stack.provider_url}/inputs/character.png"}}'
+    )
+    return f"""
+The stack runs until Ctrl-C or `make local-down`; {STACK_FILE.relative_to(ROOT)} says how to reach it.
+
+  curl -s {stack.api_url}/tasks -H 'x-api-key: {stack.api_key}' -d '{body}'
+  curl -s {stack.api_url}/tasks/TASK_ID -H 'x-api-key: {stack.api_key}'
+"""
+
+
+def main(arguments: list[str]) -> int:
+    """Run a command; 0 if it did what it says, 1 with a sentence otherwise."""
+    match arguments:
+        case ["up", *given] if all("=" in one.strip("=") for one in given):
+            command = lambda: up(dict(one.split("=", 1) for one in given))  # noqa: E731
+        case ["down"]:
+            command = down
+        case _:
+            print(__doc__, file=sys.stderr)
+            return 2
+    try:
+        command()
+    except StackError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
