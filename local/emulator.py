@@ -1,6 +1,7 @@
 """The local AWS: the ministack emulator, unmodified, on 127.0.0.1, with IAM enforced."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -87,6 +88,8 @@ def running_emulator(folder: Path) -> Iterator[str]:
         yield endpoint_url
     finally:
         stop_group(process)
+        for kept in (scratch, folder / "state", folder / "s3"):
+            shutil.rmtree(kept, ignore_errors=True)
 
 
 def _wait_until_healthy(

@@ -68,7 +68,7 @@ class LocalStack:
     sweeper_function: str
     pid: int
 
-    def client(self, service: Any) -> Any:
+    def client(self, service: str) -> Any:  # noqa: ANN401 - as _client
         """Build a boto3 client that talks to this stack's emulator as its administrator."""
         return _client(service, self.endpoint_url)
 
@@ -77,9 +77,9 @@ class LocalStack:
         self.client("lambda").invoke(FunctionName=self.sweeper_function, Payload=b"{}")
 
 
-def _client(service: Any, endpoint_url: str) -> Any:
-    return boto3.client(
-        service,
+def _client(service: str, endpoint_url: str) -> Any:  # noqa: ANN401 - the name decides the type
+    return boto3.session.Session().client(
+        service,  # type: ignore[call-overload]  # typed for literal names only
         endpoint_url=endpoint_url,
         region_name=REGION,
         aws_access_key_id=ADMINISTRATOR["AWS_ACCESS_KEY_ID"],
@@ -151,11 +151,16 @@ def _deploy(parameters: Mapping[str, str], folder: Path, endpoint_url: str) -> N
     command = [str(ROOT / ".tools/sam/bin/sam"), "deploy", "--stack-name", STACK_NAME]
     command += ["--region", REGION, "--no-progressbar", "--parameter-overrides"]
     command += [f"{name}={_quoted(value)}" for name, value in parameters.items()]
-    path = f"{ROOT}/.tools/uv/bin:{os.environ['PATH']}"
+    settings = {
+        **environment(endpoint_url),
+        "SAM_CLI_TELEMETRY": "0",
+        "__SAM_CLI_APP_DIR": str(ROOT / ".tools/sam/settings"),
+        "PATH": f"{ROOT}/.tools/uv/bin:{os.environ['PATH']}",
+    }
     done = subprocess.run(
         command,
         cwd=ROOT,
-        env={**environment(endpoint_url), "SAM_CLI_TELEMETRY": "0", "PATH": path},
+        env=settings,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -277,7 +282,7 @@ def _how_to_use(stack: LocalStack) -> str:
         f'"image": "{stack.provider_url}/inputs/character.png"}}'
     )
     return f"""
-The stack runs until Ctrl-C or `make local-down`; {STACK_FILE.relative_to(ROOT)} says how to reach it.
+The stack runs until Ctrl-C or `make local-down`. How to reach it: {STACK_FILE.relative_to(ROOT)}
 
   curl -s {stack.api_url}/tasks -H 'x-api-key: {stack.api_key}' -d '{body}'
   curl -s {stack.api_url}/tasks/TASK_ID -H 'x-api-key: {stack.api_key}'
@@ -286,16 +291,15 @@ The stack runs until Ctrl-C or `make local-down`; {STACK_FILE.relative_to(ROOT)}
 
 def main(arguments: list[str]) -> int:
     """Run a command; 0 if it did what it says, 1 with a sentence otherwise."""
-    match arguments:
-        case ["up", *given] if all("=" in one.strip("=") for one in given):
-            command = lambda: up(dict(one.split("=", 1) for one in given))  # noqa: E731
-        case ["down"]:
-            command = down
-        case _:
-            print(__doc__, file=sys.stderr)
-            return 2
     try:
-        command()
+        match arguments:
+            case ["up", *given] if all("=" in one.strip("=") for one in given):
+                up(dict(one.split("=", 1) for one in given))
+            case ["down"]:
+                down()
+            case _:
+                print(__doc__, file=sys.stderr)
+                return 2
     except StackError as error:
         print(error, file=sys.stderr)
         return 1

@@ -279,8 +279,8 @@ def read_report(body: Mapping[str, Json]) -> Report | None:
 
 def scrub(text: str) -> str:
     """Cut what an error text must not carry on: queries of URLs, bearer keys, sheer length."""
-    text = re.sub(r"(https?://[^\s?#\"'<>]*)[?#][^\s\"'<>]*", r"\1", text)
-    text = re.sub(r"(?i)(bearer\s+|\bsk-)[\w.\-*]+", r"\1…", text)
+    text = re.sub(r"(?i)(https?://[^\s?#\"'<>]*)[?#][^\s\"'<>]*", r"\1", text)
+    text = re.sub(r"(?i)(bearer\s+|\bsk-)[\w.~+/=*-]+", r"\1…", text)
     return text[:_MAX_TEXT]
 
 
@@ -295,10 +295,11 @@ def _json_object(body: bytes) -> dict[str, Json]:
 def _text(value: Json) -> str:
     """Read a string or a number written as one; anything else is no text."""
     if isinstance(value, str):
-        return value.strip()
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return str(value)
-    return ""
+        # Half of a surrogate pair (an emoji cut in two) can't be written to any row or event.
+        return value.encode("utf-8", "replace").decode().strip()
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return ""
+    return str(value) if isinstance(value, int) or math.isfinite(value) else ""
 
 
 def _first_object(*values: Json) -> dict[str, Json]:
@@ -396,6 +397,7 @@ def _url(value: Json) -> str | None:
     if len(url) > _MAX_URL or any(letter <= " " or letter == "\x7f" for letter in url):
         return None
     try:
+        url.encode()
         target = urlsplit(url)
     except ValueError:
         return None
@@ -428,7 +430,7 @@ def _progress(value: Json) -> int | None:
     if not math.isfinite(number):
         return None
     is_share = "%" not in text and "." in text and number <= 1
-    return max(0, min(100, round(number * 100 if is_share else number)))
+    return round(max(0.0, min(100.0, number * 100 if is_share else number)))
 
 
 def _created_at(outer: Mapping[str, Json], nested: Mapping[str, Json]) -> float | None:

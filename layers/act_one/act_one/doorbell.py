@@ -4,7 +4,7 @@ from typing import Final
 
 from aws_lambda_powertools import Logger
 
-from act_one.advance import look
+from act_one.advance import WATCH_SECONDS, look
 from act_one.backend import Backend
 from act_one.cometapi import ProviderState, read_callback
 from act_one.task import Billing, Evidence, SettledBy, Stage, Task
@@ -15,6 +15,8 @@ DUE_AGAIN_SECONDS: Final = 10.0
 """If this callback's work is lost, or the feed lags behind it, the sweeper looks after this."""
 FEED_SECONDS: Final = 3.0
 """The provider waits for our answer meanwhile."""
+
+_SENT: Final = frozenset({Stage.SUBMITTED, Stage.RUNNING})
 
 logger = Logger(child=True)
 
@@ -51,7 +53,9 @@ def _due_after(evidence: Evidence, task: Task, now: float, backend: Backend) -> 
     """A callback in mid-task is no reason to start the fallback earlier than usual."""
     said = read_callback(evidence.body)
     in_progress = {ProviderState.QUEUED, ProviderState.RUNNING}
-    if said is None or said.state not in in_progress or task.stage is not Stage.SUBMITTED:
+    if said is None or said.state not in in_progress or task.stage not in _SENT:
         return {}
+    if task.polls:  # an execution is on it, and must not be given up before its next look
+        return {"due_at": now + backend.settings.poll_max_interval_seconds + WATCH_SECONDS}
     usual = (task.sent_at or now) + backend.settings.callback_grace_seconds
     return {"due_at": max(now + DUE_AGAIN_SECONDS, usual)}

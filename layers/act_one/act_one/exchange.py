@@ -66,8 +66,9 @@ def post(
         connection = http.client.HTTPConnection(target.netloc)
         connection.sock = connected
         path = f"{target.path or '/'}?{target.query}" if target.query else target.path or "/"
+        _write_head(connection, path, {**headers, "Content-Length": str(len(body))})
         try:
-            connection.request("POST", path, body, {**headers, "Accept-Encoding": "identity"})
+            connection.endheaders(body)
             response = connection.getresponse()
             content = response.read(MAX_REPLY_BYTES + 1)
             expected = response.length
@@ -80,16 +81,28 @@ def post(
     return Reply(status=response.status, headers=names, body=content)
 
 
+def _write_head(
+    connection: http.client.HTTPConnection, path: str, headers: Mapping[str, str]
+) -> None:
+    """Put the head together; it leaves with `endheaders`, so what is no header is never sent."""
+    try:
+        connection.putrequest("POST", path, skip_accept_encoding=True)
+        connection.putheader("Accept-Encoding", "identity")
+        for name, value in headers.items():
+            connection.putheader(name, value)
+    except (http.client.HTTPException, ValueError) as error:
+        raise NotSentError(type(error).__name__) from error
+
+
 def _connect(url: str, seconds: float, tls: ssl.SSLContext) -> socket.socket:
     target = urlsplit(url)
     if target.hostname is None:
         message = f"{url!r} has no host"
         raise NotSentError(message)
     secure = target.scheme == "https"
-    address = (target.hostname, target.port or (443 if secure else 80))
     ends_at = monotonic() + seconds
     try:
-        connected = socket.create_connection(address, timeout=seconds)
+        connected = _dial(target.hostname, target.port or (443 if secure else 80), ends_at)
         if not secure:
             return connected
         connected = tls.wrap_socket(
@@ -100,6 +113,19 @@ def _connect(url: str, seconds: float, tls: ssl.SSLContext) -> socket.socket:
     except (OSError, ValueError) as error:
         raise NotSentError(type(error).__name__) from error
     return connected
+
+
+def _dial(host: str, port: int, ends_at: float) -> socket.socket:
+    """Connect to one of a name's addresses, each having an equal share of the time."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    failure: OSError | None = None
+    for number, (*_, address) in enumerate(found):
+        share = (ends_at - monotonic()) / (len(found) - number)
+        try:
+            return socket.create_connection((str(address[0]), port), timeout=max(0.001, share))
+        except OSError as error:
+            failure = error
+    raise failure or OSError("no address")
 
 
 @contextmanager

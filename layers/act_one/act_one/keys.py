@@ -74,4 +74,5 @@ def parse_keys(secret: str) -> Keys:
     if not text.startswith("{"):
         return Keys(text)
     found = json.loads(text)
-    return Keys(str(found.get("current") or ""), str(found.get("previous") or "") or None)
+    current, previous = (str(found.get(name) or "").strip() for name in ("current", "previous"))
+    return Keys(current, previous or None)

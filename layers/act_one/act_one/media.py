@@ -140,19 +140,25 @@ class _Body:
             yield chunk
 
     def _take(self, amount: int) -> bytes:
-        if monotonic() > self._ends_at:
-            self._fail("media_too_slow", f"{self.count:,} bytes came in the time there was")
-        try:
-            chunk: bytes = self._response.raw.read(amount)
-        except (HTTPError, OSError) as error:
-            self._fail("media_cut_off", f"{type(error).__name__} after {self.count:,} bytes")
-        self.count += len(chunk)
-        self._digest.update(chunk)
+        """Read that much, or what is left. In steps: a single read outlasts any dribble."""
+        taken = bytearray()
+        while len(taken) < amount:
+            if monotonic() > self._ends_at:
+                self._fail("media_too_slow", f"{self.count:,} bytes came in the time there was")
+            try:
+                piece: bytes = self._response.raw.read1(amount - len(taken))
+            except (HTTPError, OSError) as error:
+                self._fail("media_cut_off", f"{type(error).__name__} after {self.count:,} bytes")
+            if not piece:
+                break
+            taken += piece
+            self.count += len(piece)
+        self._digest.update(taken)
         if self.count > self._max_bytes:
             self._fail("media_too_large", f"it has more than {self._max_bytes:,} bytes")
-        if not chunk and self.length is not None and self.count != self.length:
+        if not taken and self.length is not None and self.count != self.length:
             self._fail("media_cut_off", f"{self.count:,} of {self.length:,} bytes came")
-        return chunk
+        return bytes(taken)
 
     def _fail(self, code: str, message: str) -> NoReturn:
         self.failure = MediaError(code, message)

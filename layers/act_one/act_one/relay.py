@@ -51,6 +51,6 @@ def _entry(record: Mapping[str, Any], bus: str) -> "PutEventsRequestEntryTypeDef
         return None
     try:
         return event_of(read_item(change["NewImage"]), bus)
-    except (KeyError, TypeError, ValueError):
+    except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError):
         logger.exception("unreadable row", extra={"keys": change.get("Keys")})
         return None

@@ -35,7 +35,7 @@ class Policy:
 
 def session(policy: Policy) -> requests.Session:
     """Build a session that reaches only what the policy allows; no proxies, no cookies kept."""
-    made = requests.Session()
+    made = _Session()
     made.trust_env = False
     made.headers["Accept-Encoding"] = "identity"
     made.headers["User-Agent"] = "act-one"
@@ -61,14 +61,26 @@ def get(url: str, policy: Policy, http: requests.Session) -> requests.Response:
         http.cookies.clear()
         if not response.is_redirect:
             return response
-        url = urljoin(url, response.headers["location"])
         response.close()
+        url = _target(url, response.headers["location"])
     message = f"it redirects more than {MAX_REDIRECTS} times"
     raise UnsafeAddressError(message)
 
 
+def _target(url: str, location: str) -> str:
+    try:
+        return urljoin(url, location)
+    except ValueError:
+        message = "it redirects to what is no URL"
+        raise UnsafeAddressError(message) from None
+
+
 def _check_scheme(url: str, policy: Policy) -> None:
-    scheme = urlsplit(url).scheme.lower()
+    try:
+        scheme = urlsplit(url).scheme.lower()
+    except ValueError:
+        message = "it is no URL"
+        raise UnsafeAddressError(message) from None
     if scheme != "https" and not (scheme == "http" and policy.allow_http):
         message = f"its scheme is {scheme or 'missing'}, and only https is fetched"
         raise UnsafeAddressError(message)
@@ -89,7 +101,11 @@ def _checked_connection(
     host: str, port: int, seconds: float, *, allow_private: bool
 ) -> socket.socket:
     """Connect to a host, unless one of its addresses is not public."""
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except UnicodeError as error:
+        message = "no host has a name like that"
+        raise OSError(message) from error
     addresses = [str(entry[4][0]) for entry in found]
     if not allow_private:
         for address in addresses:
@@ -104,6 +120,12 @@ def _checked_connection(
                 raise
     message = f"{host} has no address"
     raise OSError(message)
+
+
+class _Session(requests.Session):
+    def get_redirect_target(self, resp: requests.Response) -> str | None:  # noqa: ARG002
+        # Where one is named, requests reads the redirect's whole body first, however large.
+        return None
 
 
 class _CheckedHTTPConnection(HTTPConnection):

@@ -214,7 +214,8 @@ def derive_task_id(client_id: str, idempotency_key: str | None) -> str:
     """
     if idempotency_key is None:
         return f"task_{secrets.token_hex(16)}"
-    digest = hashlib.sha256(f"{client_id}\n{idempotency_key}".encode()).hexdigest()
+    named = f"{client_id}\n{idempotency_key}".encode("utf-8", "surrogatepass")
+    digest = hashlib.sha256(named).hexdigest()
     return f"task_{digest[:32]}"
 
 

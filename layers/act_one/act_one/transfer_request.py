@@ -49,12 +49,13 @@ def read_request(
     Raises ``ProblemError`` (400, 413) naming the field and what to do.
     """
     fields = _object_of(body)
-    for name in fields.keys() - _FIELDS:
+    for name in sorted(fields.keys() - _FIELDS):
+        shown = name[:64].encode("utf-8", "replace").decode()
         _refuse(
             "unknown-field",
             "There is no such field",
-            f"{name[:64]!r} is not a field of a task; send video, image and, if you like, metadata",
-            name[:64],
+            f"{shown!r} is not a field of a task; send video, image and, if you like, metadata",
+            shown,
         )
     return TransferRequest(
         video=_url(fields, "video", allow_addresses=allow_addresses),
@@ -136,7 +137,7 @@ def _check_url(url: str, name: str, *, allow_addresses: bool) -> None:
         if not allow_addresses:
             detail = f"{name} names an address; use a public host name, the provider asks for one"
             _refuse("url-address", f"{name} names an address", detail, name)
-    elif not _HOST.fullmatch(host) or len(host) > 253:
+    elif not _HOST.fullmatch(host) or len(host) > 253 or "[" in target.netloc:
         _refuse("url-invalid", f"{name} is not a URL", not_a_url, name)
     elif not allow_addresses and "." not in host.rstrip("."):
         detail = f"{name} names {host!r}, which only its own network knows; use a public host name"
@@ -157,10 +158,13 @@ def _metadata(value: Json) -> dict[str, Json]:
         detail = 'metadata must be an object of your own, such as {"order": "42"}'
         _refuse("metadata-not-object", "metadata is not an object", detail, "metadata")
     try:
-        size = len(json.dumps(value, ensure_ascii=False).encode())
-    except ValueError:
+        size = len(json.dumps(value, ensure_ascii=False, allow_nan=False).encode())
+    except UnicodeEncodeError:
         detail = "metadata holds half of a surrogate pair, which is no text in UTF-8"
         _refuse("metadata-not-text", "metadata is not text", detail, "metadata")
+    except ValueError:
+        detail = "metadata holds a number too large for many readers of JSON; send it as text"
+        _refuse("metadata-number", "metadata holds too large a number", detail, "metadata")
     if size > MAX_METADATA_BYTES:
         detail = (
             f"metadata has {size:,} bytes of JSON and may have {MAX_METADATA_BYTES:,}; "

@@ -1,0 +1,34 @@
+"""One local stack for all end-to-end tests: the real template, the real functions, IAM enforced."""
+
+import pytest
+
+from local.stack import ROOT, LocalStack, running_stack
+from tests.e2e.caller import Bus, Caller
+
+PARAMETERS = {
+    "CallbackGraceSeconds": "20",
+    "MinPollSeconds": "1",
+    "PollIntervalSeconds": "2",
+    "PollMaxIntervalSeconds": "4",
+    "TaskTimeoutSeconds": "60",
+    "MaxMediaBytes": "8000000",
+    "RequestsPerSecond": "1000",
+    "RequestBurst": "1000",
+}
+
+
+@pytest.fixture(scope="session")
+def stack():
+    with running_stack(PARAMETERS, ROOT / ".local/test") as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def caller(stack: LocalStack):
+    return Caller(stack)
+
+
+@pytest.fixture(scope="session")
+def bus(stack: LocalStack):
+    with Bus(stack) as listening:
+        yield listening

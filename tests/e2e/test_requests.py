@@ -1,0 +1,175 @@
+"""What callers may say, what they get told when it is wrong, and who is let in."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import requests
+
+from tests.e2e.caller import Caller
+
+IMAGE = "https://media.example.com/character.png"
+VIDEO = "https://media.example.com/performance.mp4"
+
+
+def with_video(value):
+    return {"video": value, "image": IMAGE}
+
+
+BAD = {
+    "no body": ("", "body-missing", "body"),
+    "not JSON": ("{", "body-not-json", "body"),
+    "not an object": ("[]", "body-not-object", "body"),
+    "video missing": ({"image": IMAGE}, "field-missing", "video"),
+    "image missing": ({"video": VIDEO}, "field-missing", "image"),
+    "video empty": (with_video(" "), "field-empty", "video"),
+    "video not a string": (with_video(7), "field-not-string", "video"),
+    "not a URL": (with_video("performance.mp4"), "url-invalid", "video"),
+    "another scheme": (with_video("ftp://example.com/a.mp4"), "url-scheme", "video"),
+    "credentials": (with_video("https://me:secret@example.com/a.mp4"), "url-credentials", "video"),
+    "too long": (with_video(f"https://example.com/{'a' * 2048}"), "url-too-long", "video"),
+    "unknown field": ({**with_video(VIDEO), "prompt": "smile"}, "unknown-field", "prompt"),
+    "metadata too large": (
+        {**with_video(VIDEO), "metadata": {"a": "b" * 2048}},
+        "metadata-too-large",
+        "metadata",
+    ),
+    "metadata not an object": (
+        {**with_video(VIDEO), "metadata": [1]},
+        "metadata-not-object",
+        "metadata",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_bad_request_names_the_field_and_leaves_nothing_behind(case, caller):
+    body, code, field = BAD[case]
+    rows, creates = caller.rows(), caller.simulator("bill")["creates_seen"]
+
+    answer = caller.post(body)
+
+    problem = answer.json()
+    assert answer.status_code == 400
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert (problem["code"], problem["field"], problem["status"]) == (code, field, 400)
+    assert problem["type"] == f"urn:act-one:problem:{code}"
+    assert problem["title"]
+    assert problem["detail"]
+    assert "secret" not in answer.text
+    assert caller.rows() == rows
+    assert caller.simulator("bill")["creates_seen"] == creates
+
+
+@pytest.mark.parametrize(
+    ("key", "code"), [("", "idempotency-key-empty"), ("k" * 256, "idempotency-key-too-long")]
+)
+def test_a_bad_idempotency_key_is_refused(key, code, caller):
+    answer = caller.post(caller.body("seconds=1"), {"Idempotency-Key": key})
+
+    assert answer.status_code == 400
+    assert answer.json()["code"] == code
+
+
+@pytest.mark.parametrize("headers", [{}, {"x-api-key": "guessed"}])
+def test_without_the_right_api_key_the_gateway_lets_nobody_in(headers, caller):
+    for method, path in (("POST", "tasks"), ("GET", "tasks/task_1")):
+        answer = requests.request(
+            method, f"{caller.stack.api_url}/{path}", headers=headers, data="{}", timeout=20
+        )
+        assert answer.status_code == 403
+
+
+def test_a_submitted_task_says_where_to_read_it(caller):
+    answer = caller.post(caller.body("seconds=1", metadata={"order": 42, "share": 0.5}))
+
+    task = answer.json()
+    assert answer.status_code == 202
+    assert answer.headers["location"] == f"/v1/tasks/{task['id']}" == task["links"]["self"]
+    assert task["metadata"] == {"order": 42, "share": 0.5}
+    assert task["status"] == "running"
+    assert (task["output"], task["error"]) == (None, None)
+    assert caller.read(task["id"])["metadata"] == {"order": 42, "share": 0.5}
+
+
+def test_a_repeated_request_is_answered_with_the_same_task_and_pays_once(caller):
+    body = caller.body("seconds=1&callback_body=legacy")
+    key = {"Idempotency-Key": "a key of mine"}
+
+    first = caller.post(body, key)
+    again = caller.post(body, key)
+    caller.wait(first.json()["id"], {"succeeded"})
+    settled = caller.post(body, key)
+
+    assert {answer.json()["id"] for answer in (again, settled)} == {first.json()["id"]}
+    assert [answer.status_code for answer in (first, again, settled)] == [202, 202, 200]
+    assert "idempotent-replayed" not in first.headers
+    assert again.headers["idempotent-replayed"] == "true"
+    assert caller.creates_paid(first.json()["id"]) == 1
+
+
+def test_many_requests_with_one_key_at_the_same_moment_pay_once(caller):
+    body = caller.body("seconds=1&create=slow&create_seconds=1")
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(
+            pool.map(lambda _: caller.post(body, {"Idempotency-Key": "at once"}), range(8))
+        )
+
+    assert {answer.status_code for answer in answers} <= {200, 202}  # 200: it had ended by then
+    assert len({answer.json()["id"] for answer in answers}) == 1
+    assert caller.creates_paid(answers[0].json()["id"]) == 1
+
+
+def test_an_idempotency_key_is_not_for_another_body(caller):
+    key = {"Idempotency-Key": "taken"}
+    caller.post(caller.body("seconds=1"), key)
+
+    answer = caller.post(caller.body("seconds=2"), key)
+
+    assert answer.status_code == 409
+    assert answer.json()["code"] == "idempotency-key-reused"
+
+
+def test_a_task_is_nobody_elses(caller):
+    task_id = caller.submit("seconds=1")
+    gateway = caller.stack.client("apigateway")
+    plan = gateway.get_usage_plans()["items"][0]["id"]
+    other = gateway.create_api_key(name="other", enabled=True)
+    gateway.create_usage_plan_key(usagePlanId=plan, keyId=other["id"], keyType="API_KEY")
+
+    answer = Caller(caller.stack, other["value"]).get(task_id)
+
+    assert answer.status_code == 404
+    assert answer.json()["code"] == "task-not-found"
+    assert caller.get("task_that_is_not_there").status_code == 404
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "",
+        "callbacks",
+        "callbacks/{id}",
+        "callbacks/{id}/",
+        "callbacks/{id}/guessed",
+        "callbacks/{id}/00000000.guessed",
+        "callbacks/{id}/{token}x",
+        "callbacks/other/{token}",
+        "callbacks/{id}/{token}/more",
+    ],
+)
+def test_a_callback_url_that_we_did_not_make_is_not_found(path, caller):
+    task_id = caller.submit("seconds=30&callback=lost")
+    before = caller.row(task_id)
+    token = "0a1b2c3d." + "A" * 43
+    host = caller.stack.callback_url.removeprefix("https://").rstrip("/")
+
+    answer = requests.post(
+        f"{caller.stack.endpoint_url}/{path.format(id=task_id, token=token)}",
+        headers={"Host": host},
+        data=json.dumps({"task_id": "x", "status": "3", "video_url": "https://example.com/a.mp4"}),
+        timeout=20,
+    )
+
+    assert answer.status_code == 404
+    assert caller.row(task_id) == before
