@@ -76,7 +76,7 @@ pin = uv pip compile --upgrade --universal --python-version 3.13 --generate-hash
 
 .PHONY: clean
 clean: ## Remove everything that make made
-	rm -rf .venv .tools .aws-sam .local .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .tools .aws-sam .local out .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(UV):
 	@python=$$(local/find-python.sh) && rm -rf .tools/uv && \

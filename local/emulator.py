@@ -57,6 +57,7 @@ def running_emulator(folder: Path) -> Iterator[str]:
     port = free_port()
     endpoint_url = f"http://127.0.0.1:{port}"
     scratch = folder / "tmp"
+    _forget(folder)
     scratch.mkdir(parents=True, exist_ok=True)
     log_path = folder / "ministack.log"
     settings = {
@@ -88,8 +89,13 @@ def running_emulator(folder: Path) -> Iterator[str]:
         yield endpoint_url
     finally:
         stop_group(process)
-        for kept in (scratch, folder / "state", folder / "s3"):
-            shutil.rmtree(kept, ignore_errors=True)
+        _forget(folder)
+
+
+def _forget(folder: Path) -> None:
+    """Remove what an emulator kept; logs stay to be read."""
+    for kept in ("tmp", "state", "s3"):
+        shutil.rmtree(folder / kept, ignore_errors=True)
 
 
 def _wait_until_healthy(

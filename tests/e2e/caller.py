@@ -153,6 +153,10 @@ class Bus:
             time.sleep(0.1)
         return list(self._heard[task_id])
 
+    def everything(self) -> str:
+        """Return all events heard so far as one text."""
+        return json.dumps(list(self._heard.values()))
+
     def _listen(self) -> None:
         while not self._stop.is_set():
             answer = self._sqs.receive_message(

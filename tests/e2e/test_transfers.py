@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import pytest
 import requests
 
+from act_one.callback_token import callback_url
+from act_one.keys import Keys
 from act_one.task import Stage
 
 APART = 0.4
@@ -294,3 +296,44 @@ def test_a_result_over_the_limit_is_tried_again_and_never_stored(caller):
 def test_nothing_was_paid_twice(tasks, caller):
     del tasks
     assert max(caller.simulator("bill")["by_callback"].values()) == 1
+
+
+def test_nothing_secret_is_in_a_log_an_event_or_an_environment(tasks, caller, bus):
+    client = caller.stack.client
+    vault = client("secretsmanager")
+    keys = {
+        name: json.loads(
+            vault.get_secret_value(SecretId=f"{caller.stack.stack_name}/{name}")["SecretString"]
+        )["current"]
+        for name in ("provider", "callback")
+    }
+    tokens = [
+        callback_url("", task_id, Keys(keys["callback"])).rpartition("/")[2]
+        for task_id in tasks.values()
+    ]
+    secrets = [*keys.values(), caller.stack.api_key, *tokens, "Signature=", "X-Amz-"]
+
+    logs = client("logs")
+    groups = [
+        group["logGroupName"]
+        for page in logs.get_paginator("describe_log_groups").paginate()
+        for group in page["logGroups"]
+    ]
+    said = [
+        event["message"]
+        for group in groups
+        for page in logs.get_paginator("filter_log_events").paginate(logGroupName=group)
+        for event in page["events"]
+    ]
+    functions = client("lambda").list_functions()["Functions"]
+    texts = {
+        "log": "\n".join(said),
+        "event": json.dumps(bus.of(tasks["normal"], "Task Succeeded")) + bus.everything(),
+        "environment": json.dumps([function["Environment"] for function in functions]),
+    }
+
+    assert '"message":"feed"' in texts["log"]
+    for place, text in texts.items():
+        assert text
+        for secret in secrets:
+            assert secret not in text, f"{secret[:4]}… in {place}"

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from act_one.clock import HOUR, Clock
 from act_one.exchange import NoReplyError, NotSentError, Reply, post
-from act_one.keys import KeyNotSetError, KeyRing, Keys
+from act_one.keys import KeyNotSetError, KeyRing
 from act_one.task import Json, MediaUrls, Remark
 
 CREATE_PATH: Final = "/runway/pro/act_one"
@@ -171,8 +171,11 @@ class CometApi:
             return NoAnswer(reason=_NO_KEY.message, key_refused=True)
         answer = self._feed_with(keys.current, provider_task_id, seconds)
         if isinstance(answer, NoAnswer) and answer.key_refused:
-            keys = _renewed(self.key_ring, keys)
-            answer = self._feed_with(keys.current, provider_task_id, ends_at - self.clock())
+            renewed = self.key_ring.reload()
+            if renewed.current != keys.current:
+                left = ends_at - self.clock()
+                answer = self._feed_with(renewed.current, provider_task_id, left)
+            keys = renewed
         unheard = isinstance(answer, NotKnown) or (
             isinstance(answer, NoAnswer) and answer.key_refused
         )
@@ -205,11 +208,6 @@ class CometApi:
             headers["X-Runway-Version"] = self.runway_version
         url = f"{self.base_url.rstrip('/')}{path}"
         return post(url, json.dumps(body).encode(), headers, seconds=seconds, tls=self.tls)
-
-
-def _renewed(key_ring: KeyRing, keys: Keys) -> Keys:
-    renewed = key_ring.reload()
-    return renewed if renewed.current != keys.current else keys
 
 
 # ── Reading replies ───────────────────────────────────────────────────────────────────────────

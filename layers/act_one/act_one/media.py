@@ -52,26 +52,26 @@ class Place:
 def s3_client() -> "S3Client":
     """Build a client that streams a body of known length in one request, sent once.
 
-    Over https botocore signs and checks such a body by a trailer. A plain-http endpoint takes no
-    trailer, so there the body goes unsigned.
+    Over https botocore signs and checks such a body by a trailer, and links must name the bucket's
+    own host: the global one redirects. A plain-http endpoint takes no trailer and has no such
+    hosts, so there the body goes unsigned and the bucket is named in the path.
     """
-    endpoint = boto3.client("s3").meta.endpoint_url
-    return boto3.client(
-        "s3",
-        config=Config(
-            connect_timeout=3.0,
-            read_timeout=60.0,
-            retries={"mode": "standard", "total_max_attempts": 1},
-            signature_version="s3v4",
-            **({} if endpoint.startswith("https:") else _PLAIN_HTTP),
-        ),
-    )
+    client = boto3.client("s3", config=_SENT_ONCE.merge(_NAMED_BY_HOST))
+    if client.meta.endpoint_url.startswith("https:"):
+        return client
+    return boto3.client("s3", config=_SENT_ONCE.merge(_PLAIN_HTTP))
 
 
-_PLAIN_HTTP: Final[Mapping[str, Any]] = {
-    "s3": {"payload_signing_enabled": False},
-    "request_checksum_calculation": "when_required",
-}
+_SENT_ONCE: Final = Config(
+    connect_timeout=3.0,
+    read_timeout=60.0,
+    retries={"mode": "standard", "total_max_attempts": 1},
+    signature_version="s3v4",
+)
+_NAMED_BY_HOST: Final = Config(s3={"addressing_style": "virtual"})
+_PLAIN_HTTP: Final = Config(
+    s3={"payload_signing_enabled": False}, request_checksum_calculation="when_required"
+)
 
 
 # ── What the first bytes say ──────────────────────────────────────────────────────────────────
