@@ -3,23 +3,26 @@
 import os
 from typing import Any
 
-from aws_lambda_powertools import Logger
+from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from act_one.advance import advance
+from act_one.api import seconds_left_of
 from act_one.backend import backend, key_ring
 from act_one.settings import Settings
 
 logger = Logger()
+metrics = Metrics()
 settings = Settings.from_environment(os.environ)
 collaborators = backend(settings)
 callback_keys = key_ring(settings.callback_secret)
 
 
+@metrics.log_metrics
 @logger.inject_lambda_context(clear_state=True)
-def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Advance a task; ``wait_seconds`` until its next look, null if this execution may end."""
     task_id: str = event["task_id"]
     logger.append_keys(task_id=task_id)
-    wait_seconds = advance(task_id, callback_keys.keys(), collaborators)
+    wait_seconds = advance(task_id, callback_keys.keys(), collaborators, seconds_left_of(context))
     return {"task_id": task_id, "wait_seconds": wait_seconds}

@@ -4,7 +4,7 @@ import os
 from typing import Any
 
 import boto3
-from aws_lambda_powertools import Logger
+from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from act_one.backend import QUICK
@@ -12,10 +12,12 @@ from act_one.relay import publish
 from act_one.settings import Settings
 
 logger = Logger()
+metrics = Metrics()
 settings = Settings.from_environment(os.environ)
 events = boto3.client("events", config=QUICK)
 
 
+@metrics.log_metrics
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
     """Publish the moves of a batch; the stream goes on at the first one that failed."""

@@ -7,7 +7,7 @@ from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from act_one.api import body_of, client_of, header
+from act_one.api import body_of, client_of, header, seconds_left_of
 from act_one.backend import backend, key_ring
 from act_one.problems import ProblemError, json_response, problem_response
 from act_one.settings import Settings
@@ -24,7 +24,7 @@ callback_keys = key_ring(settings.callback_secret)
 
 @metrics.log_metrics
 @logger.inject_lambda_context(clear_state=True)
-def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, object]:
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, object]:
     """Answer 202 with the task while it is open, 200 when it is settled, or a problem."""
     try:
         request = read_request(
@@ -33,7 +33,9 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, object]
             allow_addresses=settings.unsafe_allow_private_media,
         )
         client_id = client_of(event["headers"])
-        task, replayed = submit(request, client_id, callback_keys.keys(), collaborators)
+        task, replayed = submit(
+            request, client_id, callback_keys.keys(), collaborators, seconds_left_of(context)
+        )
     except ProblemError as problem:
         logger.info("problem", extra={"code": problem.code, "field": problem.field})
         return problem_response(problem)

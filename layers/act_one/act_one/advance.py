@@ -16,7 +16,12 @@ from act_one.backend import Backend
 from act_one.clock import DAY, HOUR
 from act_one.cometapi import FeedAnswer, NoAnswer, NotKnown, ProviderState, Report, read_callback
 from act_one.keys import Keys
-from act_one.submission import SEND_LEASE_SECONDS, UNCONFIRMED_WARNING, resend
+from act_one.submission import (
+    SEND_LEASE_SECONDS,
+    UNCONFIRMED_WARNING,
+    SecondsLeft,
+    resend,
+)
 from act_one.task import Billing, Remark, SettledBy, Stage, Task
 from act_one.task_table import MovedOnError
 
@@ -27,6 +32,8 @@ COPY_START_SECONDS: Final = 180.0
 LATE_SECONDS: Final = DAY
 """How long after the send a result may still turn up: URLs of the provider live no longer."""
 FEED_SECONDS: Final = 10.0
+BELIEVED_AFTER_SECONDS: Final = 600.0
+"""How long the feed must have had no answer until a callback's body is believed instead."""
 CLOCK_SKEW_SECONDS: Final = 300.0
 _ASKABLE: Final = frozenset({Stage.UNCONFIRMED, Stage.SUBMITTED, Stage.RUNNING})
 
@@ -44,6 +51,8 @@ class Step:
 def next_step(task: Task, answer: FeedAnswer, now: float, by: SettledBy, backend: Backend) -> Step:
     """Decide what the feed's answer means for a task. Never moves it to where it may not go."""
     heard = _step_of_answer(task, answer, now, by, backend)
+    if not isinstance(answer, Report) and (announced := _believable(task, now)):
+        return _step_of_report(task, announced, now, SettledBy.CALLBACK_BODY, backend)
     expired = now >= task.deadline(backend.settings.task_timeout_seconds)
     if heard.target is None and expired and task.stage in _ASKABLE:
         return Step(
@@ -66,10 +75,8 @@ def _step_of_answer(
     task: Task, answer: FeedAnswer, now: float, by: SettledBy, backend: Backend
 ) -> Step:
     match answer:
-        case NoAnswer():
+        case NoAnswer() | NotKnown():
             return Step(changes={} if task.feed_failing_since else {"feed_failing_since": now})
-        case NotKnown():
-            return Step(changes={"feed_failing_since": None} if task.feed_failing_since else {})
         case Report():
             return _step_of_report(task, answer, now, by, backend)
 
@@ -108,6 +115,20 @@ def _step_of_report(
     if task.stage in {Stage.SUBMITTING, Stage.UNCONFIRMED}:
         return Step(Stage.SUBMITTED, facts)
     return Step(changes=facts)
+
+
+def announced_success(task: Task) -> Report | None:
+    """Return what a tokened callback announced, if it was a success with a media URL."""
+    said = read_callback(task.evidence.body) if task.evidence else None
+    return said if said is not None and said.media is not None else None
+
+
+def _believable(task: Task, now: float) -> Report | None:
+    """A tokened callback's success is believed where the feed can't answer, a failure never."""
+    silent_since = task.feed_failing_since
+    if silent_since is None or now - silent_since < BELIEVED_AFTER_SECONDS:
+        return None
+    return announced_success(task)
 
 
 def _step_to_storing(
@@ -205,7 +226,7 @@ def _log_answer(task: Task, answer: FeedAnswer, step: Step) -> None:
 # ── Whatever the stage needs ──────────────────────────────────────────────────────────────────
 
 
-def advance(task_id: str, keys: Keys, backend: Backend) -> int | None:
+def advance(task_id: str, keys: Keys, backend: Backend, seconds_left: SecondsLeft) -> int | None:
     """Do what a forgotten task needs now; answer the seconds until its next look.
 
     None: nothing is left to wait for here; the row's `due_at`, if any, brings it back.
@@ -214,18 +235,18 @@ def advance(task_id: str, keys: Keys, backend: Backend) -> int | None:
     if task is None:
         return None
     try:
-        return _advance(task, keys, backend)
+        return _advance(task, keys, backend, seconds_left)
     except MovedOnError as error:
         # Somebody else moved it, so somebody else has it; look again shortly if it isn't over.
         moved_on = error.current is not None and error.current.stage in _ASKABLE
         return math.ceil(backend.settings.min_poll_seconds) if moved_on else None
 
 
-def _advance(task: Task, keys: Keys, backend: Backend) -> int | None:
+def _advance(task: Task, keys: Keys, backend: Backend, seconds_left: SecondsLeft) -> int | None:
     now = backend.clock()
     match task.stage:
         case Stage.ACCEPTED:
-            resend(task, keys, backend)
+            resend(task, keys, backend, seconds_left)
             return None
         case Stage.SUBMITTING:
             _give_up_sender(task, now, backend)
@@ -240,7 +261,7 @@ def _advance(task: Task, keys: Keys, backend: Backend) -> int | None:
             return None
         case Stage.FAILED:
             # Due only because a callback rang: a paid result may have turned up after all.
-            look(task, SettledBy.FALLBACK, backend, facts={"due_at": None})
+            look(task, SettledBy.FALLBACK, backend, facts={"due_at": _due_of_rumour(task, now)})
             return None
         case Stage.SUCCEEDED | Stage.CANCELED:
             if task.due_at is not None:
@@ -292,6 +313,13 @@ def poll_seconds(polls: int, backend: Backend) -> int:
     spread = random.uniform(0.8, 1.2)  # noqa: S311 - spreads load, guards nothing
     wait = min(settings.poll_max_interval_seconds, interval) * spread
     return math.ceil(max(settings.min_poll_seconds, wait))
+
+
+def _due_of_rumour(task: Task, now: float) -> float | None:
+    """When a success that only a callback announced may be believed, if that is yet to come."""
+    silent_since = task.feed_failing_since or now
+    believed_at = silent_since + BELIEVED_AFTER_SECONDS
+    return believed_at if announced_success(task) and now < believed_at else None
 
 
 def _copy_again(task: Task, now: float, backend: Backend) -> None:

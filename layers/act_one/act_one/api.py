@@ -1,9 +1,11 @@
-"""The REST API's events, as far as both of its functions read them alike."""
+"""What handlers read alike from what Lambda hands them."""
 
 import base64
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
+
+from aws_lambda_powertools.utilities.typing import LambdaContext
 
 
 def client_of(headers: Mapping[str, str]) -> str:
@@ -27,3 +29,8 @@ def body_of(event: Mapping[str, Any]) -> bytes | None:
     if body is None:
         return None
     return base64.b64decode(body) if event.get("isBase64Encoded") else body.encode()
+
+
+def seconds_left_of(context: LambdaContext) -> Callable[[], float]:
+    """Return what tells how many seconds this invocation may still run."""
+    return lambda: context.get_remaining_time_in_millis() / 1_000

@@ -151,11 +151,13 @@ class CometApi:
             keys = self.key_ring.keys()
         except KeyNotSetError:
             return Refused(reason=_NO_KEY, key_refused=True)
-        outcome = self._create_with(keys.current, body)
+        ends_at = self.clock() + CREATE_SECONDS
+        outcome = self._create_with(keys.current, body, CREATE_SECONDS)
         if isinstance(outcome, Refused) and outcome.key_refused:
             renewed = self.key_ring.reload()
-            if renewed.current != keys.current:
-                outcome = self._create_with(renewed.current, body)
+            seconds = ends_at - self.clock()
+            if renewed.current != keys.current and seconds > CREATE_SECONDS / 2:
+                outcome = self._create_with(renewed.current, body, seconds)
         return outcome
 
     def feed(self, provider_task_id: str, *, seconds: float) -> FeedAnswer:
@@ -184,9 +186,9 @@ class CometApi:
             return earlier if isinstance(earlier, Report) else answer
         return answer
 
-    def _create_with(self, key: str, body: Mapping[str, str]) -> CreateOutcome:
+    def _create_with(self, key: str, body: Mapping[str, str], seconds: float) -> CreateOutcome:
         try:
-            reply = self._post(CREATE_PATH, key, body, CREATE_SECONDS)
+            reply = self._post(CREATE_PATH, key, body, seconds)
         except NotSentError as error:
             return Refused(reason=Remark(code="provider_unreachable", message=str(error)))
         except NoReplyError as error:

@@ -8,6 +8,9 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from aws_lambda_powertools import Logger
+from botocore.exceptions import BotoCoreError, ClientError
+
 from act_one.clock import Clock
 
 if TYPE_CHECKING:
@@ -16,6 +19,9 @@ if TYPE_CHECKING:
 CACHE_SECONDS: Final = 300.0
 RELOAD_SECONDS: Final = 30.0
 """A key that seems wrong is read again at most this often."""
+
+
+logger = Logger(child=True)
 
 
 class KeyNotSetError(Exception):
@@ -47,15 +53,26 @@ class KeyRing:
     def keys(self) -> Keys:
         """Return the keys. Raises ``KeyNotSetError`` when there are none."""
         if self._keys is None or self._clock() - self._read_at > CACHE_SECONDS:
-            self._keys = self._read()
-            self._read_at = self._clock()
+            self._refresh()
+        if self._keys is None:
+            raise KeyNotSetError(self._secret)
         return self._keys
 
     def reload(self) -> Keys:
         """Return the keys, read anew unless that was done in the last 30 seconds."""
         if self._clock() - self._read_at > RELOAD_SECONDS:
-            self._keys = None
+            self._refresh()
         return self.keys()
+
+    def _refresh(self) -> None:
+        """Read the secret; while it can't be read, what was read before goes on being used."""
+        try:
+            self._keys = self._read()
+        except (BotoCoreError, ClientError):
+            if self._keys is None:
+                raise
+            logger.exception("secret not readable")
+        self._read_at = self._clock()
 
     def _read(self) -> Keys:
         try:

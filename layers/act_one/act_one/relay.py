@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from aws_lambda_powertools import Logger
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.metrics import MetricUnit
 
 from act_one.events import event_of
 from act_one.task_table import read_item
@@ -16,6 +17,7 @@ BATCH: Final = 10
 """What one ``PutEvents`` takes."""
 
 logger = Logger(child=True)
+metrics = Metrics()
 
 
 def publish(
@@ -53,4 +55,5 @@ def _entry(record: Mapping[str, Any], bus: str) -> "PutEventsRequestEntryTypeDef
         return event_of(read_item(change["NewImage"]), bus)
     except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError):
         logger.exception("unreadable row", extra={"keys": change.get("Keys")})
+        metrics.add_metric("UnreadableRows", MetricUnit.Count, 1)
         return None

@@ -5,9 +5,13 @@ crash and no repetition can lead to a second create for one intent.
 """
 
 import random
+import time
+from collections.abc import Callable
 from typing import Final
 
-from aws_lambda_powertools import Logger
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.metrics import MetricUnit
+from botocore.exceptions import BotoCoreError, ClientError
 
 from act_one.backend import Backend
 from act_one.callback_token import callback_url
@@ -32,15 +36,28 @@ RESEND_SECONDS: Final = 30.0
 RESEND_MAX_SECONDS: Final = 900.0
 ACCEPTED_LIMIT_SECONDS: Final = 6 * HOUR
 
+CREATE_NEEDS_SECONDS: Final = 20.0
+"""A create may take 15 s, and what came of it must be written down after it."""
+WRITE_NEEDS_SECONDS: Final = 2.0
+
+type SecondsLeft = Callable[[], float]
+"""Tells how long this invocation may still run."""
+
 logger = Logger(child=True)
+metrics = Metrics()
 
 
 def submit(
-    request: TransferRequest, client_id: str, keys: Keys, backend: Backend
+    request: TransferRequest,
+    client_id: str,
+    keys: Keys,
+    backend: Backend,
+    seconds_left: SecondsLeft,
 ) -> tuple[Task, bool]:
     """Turn a request into a task, sending it to the provider unless it has one already.
 
-    Answers the task and whether it was there before. ``keys`` sign the callback URL. Raises
+    Answers the task and whether it was there before. ``keys`` sign the callback URL. With too
+    little time left for a create, the task is `accepted` and the fallback sends it. Raises
     ``ProblemError``: 503 while the provider key is not set, 409 for a reused idempotency key.
     """
     _require_provider_key(backend)
@@ -65,10 +82,10 @@ def submit(
         created = backend.table.create(task)
     except MovedOnError as error:
         return _replay(task, error.current), True
-    return _send(created, keys, backend), False
+    return _send(created, keys, backend, seconds_left), False
 
 
-def resend(task: Task, keys: Keys, backend: Backend) -> Task:
+def resend(task: Task, keys: Keys, backend: Backend, seconds_left: SecondsLeft) -> Task:
     """Send a task that the provider certainly refused before, or give it up after six hours.
 
     Raises ``MovedOnError`` when somebody else took it.
@@ -95,7 +112,7 @@ def resend(task: Task, keys: Keys, backend: Backend) -> Task:
         billing=Billing.UNKNOWN,
         due_at=now + SEND_LEASE_SECONDS,
     )
-    return _send(sending, keys, backend)
+    return _send(sending, keys, backend, seconds_left)
 
 
 def _require_provider_key(backend: Backend) -> None:
@@ -122,8 +139,13 @@ def _replay(asked: Task, existing: Task | None) -> Task:
     return existing
 
 
-def _send(task: Task, keys: Keys, backend: Backend) -> Task:
+def _send(task: Task, keys: Keys, backend: Backend, seconds_left: SecondsLeft) -> Task:
     """Call the provider for a row that is `submitting`, and write down what came of it."""
+    if seconds_left() < CREATE_NEEDS_SECONDS:
+        now = backend.clock()
+        return backend.table.move(
+            task, Stage.ACCEPTED, now, billing=Billing.NONE, attempt=task.attempt - 1, due_at=now
+        )
     outcome = backend.provider.create(
         video=task.video,
         image=task.image,
@@ -131,13 +153,31 @@ def _send(task: Task, keys: Keys, backend: Backend) -> Task:
     )
     # The log line comes first: it is what is left if no write succeeds any more.
     logger.info("create", extra={"task_id": task.task_id, "outcome": _logged(outcome)})
-    try:
-        return _write_outcome(task, outcome, backend)
-    except MovedOnError as error:
-        # A callback was faster than the create's reply; what it found stays, the id is added.
-        if error.current is None:
-            raise
-        return _add_id(error.current, outcome, backend)
+    if isinstance(outcome, Refused) and outcome.key_refused:
+        metrics.add_metric("ProviderKeyRefused", MetricUnit.Count, 1)
+    return _write_down(task, outcome, backend, seconds_left)
+
+
+def _write_down(
+    task: Task, outcome: CreateOutcome, backend: Backend, seconds_left: SecondsLeft
+) -> Task:
+    """Write what the provider said, as long as there is time: it may have been paid for."""
+    current = task
+    while True:
+        try:
+            if current.version == task.version:
+                return _write_outcome(task, outcome, backend)
+            return _add_id(current, outcome, backend)
+        except MovedOnError as error:
+            # A callback or the fallback was faster; what it found stays, the id is added.
+            if error.current is None:
+                raise
+            current = error.current
+        except (BotoCoreError, ClientError):
+            if seconds_left() < WRITE_NEEDS_SECONDS:
+                raise
+            logger.exception("not written yet", extra={"task_id": task.task_id})
+            time.sleep(0.2)
 
 
 def _write_outcome(task: Task, outcome: CreateOutcome, backend: Backend) -> Task:
@@ -210,12 +250,15 @@ def _resend_seconds(attempt: int, retry_after: float | None) -> float:
 
 
 def _add_id(current: Task, outcome: CreateOutcome, backend: Backend) -> Task:
+    """Write the provider's id into a row that moved on without it, whatever its stage."""
     if not isinstance(outcome, Accepted) or current.provider_task_id is not None:
         return current
-    try:
-        return backend.table.learn_id(current, outcome.provider_task_id, billing=Billing.CHARGED)
-    except MovedOnError as error:
-        return error.current or current
+    now = backend.clock()
+    known = {"provider_task_id": outcome.provider_task_id, "billing": Billing.CHARGED}
+    if current.stage is Stage.UNCONFIRMED:
+        due_at = now + backend.settings.callback_grace_seconds
+        return backend.table.move(current, Stage.SUBMITTED, now, due_at=due_at, **known)
+    return backend.table.learn_id(current, outcome.provider_task_id, billing=Billing.CHARGED)
 
 
 def _logged(outcome: CreateOutcome) -> dict[str, str]:
