@@ -1,0 +1,230 @@
+"""Who can call what from outside: the REST API with a key, one function URL, nothing else."""
+
+import ast
+import json
+import re
+from collections.abc import Iterator
+
+from tests.template.deployment import Faults, Template, as_list, check, named
+from tests.template.reach import source
+
+API_GATEWAY = "apigateway.amazonaws.com"
+HTTP_METHODS = {"get", "post", "put", "patch", "delete", "head", "options"}
+REFUSALS = {
+    "INVALID_API_KEY",
+    "MISSING_AUTHENTICATION_TOKEN",
+    "THROTTLED",
+    "QUOTA_EXCEEDED",
+    "REQUEST_TOO_LARGE",
+    "INTEGRATION_TIMEOUT",
+    "INTEGRATION_FAILURE",
+    "DEFAULT_4XX",
+    "DEFAULT_5XX",
+}
+
+
+def methods_of(template: Template) -> Iterator[tuple[str, str, str, dict]]:
+    """List the methods of all APIs: API, path, method, and what is said of it."""
+    for api, properties in template.of("ApiGateway::RestApi").items():
+        for path, methods in properties["Body"]["paths"].items():
+            for method, operation in methods.items():
+                if method in HTTP_METHODS:
+                    yield api, path, method, operation
+
+
+def function_behind(operation: dict) -> str | None:
+    uri = operation["x-amazon-apigateway-integration"]["uri"]
+    found = re.search(r"functions/\$\{(\w+)\.Arn\}/invocations$", uri)
+    return found[1] if found else None
+
+
+def functions_behind_apis(template: Template) -> set[str]:
+    return {function_behind(operation) or "" for *_, operation in methods_of(template)}
+
+
+# ── The REST API ──────────────────────────────────────────────────────────────────────────────
+
+
+@check
+def test_every_method_requires_an_api_key(template: Template) -> Faults:
+    for api, path, method, operation in methods_of(template):
+        schemes = template.of("ApiGateway::RestApi")[api]["Body"]["components"]["securitySchemes"]
+        required = [name for option in operation.get("security", []) for name in option]
+        in_header = {"type": "apiKey", "name": "x-api-key", "in": "header"}
+        if not required or any(schemes.get(name) != in_header for name in required):
+            yield f"{method} {path} can be called without a key"
+
+
+@check
+def test_every_method_may_invoke_its_function_and_only_by_that_path(template: Template) -> Faults:
+    allowed = {
+        (named(permission["FunctionName"]), permission.get("SourceArn"))
+        for permission in template.of("Lambda::Permission").values()
+        if permission["Principal"] == API_GATEWAY
+        and permission["Action"] == "lambda:InvokeFunction"
+    }
+    needed = set()
+    for api, path, method, operation in methods_of(template):
+        called = re.sub(r"\{[\w+]+\}", "*", path)
+        arn = f"${{AWS::Region}}:${{AWS::AccountId}}:${{{api}}}/*/{method.upper()}{called}"
+        needed.add((function_behind(operation), f"arn:aws:execute-api:{arn}"))
+    for function, arn in sorted(needed - allowed, key=str):
+        yield f"{arn} may not invoke {function}"
+    for function, arn in sorted(allowed - needed, key=str):
+        yield f"{arn} may invoke {function}, but is no method"
+
+
+@check
+def test_every_route_in_code_is_a_method_and_the_other_way_round(template: Template) -> Faults:
+    for name in functions_behind_apis(template):
+        function = template.of("Lambda::Function")[name]
+        routed = set(_routes(function["Handler"].rpartition(".")[0]))
+        served = {
+            (method, path)
+            for _, path, method, operation in methods_of(template)
+            if function_behind(operation) == name
+        }
+        if routed and routed != served:
+            yield f"{name} routes {sorted(routed)} and is sent {sorted(served)}"
+        if not routed and len(served) != 1:
+            yield f"{name} has no routes and is sent {sorted(served)}"
+
+
+def _routes(module: str) -> Iterator[tuple[str, str]]:
+    for function in source(module).functions.values():
+        for decorator in function.decorator_list:
+            match decorator:
+                case ast.Call(func=ast.Attribute(attr=method), args=[ast.Constant(value=path), *_]):
+                    if method in HTTP_METHODS:
+                        yield method, re.sub(r"<(\w+)>", r"{\1}", path)
+
+
+@check
+def test_every_api_is_regional_and_has_only_the_stage_that_we_named(template: Template) -> Faults:
+    for api, properties in template.of("ApiGateway::RestApi").items():
+        if properties.get("EndpointConfiguration") != {"Types": ["REGIONAL"]}:
+            yield f"{api} is not regional"
+        stages = [
+            stage["StageName"]
+            for stage in template.of("ApiGateway::Stage").values()
+            if named(stage["RestApiId"]) == api
+        ]
+        deployed = [
+            deployment["StageName"]
+            for deployment in template.of("ApiGateway::Deployment").values()
+            if "StageName" in deployment
+        ]
+        if stages != ["v1"] or deployed:
+            yield f"{api} has the stages {stages + deployed}"
+
+
+@check
+def test_every_stage_is_in_a_usage_plan_that_throttles(template: Template) -> Faults:
+    plans = template.of("ApiGateway::UsagePlan")
+    covered = {
+        (named(stage["ApiId"]), stage["Stage"])
+        for plan in plans.values()
+        for stage in plan.get("ApiStages", [])
+    }
+    for name, stage in template.of("ApiGateway::Stage").items():
+        if (named(stage["RestApiId"]), stage["StageName"]) not in covered:
+            yield f"{name} is in no usage plan: no key opens it"
+    for name, plan in plans.items():
+        throttle = plan.get("Throttle", {})
+        if not {"RateLimit", "BurstLimit"} <= throttle.keys():
+            yield f"{name} doesn't throttle"
+        waits_for = as_list(template.resources[name].get("DependsOn", []))
+        stages = template.of("ApiGateway::Stage")
+        if not any(stage in stages for stage in waits_for):
+            yield f"{name} may be made before the stage that it names"
+
+
+@check
+def test_every_api_key_is_in_a_usage_plan(template: Template) -> Faults:
+    joined = {
+        named(key["KeyId"])
+        for key in template.of("ApiGateway::UsagePlanKey").values()
+        if template.the("ApiGateway::UsagePlan", key["UsagePlanId"]) is not None
+    }
+    for name, key in template.of("ApiGateway::ApiKey").items():
+        if name not in joined:
+            yield f"{name} opens nothing"
+        if key.get("Enabled") is not True:
+            yield f"{name} is not enabled"
+        if "Value" in key:
+            yield f"{name} is in the template"
+
+
+@check
+def test_what_api_gateway_answers_itself_is_a_problem_document(template: Template) -> Faults:
+    for api, properties in template.of("ApiGateway::RestApi").items():
+        answers = properties["Body"].get("x-amazon-apigateway-gateway-responses", {})
+        for missing in sorted(REFUSALS - answers.keys()):
+            yield f"{api}: {missing} is AWS's own text"
+        for kind, answer in answers.items():
+            headers = answer.get("responseParameters", {})
+            if headers.get("gatewayresponse.header.Content-Type") != "'application/problem+json'":
+                yield f"{api}: {kind} is not labelled as a problem"
+            yield from _faults_of_problem(kind, answer)
+
+
+def _faults_of_problem(kind: str, answer: dict) -> Faults:
+    said = 'no "task" here'
+    try:
+        body = answer["responseTemplates"]["application/json"]
+        # What AWS puts in; only a messageString comes quoted and escaped.
+        body = body.replace("$context.error.messageString", json.dumps(said))
+        document = json.loads(body.replace("$context.error.message", said))
+    except (KeyError, ValueError) as error:
+        yield f"{kind} is no JSON: {error!r}"
+        return
+    if not {"type", "title", "detail", "code"} <= document.keys():
+        yield f"{kind} lacks a member of a problem"
+    elif document["type"] != f"urn:act-one:problem:{document['code']}":
+        yield f"{kind} calls itself {document['type']} and {document['code']}"
+    if str(document.get("status", answer.get("statusCode"))) != str(answer.get("statusCode")):
+        yield f"{kind} says another status than it has"
+
+
+# ── Everything else ───────────────────────────────────────────────────────────────────────────
+
+
+@check
+def test_a_function_url_is_open_to_all_and_so_are_both_permissions_for_it(
+    template: Template,
+) -> Faults:
+    """Since October 2025 AWS wants two: one to call the URL, one to run the function by it."""
+    permissions = [*template.of("Lambda::Permission").values()]
+    for name, url in template.of("Lambda::Url").items():
+        if url["AuthType"] != "NONE":
+            yield f"{name}: the provider can't sign"
+        forms = [
+            {k: v for k, v in permission.items() if k != "FunctionName"}
+            for permission in permissions
+            if named(permission["FunctionName"]) == named(url["TargetFunctionArn"])
+        ]
+        everybody = {"Principal": "*"}
+        for needed in (
+            everybody | {"Action": "lambda:InvokeFunctionUrl", "FunctionUrlAuthType": "NONE"},
+            everybody | {"Action": "lambda:InvokeFunction", "InvokedViaFunctionUrl": True},
+        ):
+            if needed not in forms:
+                yield f"{name} answers 403: {needed} is missing"
+
+
+@check
+def test_only_the_callback_is_public(template: Template) -> Faults:
+    public = {named(url["TargetFunctionArn"]) for url in template.of("Lambda::Url").values()}
+    handlers = {template.of("Lambda::Function")[name]["Handler"] for name in public}
+    if handlers != {"callback.app.handler"}:
+        yield f"function URLs lead to {sorted(handlers)}"
+    for name, permission in template.of("Lambda::Permission").items():
+        by_url = (
+            permission.get("InvokedViaFunctionUrl") is True
+            or permission.get("FunctionUrlAuthType") == "NONE"
+        )
+        if permission["Principal"] == "*":
+            if not by_url or named(permission["FunctionName"]) not in public:
+                yield f"{name} lets everybody invoke {permission['FunctionName']}"
+        elif "SourceArn" not in permission:
+            yield f"{name} lets {permission['Principal']} of any account invoke"

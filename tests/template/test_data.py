@@ -1,0 +1,203 @@
+"""Data and secrets: private, encrypted, not lost by a mistake."""
+
+import re
+
+from act_one import task_table
+from act_one.task import Task
+from tests.template.deployment import Faults, Template, as_list, check, named
+from tests.template.test_permissions import RESULTS_PREFIX
+
+DATA = {"AWS::DynamoDB::Table": "TableName", "AWS::S3::Bucket": "BucketName"}
+PRIVATE = {"BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets"}
+NO_NAMES_OF_RESOURCES = {"StageName", "LayerName"}  # a stage's is its API's, layers have versions
+
+
+@check
+def test_data_outlives_the_stack_but_not_a_deployment_that_failed(template: Template) -> Faults:
+    for name, resource in template.resources.items():
+        if resource["Type"] in DATA:
+            if resource.get("DeletionPolicy") != "RetainExceptOnCreate":
+                yield f"{name} goes with the stack, or stays when its creation failed"
+            if resource.get("UpdateReplacePolicy") != "Retain":
+                yield f"{name} goes when it is replaced"
+            if DATA[resource["Type"]] in resource.get("Properties", {}):
+                yield f"{name} has a name: one that was kept stands in a new stack's way"
+
+
+@check
+def test_nothing_has_a_name_that_a_second_stack_would_want(template: Template) -> Faults:
+    for name, resource in template.resources.items():
+        for key, value in resource.get("Properties", {}).items():
+            refers = isinstance(value, str) and "${" in value
+            if key.endswith("Name") and key not in NO_NAMES_OF_RESOURCES and not refers:
+                yield f"{name} has the {key} {value}"
+        if resource["Type"] in {"AWS::IAM::Role", "AWS::IAM::ManagedPolicy"}:
+            for key in {"RoleName", "ManagedPolicyName"} & resource["Properties"].keys():
+                yield f"{name} has a {key}, which CAPABILITY_IAM doesn't allow"
+
+
+# ── The table ─────────────────────────────────────────────────────────────────────────────────
+
+
+@check
+def test_every_table_is_on_demand_and_can_be_restored_to_any_moment(template: Template) -> Faults:
+    for name, table in template.of("DynamoDB::Table").items():
+        if table.get("BillingMode") != "PAY_PER_REQUEST":
+            yield f"{name} costs something when idle"
+        recovery = table.get("PointInTimeRecoverySpecification", {})
+        if recovery.get("PointInTimeRecoveryEnabled") is not True:
+            yield f"{name} can't be restored"
+
+
+@check
+def test_the_tasks_table_is_what_its_code_takes_it_for(template: Template) -> Faults:
+    for name, table in _tasks_tables(template).items():
+        if table["KeySchema"] != [{"AttributeName": "task_id", "KeyType": "HASH"}]:
+            yield f"{name} is not keyed by task_id"
+        if table.get("StreamSpecification") != {"StreamViewType": "NEW_AND_OLD_IMAGES"}:
+            yield f"{name}: without both images a move can't be told from a claim"
+        expiry = table.get("TimeToLiveSpecification", {})
+        if expiry != {"AttributeName": "expires_at", "Enabled": True}:
+            yield f"{name}: rows never go"
+        indexes = {
+            index["IndexName"]: [key["AttributeName"] for key in index["KeySchema"]]
+            for index in table.get("GlobalSecondaryIndexes", [])
+        }
+        needed = {
+            task_table.DUE_INDEX: ["watched", "due_at"],
+            task_table.PROVIDER_TASK_INDEX: ["provider_task_id"],
+        }
+        projections = [index["Projection"] for index in table.get("GlobalSecondaryIndexes", [])]
+        if any(projection != {"ProjectionType": "KEYS_ONLY"} for projection in projections):
+            yield f"{name}: an index holds, and every write pays for, more than the code asks"
+        if indexes != needed:
+            yield f"{name} has the indexes {indexes}, the code asks {needed}"
+        fields = {*Task.__dataclass_fields__, "watched"}
+        asked = {name for names in needed.values() for name in names} | {"task_id", "expires_at"}
+        for attribute in asked - fields:
+            yield f"{name}: no row has the attribute {attribute}"
+
+
+def _tasks_tables(template: Template) -> dict[str, dict]:
+    tables = {
+        named(function["Environment"]["Variables"]["TASKS_TABLE"])
+        for function in template.of("Lambda::Function").values()
+    }
+    return {name: template.of("DynamoDB::Table")[name] for name in tables}
+
+
+# ── Buckets ───────────────────────────────────────────────────────────────────────────────────
+
+
+@check
+def test_every_bucket_is_private_and_encrypted(template: Template) -> Faults:
+    for name, bucket in template.of("S3::Bucket").items():
+        access = bucket.get("PublicAccessBlockConfiguration", {})
+        if {key for key, blocked in access.items() if blocked is True} != PRIVATE:
+            yield f"{name} could be made public"
+        rules = bucket.get("BucketEncryption", {}).get("ServerSideEncryptionConfiguration", [])
+        if not any("ServerSideEncryptionByDefault" in rule for rule in rules):
+            yield f"{name} is not encrypted"
+        if "AccessControl" in bucket:
+            yield f"{name} has an access control list"
+
+
+@check
+def test_every_bucket_refuses_plain_http_unless_the_stack_is_local(template: Template) -> Faults:
+    refused = {
+        named(policy["Bucket"]): statement
+        for policy in template.of("S3::BucketPolicy").values()
+        for statement in policy["PolicyDocument"]["Statement"]
+        if statement["Effect"] == "Deny"
+        and statement["Principal"] == "*"
+        and statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+    }
+    for name in template.of("S3::Bucket"):
+        if template.parameters["RequireTls"] != "true":
+            if name in refused:
+                yield f"{name} can't be used by a local stack"
+            continue
+        statement = refused.get(name, {"Action": [], "Resource": []})
+        arn = f"${{{name}.Arn}}"
+        if {*as_list(statement["Resource"])} != {arn, f"{arn}/*"}:
+            yield f"{name} can be read over plain http"
+        used = {
+            action
+            for role in template.of("IAM::Role")
+            for action, resource in template.grants(role)
+            if resource.startswith(arn)
+        }
+        everyday = {"s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:ListBucket"}
+        if missing := (used | everyday) - {*as_list(statement["Action"])}:
+            yield f"{name} allows {sorted(missing)} over plain http"
+
+
+@check
+def test_results_expire_only_if_that_is_asked_for_and_nothing_else_does(
+    template: Template,
+) -> Faults:
+    days = template.parameters["ResultRetentionDays"]
+    buckets = {
+        named(function["Environment"]["Variables"]["RESULTS_BUCKET"])
+        for function in template.of("Lambda::Function").values()
+    }
+    for name in buckets:
+        configuration = template.of("S3::Bucket")[name or ""].get("LifecycleConfiguration", {})
+        rules = [
+            (rule["Status"], rule.get("Prefix"), rule.get("ExpirationInDays"))
+            for rule in configuration.get("Rules", [])
+        ]
+        if rules != ([] if days == "0" else [("Enabled", RESULTS_PREFIX, days)]):
+            yield f"{name} forgets {rules}"
+
+
+# ── Secrets ───────────────────────────────────────────────────────────────────────────────────
+
+
+@check
+def test_every_secret_is_named_after_the_stack(template: Template) -> Faults:
+    """Their references differ between AWS and the emulator; their names don't."""
+    for name, secret in template.of("SecretsManager::Secret").items():
+        if not re.fullmatch(r"\$\{AWS::StackName\}/[a-z-]+", secret.get("Name", "")):
+            yield f"{name} is named {secret.get('Name')}"
+
+
+@check
+def test_what_makes_the_callback_secret_never_changes(template: Template) -> Faults:
+    """Any change in here makes AWS generate another value, which orphans every running task."""
+    frozen = {
+        "SecretStringTemplate": "{}",
+        "GenerateStringKey": "current",
+        "PasswordLength": 48,
+        "ExcludePunctuation": True,
+    }
+    secrets = template.of("SecretsManager::Secret").items()
+    generated = {n: s["GenerateSecretString"] for n, s in secrets if "GenerateSecretString" in s}
+    if generated != {"CallbackSecret": frozen}:
+        yield f"a generated secret is not as it was: {generated}"
+
+
+@check
+def test_the_provider_secret_has_no_value_until_there_is_a_key(template: Template) -> Faults:
+    """A stored empty string would read as a key; without a value the API says what to do."""
+    key = template.parameters["ProviderApiKey"]
+    for name, secret in template.of("SecretsManager::Secret").items():
+        if "GenerateSecretString" not in secret:
+            expected = f'{{"current":"{key}"}}' if key else None
+            if secret.get("SecretString") != expected:
+                yield f"{name} holds {secret.get('SecretString')!r}"
+
+
+@check
+def test_a_hidden_parameter_goes_into_a_secret_and_nowhere_else(template: Template) -> Faults:
+    hidden = {n for n, p in template.written["Parameters"].items() if p.get("NoEcho") is True}
+    if "ProviderApiKey" not in hidden:
+        yield "ProviderApiKey is shown to everybody who may look at the stack"
+    for parameter in hidden:
+        if template.written["Parameters"][parameter].get("Default"):
+            yield f"{parameter} has a default"
+        for section in ("Resources", "Outputs"):
+            for name, part in template.written[section].items():
+                is_secret = part.get("Type") == "AWS::SecretsManager::Secret"
+                if not is_secret and re.search(rf"\b{parameter}\b", repr(part)):
+                    yield f"{name} holds {parameter}"

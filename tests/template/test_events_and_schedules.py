@@ -1,0 +1,158 @@
+"""Rules, schedules and asynchronous calls: what AWS hands over arrives, or is kept."""
+
+from act_one.events import DETAIL_TYPES, SOURCE
+from act_one.task import Stage
+from tests.template.deployment import Faults, Template, as_list, check, named
+
+EVENTBRIDGE = "events.amazonaws.com"
+
+
+def queue_takes_from(template: Template, queue: str, rule: str) -> bool:
+    """Tell whether a queue's policy lets EventBridge send for that rule, and only for it."""
+    for policy in template.of("SQS::QueuePolicy").values():
+        if f"${{{named(queue)}}}" not in policy["Queues"]:
+            continue
+        for statement in policy["PolicyDocument"]["Statement"]:
+            conditions = statement.get("Condition", {})
+            arns = [
+                arn
+                for operator in ("ArnEquals", "ArnLike", "StringEquals")
+                for arn in as_list(conditions.get(operator, {}).get("aws:SourceArn", []))
+            ]
+            if (
+                statement["Effect"] == "Allow"
+                and statement["Principal"] == {"Service": EVENTBRIDGE}
+                and "sqs:SendMessage" in as_list(statement["Action"])
+                and queue in as_list(statement["Resource"])
+                and f"${{{rule}.Arn}}" in arns
+            ):
+                return True
+    return False
+
+
+def targets_of(template: Template) -> list[tuple[str, dict]]:
+    return [
+        (n, target) for n, rule in template.of("Events::Rule").items() for target in rule["Targets"]
+    ]
+
+
+# ── Rules ─────────────────────────────────────────────────────────────────────────────────────
+
+
+@check
+def test_every_rule_may_deliver_to_its_targets(template: Template) -> Faults:
+    for rule, target in targets_of(template):
+        if template.the("SQS::Queue", target["Arn"]) is not None:
+            if not queue_takes_from(template, target["Arn"], rule):
+                yield f"{rule}: the policy of {target['Arn']} doesn't take its events"
+        elif template.the("Lambda::Function", target["Arn"]) is not None:
+            permissions = template.of("Lambda::Permission").values()
+            if not any(
+                named(permission["FunctionName"]) == named(target["Arn"])
+                and permission["Principal"] == EVENTBRIDGE
+                and permission.get("SourceArn") == f"${{{rule}.Arn}}"
+                for permission in permissions
+            ):
+                yield f"{rule} may not invoke {target['Arn']}"
+        elif "RoleArn" not in target:
+            yield f"{rule} has no role for {target['Arn']}"
+
+
+@check
+def test_what_a_rule_cannot_deliver_is_kept(template: Template) -> Faults:
+    for rule, target in targets_of(template):
+        kept_in = target.get("DeadLetterConfig", {}).get("Arn")
+        if kept_in is None:
+            yield f"{rule} loses what {target['Id']} doesn't take"
+        elif not queue_takes_from(template, kept_in, rule):
+            yield f"{rule}: the policy of {kept_in} doesn't take its failures"
+
+
+@check
+def test_every_rule_on_our_bus_waits_for_events_that_are_sent(template: Template) -> Faults:
+    sent = set(DETAIL_TYPES.values()) | {"Task Rejected", "Task Requested"}
+    for name, rule in template.of("Events::Rule").items():
+        pattern = rule["EventPattern"]
+        if SOURCE in pattern.get("source", []):
+            if template.the("Events::EventBus", rule.get("EventBusName")) is None:
+                yield f"{name} listens to the account's bus for what comes on ours"
+            for awaited in pattern.get("detail-type", []):
+                if isinstance(awaited, str) and awaited not in sent:
+                    yield f"{name} waits for {awaited}, which nobody sends"
+
+
+@check
+def test_every_result_to_be_stored_reaches_the_copy(template: Template) -> Faults:
+    reached = {
+        template.the("Lambda::Function", mapping["FunctionName"])["Handler"]
+        for mapping in template.of("Lambda::EventSourceMapping").values()
+        for rule, target in targets_of(template)
+        if target["Arn"] == mapping["EventSourceArn"]
+        and template.of("Events::Rule")[rule]["EventPattern"]
+        == {"source": [SOURCE], "detail-type": [DETAIL_TYPES[Stage.STORING]]}
+    }
+    if "callback.copy.handler" not in reached:
+        yield f"a task that is storing reaches {reached or 'nobody'}"
+
+
+@check
+def test_no_queue_takes_messages_from_just_anybody(template: Template) -> Faults:
+    for name, policy in template.of("SQS::QueuePolicy").items():
+        for statement in policy["PolicyDocument"]["Statement"]:
+            if statement["Effect"] == "Allow" and not statement.get("Condition"):
+                yield f"{name} allows {statement['Principal']} without a condition"
+
+
+# ── Schedules and asynchronous calls ──────────────────────────────────────────────────────────
+
+
+@check
+def test_every_schedule_may_invoke_its_function_and_nothing_else(template: Template) -> Faults:
+    for name, schedule in template.of("Scheduler::Schedule").items():
+        target = schedule["Target"]
+        kept_in = target.get("DeadLetterConfig", {}).get("Arn")
+        needed = {("lambda:InvokeFunction", target["Arn"]), ("sqs:SendMessage", kept_in)}
+        if template.grants(target["RoleArn"]) != needed:
+            yield f"{name}: its role allows {sorted(template.grants(target['RoleArn']))}"
+
+
+@check
+def test_a_schedule_never_tries_a_run_again_that_the_next_one_replaces(
+    template: Template,
+) -> Faults:
+    for name, schedule in template.of("Scheduler::Schedule").items():
+        retry = schedule["Target"].get("RetryPolicy", {})
+        configs = template.of("Lambda::EventInvokeConfig").values()
+        called = named(schedule["Target"]["Arn"])
+        again = next((c for c in configs if named(c["FunctionName"]) == called), {})
+        for tries in (retry, again) if schedule["ScheduleExpression"] == "rate(1 minute)" else ():
+            if (
+                tries.get("MaximumRetryAttempts") != 0
+                or tries.get("MaximumEventAgeInSeconds") != 60
+            ):
+                yield f"{name} piles up runs"
+
+
+@check
+def test_two_stacks_in_one_account_have_a_schedule_each(template: Template) -> Faults:
+    for name, schedule in template.of("Scheduler::Schedule").items():
+        if "Name" in schedule:
+            yield f"{name} has the name {schedule['Name']}"
+
+
+@check
+def test_every_function_that_is_called_asynchronously_says_where_failures_go(
+    template: Template,
+) -> Faults:
+    called = [schedule["Target"]["Arn"] for schedule in template.of("Scheduler::Schedule").values()]
+    called += [target["Arn"] for _, target in targets_of(template)]
+    configs = template.of("Lambda::EventInvokeConfig").values()
+    for arn in called:
+        if template.the("Lambda::Function", arn) is None:
+            continue
+        config = next((c for c in configs if named(c["FunctionName"]) == named(arn)), {})
+        failed = config.get("DestinationConfig", {}).get("OnFailure", {}).get("Destination")
+        if template.the("SQS::Queue", failed) is None:
+            yield f"{named(arn)} loses what it fails at"
+        if "MaximumRetryAttempts" not in config:
+            yield f"{named(arn)} is tried again as often as AWS likes"

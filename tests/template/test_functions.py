@@ -1,0 +1,167 @@
+"""What every function has, and what it is told."""
+
+from dataclasses import MISSING, fields
+
+from act_one.settings import SettingError, Settings
+from local.expand import load
+from tests.template.deployment import SOURCE, Faults, Template, check, named
+from tests.template.reach import Function, reached_from, source
+
+LAYERS = ("DependenciesLayer", "ActOneLayer")
+SPOOLS = Function("act_one.media", "_put")
+MIB = 1_048_576
+
+
+def variables_of(function: dict) -> dict[str, str]:
+    return function.get("Environment", {}).get("Variables", {})
+
+
+@check
+def test_every_function_says_how_it_runs(template: Template) -> Faults:
+    for name, function in template.of("Lambda::Function").items():
+        if function.get("Runtime") != "python3.13":
+            yield f"{name} runs on {function.get('Runtime')}"
+        if function.get("Architectures") != [template.parameters["Architecture"]]:
+            yield f"{name} isn't on the architecture that the parameter says"
+        layers = [named(layer) or "" for layer in function.get("Layers", [])]
+        if [layer.rstrip("0123456789abcdef") for layer in layers] != [*LAYERS]:
+            yield f"{name} has the layers {layers}"
+        if not 128 <= function.get("MemorySize", 0) <= 1024:
+            yield f"{name} has {function.get('MemorySize')} MB of memory"
+        if not 1 <= function.get("Timeout", 0) <= 900:
+            yield f"{name} has no time-out of its own"
+        if not function.get("Description"):
+            yield f"{name} doesn't say what it does"
+
+
+def test_every_timeout_and_memory_is_written_down_and_not_aws_default():
+    written = load(SOURCE)
+    common = written["Globals"]["Function"]
+    for name, resource in written["Resources"].items():
+        if resource["Type"] == "AWS::Serverless::Function":
+            assert {"Timeout", "MemorySize"} <= common.keys() | resource["Properties"].keys(), name
+
+
+@check
+def test_no_function_reserves_what_a_new_account_cannot_spare(template: Template) -> Faults:
+    """A new account runs ten functions at once, and all of those must stay unreserved."""
+    for name, function in template.of("Lambda::Function").items():
+        if "ReservedConcurrentExecutions" in function:
+            yield f"{name} can't be deployed into a new account"
+
+
+@check
+def test_every_layer_is_for_both_architectures(template: Template) -> Faults:
+    for name, layer in template.of("Lambda::LayerVersion").items():
+        if {*layer.get("CompatibleArchitectures", [])} != {"arm64", "x86_64"}:
+            yield f"{name} is for {layer.get('CompatibleArchitectures')}"
+        if template.resources[name].get("Metadata", {}).get("BuildMethod") != "makefile":
+            yield f"{name} is built for one of them, without bytecode"
+        if layer.get("CompatibleRuntimes") != ["python3.13"]:
+            yield f"{name} is for {layer.get('CompatibleRuntimes')}"
+
+
+@check
+def test_every_handler_is_there(template: Template) -> Faults:
+    for name, function in template.of("Lambda::Function").items():
+        module, _, handler = function["Handler"].rpartition(".")
+        found = source(module)
+        if found is None or handler not in found.functions:
+            yield f"{name}: there is no {function['Handler']}"
+
+
+@check
+def test_every_function_logs_to_a_group_of_its_own_that_forgets(template: Template) -> Faults:
+    seen: set[str | None] = set()
+    for name, function in template.of("Lambda::Function").items():
+        logging = function.get("LoggingConfig", {})
+        group = template.the("Logs::LogGroup", logging.get("LogGroup"))
+        if group is None:
+            yield f"{name} has no log group of this template"
+            continue
+        if named(logging["LogGroup"]) in seen:
+            yield f"{name} shares its log group"
+        seen.add(named(logging["LogGroup"]))
+        if "LogGroupName" in group:
+            yield f"{name}'s log group has a fixed name"
+        if (logging.get("LogFormat"), logging.get("SystemLogLevel")) != ("JSON", "WARN"):
+            yield f"{name} pays for lines that say that it ran"
+
+
+@check
+def test_every_log_group_forgets_after_the_days_that_the_parameter_says(
+    template: Template,
+) -> Faults:
+    for name, group in template.of("Logs::LogGroup").items():
+        if group.get("RetentionInDays") != template.parameters["LogRetentionDays"]:
+            yield f"{name} keeps logs for {group.get('RetentionInDays', 'ever')}"
+
+
+# ── Environments ──────────────────────────────────────────────────────────────────────────────
+
+
+@check
+def test_every_function_is_given_settings_that_can_be_read(template: Template) -> Faults:
+    for name, function in template.of("Lambda::Function").items():
+        try:
+            Settings.from_environment(variables_of(function))
+        except SettingError as error:
+            yield f"{name}: {error}"
+
+
+@check
+def test_every_function_names_its_logs_and_metrics(template: Template) -> Faults:
+    """Without a namespace, writing a metric fails."""
+    for name, function in template.of("Lambda::Function").items():
+        for variable in ("POWERTOOLS_SERVICE_NAME", "POWERTOOLS_METRICS_NAMESPACE"):
+            if not variables_of(function).get(variable):
+                yield f"{name} has no {variable}"
+
+
+@check
+def test_no_function_is_given_a_variable_that_nobody_reads(template: Template) -> Faults:
+    known = {setting.name.upper() for setting in fields(Settings)}
+    for name, function in template.of("Lambda::Function").items():
+        for variable in sorted(variables_of(function).keys() - known):
+            if not variable.startswith("POWERTOOLS_"):
+                yield f"{name} is given {variable}, which is no setting"
+
+
+@check
+def test_every_function_is_given_the_optional_settings_that_its_code_reads(
+    template: Template,
+) -> Faults:
+    optional = {setting.name for setting in fields(Settings) if setting.default is not MISSING}
+    for name, function in template.of("Lambda::Function").items():
+        for setting in sorted(reached_from(function["Handler"]).settings & optional):
+            if setting.upper() not in variables_of(function):
+                yield f"{name} reads {setting}, which it isn't given"
+
+
+@check
+def test_no_environment_holds_a_secret(template: Template) -> Faults:
+    """Whoever may see a function's configuration sees its environment."""
+    secrets = {secret["Name"] for secret in template.of("SecretsManager::Secret").values()}
+    hidden = [n for n, p in template.written["Parameters"].items() if p.get("NoEcho")]
+    for name, function in template.of("Lambda::Function").items():
+        for variable, value in variables_of(function).items():
+            if variable.endswith("_SECRET") and value not in secrets:
+                yield f"{name}: {variable} names no secret of this template"
+        written = template.written["Resources"][name]["Properties"]["Environment"]
+        for parameter in hidden:
+            if parameter in _mentioned(written):
+                yield f"{name} is given {parameter}"
+
+
+def _mentioned(value: object) -> str:
+    """All that a part of the template says, in one text."""
+    return repr(value)
+
+
+@check
+def test_every_function_that_spools_media_has_the_room(template: Template) -> Faults:
+    largest = int(template.written["Parameters"]["MaxMediaBytes"]["MaxValue"])
+    for name, function in template.of("Lambda::Function").items():
+        room = function.get("EphemeralStorage", {}).get("Size", 512) * MIB
+        if SPOOLS in reached_from(function["Handler"]).functions and room <= largest:
+            yield f"{name} may spool {largest} bytes into {room}"

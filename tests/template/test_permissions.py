@@ -1,0 +1,280 @@
+"""Each role may do what its function does, and nothing else.
+
+What our own code calls is read from the code; what AWS does on a function's behalf, which no local
+emulator refuses, from the resources that make it do so.
+"""
+
+import re
+
+from act_one.storing import result_prefix
+from act_one.task import Stage, Task
+from tests.template.deployment import Faults, Grants, Template, as_list, check, named
+from tests.template.reach import reached_from, untyped_operations
+
+READ_OF_SOURCE = {
+    "AWS::SQS::Queue": {
+        "sqs:ReceiveMessage",
+        "sqs:DeleteMessage",
+        "sqs:GetQueueAttributes",
+        "sqs:ChangeMessageVisibility",
+    },
+    "AWS::DynamoDB::Table": {
+        "dynamodb:DescribeStream",
+        "dynamodb:GetRecords",
+        "dynamodb:GetShardIterator",
+    },
+}
+LIST_STREAMS = ("dynamodb:ListStreams", "*")
+TRACE = {"xray:PutTraceSegments", "xray:PutTelemetryRecords"}
+TRACE_EXECUTIONS = TRACE | {"xray:GetSamplingRules", "xray:GetSamplingTargets"}
+DELIVER_LOGS = {
+    "logs:CreateLogDelivery",
+    "logs:GetLogDelivery",
+    "logs:UpdateLogDelivery",
+    "logs:DeleteLogDelivery",
+    "logs:ListLogDeliveries",
+    "logs:PutResourcePolicy",
+    "logs:DescribeResourcePolicies",
+    "logs:DescribeLogGroups",
+}
+NOT_NARROWER = TRACE_EXECUTIONS | DELIVER_LOGS | {"dynamodb:ListStreams"}
+"""AWS knows no narrower resource than `*` for these."""
+
+SECRET_ARN = "arn:${AWS::Partition}:secretsmanager:${AWS::Region}:${AWS::AccountId}:secret:"
+SECRET_SETTINGS = {"provider_secret", "callback_secret"}
+RESULTS_PREFIX = "tasks/"
+TRUSTED = {
+    "Lambda::Function": "lambda.amazonaws.com",
+    "StepFunctions::StateMachine": "states.amazonaws.com",
+    "Scheduler::Schedule": "scheduler.amazonaws.com",
+}
+
+
+# ── What is needed ────────────────────────────────────────────────────────────────────────────
+
+
+def granted_beside_tracing(template: Template, role: object) -> Grants:
+    return {grant for grant in template.grants(role) if not grant[0].startswith("xray:")}
+
+
+def needed_of_services(template: Template, name: str) -> Grants:
+    """What AWS does with a function's role: its event sources, failures, logs."""
+    function = template.of("Lambda::Function")[name]
+    needed = {
+        (action, arn_of(function["LoggingConfig"]["LogGroup"]))
+        for action in ("logs:CreateLogStream", "logs:PutLogEvents")
+    }
+    configs = template.of("Lambda::EventInvokeConfig").values()
+    destinations = [config for config in configs if named(config["FunctionName"]) == name]
+    for mapping in template.of("Lambda::EventSourceMapping").values():
+        if named(mapping["FunctionName"]) == name:
+            arn = mapping["EventSourceArn"]
+            kind = template.resources[named(arn)]["Type"]
+            needed |= {(action, arn) for action in READ_OF_SOURCE[kind]}
+            needed |= {LIST_STREAMS} if kind == "AWS::DynamoDB::Table" else set()
+            destinations.append(mapping)
+    for holder in destinations:
+        for outcome in holder.get("DestinationConfig", {}).values():
+            needed |= needed_to_write(template, outcome["Destination"])
+    return needed
+
+
+def needed_to_write(template: Template, destination: str) -> Grants:
+    if template.the("S3::Bucket", destination) is not None:
+        return {("s3:PutObject", f"{destination}/*"), ("s3:ListBucket", destination)}
+    return {("sqs:SendMessage", destination)}
+
+
+def needed_of_code(template: Template, name: str) -> Grants:
+    """What a function's own code calls, and on what."""
+    function = template.of("Lambda::Function")[name]
+    reached = reached_from(function["Handler"])
+    variables = function["Environment"]["Variables"]
+    secrets = [variables[s.upper()] for s in sorted(reached.settings & SECRET_SETTINGS)]
+    places = {  # a new service, or another bucket, gets its place here
+        "dynamodb": [arn_of(variables["TASKS_TABLE"])],
+        "events": [arn_of(variables["EVENT_BUS"])],
+        "s3": [f"{arn_of(variables['RESULTS_BUCKET'])}/{RESULTS_PREFIX}*"],
+        "secretsmanager": [f"{SECRET_ARN}{secret}-??????" for secret in secrets],
+        "stepfunctions": [variables.get("FALLBACK_ARN", "")],
+    }
+    return {
+        (action, f"{place}/index/{operation.index}" if operation.index else place)
+        for operation in reached.operations
+        for action in operation.actions()
+        for place in places[operation.service]
+    }
+
+
+def arn_of(reference: str) -> str:
+    return f"${{{named(reference)}.Arn}}"
+
+
+# ── Functions ─────────────────────────────────────────────────────────────────────────────────
+
+
+@check
+def test_every_function_may_do_what_its_code_does(template: Template) -> Faults:
+    for name, function in template.of("Lambda::Function").items():
+        for action, resource in missing(needed_of_code(template, name), template, function):
+            yield f"{name} calls {action} on {resource}, which its role doesn't allow"
+
+
+@check
+def test_no_function_may_do_more_than_it_does(template: Template) -> Faults:
+    for name, function in template.of("Lambda::Function").items():
+        needed = needed_of_code(template, name) | needed_of_services(template, name)
+        for action, resource in sorted(granted_beside_tracing(template, function["Role"]) - needed):
+            yield f"{name} may {action} on {resource}, but nothing it runs does that"
+
+
+@check
+def test_every_event_source_can_be_read_by_its_function_and_every_failure_be_kept(
+    template: Template,
+) -> Faults:
+    for name, function in template.of("Lambda::Function").items():
+        for action, resource in missing(needed_of_services(template, name), template, function):
+            yield f"AWS needs {action} on {resource} to run {name}"
+
+
+def missing(needed: Grants, template: Template, function: dict) -> list[tuple[str, str]]:
+    return sorted(needed - template.grants(function["Role"]))
+
+
+def test_no_call_of_aws_escapes_the_reading_of_the_code():
+    assert [*untyped_operations()] == []
+
+
+def test_the_reading_of_the_code_sees_what_handlers_call():
+    called = {
+        operation.method
+        for handler in ("submit.app", "callback.app", "callback.copy", "sweeper.app", "tasks.app")
+        for operation in reached_from(f"{handler}.handler").operations
+    }
+
+    assert {"put_item", "update_item", "get_item", "query", "start_execution"} <= called
+    assert {"put_object", "get_object", "get_secret_value"} <= called
+
+
+def test_results_lie_where_roles_look_for_them():
+    task = Task(
+        task_id="t",
+        client_id="c",
+        stage=Stage.STORING,
+        created_at=0.0,
+        updated_at=0.0,
+        video="https://media.example/v",
+        image="https://media.example/i",
+        metadata={},
+        request_hash="h",
+        claim_id="c",
+    )
+
+    assert result_prefix(task).startswith(RESULTS_PREFIX)
+
+
+# ── Roles ─────────────────────────────────────────────────────────────────────────────────────
+
+
+@check
+def test_every_role_belongs_to_one_resource_of_the_service_that_it_trusts(
+    template: Template,
+) -> Faults:
+    holders: dict[str, list[str]] = {role: [] for role in template.of("IAM::Role")}
+    for kind, service in TRUSTED.items():
+        for name, properties in template.of(kind).items():
+            holder = properties.get("Target", properties)
+            role = named(holder.get("Role") or holder.get("RoleArn"))
+            if role not in holders:
+                yield f"{name} has no role of this template"
+                continue
+            holders[role].append(name)
+            [trust] = template.of("IAM::Role")[role]["AssumeRolePolicyDocument"]["Statement"]
+            allowed = trust["Effect"] == "Allow" and as_list(trust["Action"]) == ["sts:AssumeRole"]
+            if not allowed or as_list(trust["Principal"].get("Service")) != [service]:
+                yield f"{role} is {name}'s, but doesn't trust {service} alone"
+    for role, names in holders.items():
+        if len(names) != 1:
+            yield f"{role} belongs to {names or 'nothing'}, not to one resource"
+
+
+@check
+def test_a_role_says_everything_inside_itself(template: Template) -> Faults:
+    """What is attached later can be too late for an event source mapping's own check."""
+    for name in template.of("IAM::Policy"):
+        yield f"{name} is a policy beside its roles"
+    for name, role in template.of("IAM::Role").items():
+        for arn in role.get("ManagedPolicyArns", []):
+            actions = {action for action, _ in template.grants(name) if action.startswith("xray:")}
+            if template.parameters["Tracing"] != "Active" or named(arn) is None or not actions:
+                yield f"{name} has the managed policy {arn}"
+
+
+@check
+def test_no_action_is_a_pattern(template: Template) -> Faults:
+    stated = [(name, s) for name in template.of("IAM::Role") for s in template.statements(name)]
+    for kind in ("SQS::QueuePolicy", "S3::BucketPolicy", "Events::EventBusPolicy"):
+        for name, policy in template.of(kind).items():
+            stated += [(name, statement) for statement in policy["PolicyDocument"]["Statement"]]
+    for name, statement in stated:
+        for action in as_list(statement.get("Action", "*")):  # NotAction names all the others
+            if "*" in action or "?" in action:
+                yield f"{name} says {action}: name the actions"
+
+
+@check
+def test_every_permission_is_on_a_resource_of_this_stack(template: Template) -> Faults:
+    for role in template.of("IAM::Role"):
+        for action, resource in sorted(template.grants(role)):
+            if resource == "*":
+                if action not in NOT_NARROWER:
+                    yield f"{role} may {action} on everything"
+                continue
+            ours = [r for r in re.findall(r"\$\{(\w+)", resource) if r in template.resources]
+            if not ours and not resource.startswith(f"{SECRET_ARN}${{AWS::StackName}}/"):
+                yield f"{role} may {action} on {resource}, which is not of this stack"
+            if "*" in resource.removesuffix("/*"):
+                yield f"{role} may {action} on {resource}: a pattern in the middle of a name"
+
+
+@check
+def test_a_permission_on_everything_says_why(template: Template) -> Faults:
+    for number, line in enumerate(template.source.splitlines(), start=1):
+        on_everything = re.match(r"""\s*(Resource:|-).*(["'])\*\2""", line)
+        if on_everything and "Principal" not in line and not re.search(r"\s#\s*\w+", line):
+            yield f"line {number} of the template gives no reason for its {line.strip()}"
+
+
+@check
+def test_a_secret_is_readable_by_its_whole_name(template: Template) -> Faults:
+    """AWS adds six characters to a secret's name; `-*` would match longer names too."""
+    whole = {
+        f"{SECRET_ARN}{s['Name']}-??????" for s in template.of("SecretsManager::Secret").values()
+    }
+    for role in template.of("IAM::Role"):
+        for action, resource in sorted(template.grants(role)):
+            if action.startswith("secretsmanager:") and resource not in whole:
+                yield f"{role} may {action} on {resource}, which is no secret's name and 6 letters"
+
+
+@check
+def test_whoever_traces_may_send_traces_and_nobody_else(template: Template) -> Faults:
+    wanted = template.parameters["Tracing"] == "Active"
+    for name, stage in template.of("ApiGateway::Stage").items():
+        if stage.get("TracingEnabled") is not wanted:
+            yield f"{name} doesn't trace as the parameter says"
+    for kind, needed in (
+        ("Lambda::Function", TRACE),
+        ("StepFunctions::StateMachine", TRACE_EXECUTIONS),
+    ):
+        for name, properties in template.of(kind).items():
+            config = properties.get("TracingConfig") or properties.get("TracingConfiguration", {})
+            traces = config.get("Mode") == "Active" or config.get("Enabled") is True
+            if traces != wanted:
+                yield f"{name} doesn't trace as the parameter says"
+            role = properties.get("Role") or properties.get("RoleArn")
+            granted = {action for action, _ in template.grants(role) if action.startswith("xray:")}
+            if traces and not needed <= granted:
+                yield f"{name} traces without {sorted(needed - granted)}"
+            if not traces and granted:
+                yield f"{name} doesn't trace, but may {sorted(granted)}"

@@ -1,0 +1,146 @@
+"""Times that have to fit into each other, across the template and the code."""
+
+import re
+
+from act_one import advance, cometapi, doorbell, reading, storing, submission, sweep
+from tests.template.deployment import Faults, Template, check
+from tests.template.reach import Function, reached_from
+from tests.template.test_api import functions_behind_apis
+from tests.template.test_state_machine import tasks_of
+
+API_GATEWAY_SECONDS = 29
+WRITES_SECONDS = 5
+"""For what surrounds a call to the provider: secrets and rows, with a retry."""
+SENDS = Function("act_one.cometapi", "CometApi.create")
+
+
+def timeouts_of_those_that(template: Template, function: Function) -> dict[str, int]:
+    """Map the Lambdas whose code reaches a function to their time-outs."""
+    return {
+        name: properties["Timeout"]
+        for name, properties in template.of("Lambda::Function").items()
+        if function in reached_from(properties["Handler"]).functions
+    }
+
+
+@check
+def test_every_function_behind_the_api_answers_before_api_gateway_gives_up(
+    template: Template,
+) -> Faults:
+    for name in functions_behind_apis(template):
+        if template.of("Lambda::Function")[name]["Timeout"] >= API_GATEWAY_SECONDS:
+            yield f"{name} works on when nobody listens any more"
+
+
+@check
+def test_every_sender_has_the_time_to_write_down_what_it_paid_for(template: Template) -> Faults:
+    senders = timeouts_of_those_that(template, SENDS)
+    if not senders:
+        yield "nobody sends"
+    for name, timeout in senders.items():
+        if timeout < cometapi.CREATE_SECONDS + WRITES_SECONDS:
+            yield f"{name} may end before the reply of a create is written"
+
+
+@check
+def test_a_sender_is_gone_before_its_task_is_taken_for_lost(template: Template) -> Faults:
+    for name, timeout in timeouts_of_those_that(template, SENDS).items():
+        if timeout >= submission.SEND_LEASE_SECONDS:
+            yield f"{name} may still be sending when its lease is over"
+
+
+@check
+def test_every_look_at_the_feed_ends_before_its_function(template: Template) -> Faults:
+    for function, seconds in (
+        (Function("act_one.doorbell", "ring"), doorbell.FEED_SECONDS),
+        (Function("act_one.advance", "advance"), advance.FEED_SECONDS),
+    ):
+        for name, timeout in timeouts_of_those_that(template, function).items():
+            if timeout < seconds + WRITES_SECONDS:
+                yield f"{name} may end before the feed's answer is written"
+
+
+@check
+def test_the_copy_knows_its_own_timeout_and_its_lease_outlives_it(template: Template) -> Faults:
+    copies = timeouts_of_those_that(template, Function("act_one.storing", "store_result"))
+    if len(copies) != 1:
+        yield f"{sorted(copies)} copy"
+    for timeout in copies.values():
+        for name, function in template.of("Lambda::Function").items():
+            told = function["Environment"]["Variables"].get("COPY_TIMEOUT_SECONDS")
+            if told != str(timeout):
+                yield f"{name} is told that a copy takes {told} s, it is {timeout} s"
+        if storing.LEASE_MARGIN_SECONDS < WRITES_SECONDS:
+            yield "two copies of one task may overlap"
+        if timeout < storing.IMAGES_SECONDS * 2:
+            yield "images leave no time for the video"
+
+
+@check
+def test_every_schedule_is_slower_than_its_function(template: Template) -> Faults:
+    for name, schedule in template.of("Scheduler::Schedule").items():
+        period = _seconds(schedule["ScheduleExpression"])
+        function = template.the("Lambda::Function", schedule["Target"]["Arn"])
+        if period is None or function is None or function["Timeout"] >= period:
+            yield f"{name} starts runs on top of each other"
+
+
+def _seconds(expression: str) -> int | None:
+    found = re.fullmatch(r"rate\((\d+) (minute|hour|day)s?\)", expression)
+    return int(found[1]) * {"minute": 60, "hour": 3600, "day": 86_400}[found[2]] if found else None
+
+
+@check
+def test_a_sweep_stops_by_itself(template: Template) -> Faults:
+    for name, timeout in timeouts_of_those_that(
+        template, Function("act_one.sweep", "sweep")
+    ).items():
+        if timeout < sweep.SWEEP_SECONDS + WRITES_SECONDS:
+            yield f"{name} may be cut off between a claim and its execution"
+
+
+@check
+def test_an_execution_has_its_first_look_before_it_counts_as_lost(template: Template) -> Faults:
+    for label, state, _ in tasks_of(template):
+        for lease in (sweep.LOOK_LEASE_SECONDS, advance.WATCH_SECONDS):
+            if state["TimeoutSeconds"] >= lease:
+                yield f"{label} may still be at it when another execution starts"
+
+
+@check
+def test_by_default_most_tasks_end_before_the_fallback_starts(template: Template) -> Faults:
+    """Tasks are said to take 2 to 20 minutes, and every execution costs money."""
+    grace = default_seconds(template, "CallbackGraceSeconds")
+    if not 900 <= grace < default_seconds(template, "TaskTimeoutSeconds"):
+        yield f"the fallback starts after {grace} s"
+
+
+@check
+def test_every_deadline_leaves_time_for_results_that_come_late(template: Template) -> Faults:
+    latest = template.written["Parameters"]["TaskTimeoutSeconds"].get("MaxValue", float("inf"))
+    if latest >= advance.LATE_SECONDS:
+        yield f"a deadline of {latest} s is later than the last look"
+
+
+@check
+def test_by_default_an_execution_is_far_from_its_longest_history(template: Template) -> Faults:
+    events_per_look, longest = 9, 25_000
+    shortest_wait = default_seconds(template, "PollIntervalSeconds")
+    looks = default_seconds(template, "TaskTimeoutSeconds") / shortest_wait
+    if looks * events_per_look > longest / 2:
+        yield f"{looks:.0f} looks don't fit into one execution"
+    if not (
+        5
+        <= default_seconds(template, "MinPollSeconds")
+        <= shortest_wait
+        <= default_seconds(template, "PollMaxIntervalSeconds")
+    ):
+        yield "intervals between looks contradict each other"
+
+
+def default_seconds(template: Template, parameter: str) -> float:
+    return float(template.written["Parameters"][parameter]["Default"])
+
+
+def test_a_link_lives_no_longer_than_the_session_that_signed_it():
+    assert reading.LINK_SECONDS <= 3_600

@@ -1,0 +1,217 @@
+"""The template as a whole: it holds together, says what it wants, and gives what people need."""
+
+import json
+import re
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
+from typing import Any
+
+from cfnlint.api import lint
+from cfnlint.config import ManualArgs
+
+from local.expand import REGION, expand
+from tests.template.deployment import OTHERWISE, SOURCE, Faults, Template, as_list, check, expanded
+
+PROMISED_PARAMETERS = {
+    "ProviderBaseUrl",
+    "ProviderApiKey",
+    "RunwayVersion",
+    "CallbackBaseUrl",
+    "CallbackGraceSeconds",
+    "PollIntervalSeconds",
+    "PollMaxIntervalSeconds",
+    "MinPollSeconds",
+    "TaskTimeoutSeconds",
+    "MaxMediaBytes",
+    "AllowHttpMedia",
+    "UnsafeAllowPrivateMedia",
+    "ResultRetentionDays",
+    "RequireTls",
+    "Tracing",
+    "Architecture",
+}
+NEEDED_OUTPUTS = {  # and what each has to say
+    "ApiUrl": "https://${Api}.execute-api.${AWS::Region}.${AWS::URLSuffix}/v1",
+    "ApiKeyId": "${ApiKey}",
+    "ApiKeyCommand": "get-api-key",
+    "ProviderKeyCommand": "${AWS::StackName}/provider",
+    "CallbackUrl": "${CallbackUrl.FunctionUrl}",
+    "ResultsBucket": "${ResultsBucket}",
+    "EventBus": "${EventBus}",
+    "TasksTable": "${TasksTable}",
+    "MediaQueueUrl": "${MediaQueue}",
+    "FallbackArn": "${Fallback}",
+}
+
+
+def members_in(value: Any) -> Iterator[tuple[str, Any]]:
+    """List what a part of the template says, whether or not its conditions hold.
+
+    Not what is inside a state machine's definition: its ${…} are its substitutions' business.
+    """
+    if isinstance(value, list):
+        for item in value:
+            yield from members_in(item)
+    elif isinstance(value, dict):
+        for key, member in value.items():
+            if key != "Definition":
+                yield key, member
+                yield from members_in(member)
+
+
+def references_in(value: Any) -> Iterator[str]:
+    """List the names that a part of the template refers to."""
+    for member in members_in(value):
+        match member:
+            case "Ref", str(name):
+                yield name
+            case "Fn::GetAtt", [str(name), *_]:
+                yield name
+            case "Fn::GetAtt", str(name):
+                yield name.partition(".")[0]
+            case "Fn::Sub", str(text):
+                yield from names_in(text)
+            case "Fn::Sub", [str(text), dict(variables)]:
+                yield from (name for name in names_in(text) if name not in variables)
+
+
+def names_in(text: str) -> list[str]:
+    return re.findall(r"\$\{([\w:]+)", text)
+
+
+def conditions_in(resource: dict[str, Any]) -> Iterator[str]:
+    """List the conditions that a resource or an output asks for."""
+    for member in members_in(resource):
+        match member:
+            case "Fn::If", [str(name), *_]:
+                yield name
+            case "Condition", str(name):
+                yield name
+
+
+# ── Holding together ──────────────────────────────────────────────────────────────────────────
+
+
+@check
+def test_everything_that_is_referred_to_is_there(template: Template) -> Faults:
+    written = template.written
+    known = written["Resources"].keys() | written["Parameters"].keys()
+    for section in ("Conditions", "Resources", "Outputs"):
+        for name, part in written[section].items():
+            named = {*references_in(part), *as_list(part.get("DependsOn", []))}
+            for missing in sorted(n for n in named - known if not n.startswith("AWS::")):
+                yield f"{name} refers to {missing}, which is not there"
+            for missing in sorted({*conditions_in(part)} - written["Conditions"].keys()):
+                yield f"{name} asks for the condition {missing}, which is not there"
+
+
+@check
+def test_nothing_that_is_deployed_refers_to_what_is_not(template: Template) -> Faults:
+    left_out = template.written["Resources"].keys() - template.resources.keys()
+    for name, part in {**template.resources, **template.outputs}.items():
+        said = [member for _, member in members_in(part) if isinstance(member, str | list)]
+        for missing in sorted(left_out & {*names_in(repr(said))}):
+            yield f"{name} refers to {missing}, whose condition doesn't hold"
+
+
+@check
+def test_no_resource_waits_for_itself(template: Template) -> Faults:
+    resources = template.written["Resources"]
+    graph = {
+        name: {n for n in references_in(resource) if n in resources}
+        | set(as_list(resource.get("DependsOn", [])))
+        for name, resource in resources.items()
+    }
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        yield " → ".join(error.args[1])
+
+
+def test_whatever_the_parameters_the_same_resources_come_of_it():
+    assert expand(SOURCE, OTHERWISE) == expanded()
+
+
+def test_the_expanded_template_has_nothing_that_cfn_lint_finds():
+    found = lint(json.dumps(expanded()), config=ManualArgs(regions=[REGION]))
+
+    assert [f"{match.rule.id} {match.path}: {match.message}" for match in found] == []
+
+
+@check
+def test_no_stack_changes_what_belongs_to_the_whole_account(template: Template) -> Faults:
+    """API Gateway's logging role is one for all: made here, it would go for all with this stack."""
+    for name, resource in template.resources.items():
+        settings_of_api = resource["Type"] == "AWS::ApiGateway::Account"
+        if settings_of_api or "AccessLogSetting" in resource.get("Properties", {}):
+            yield f"{name} needs the account's one logging role"
+
+
+# ── Parameters and outputs ────────────────────────────────────────────────────────────────────
+
+
+@check
+def test_every_promised_parameter_is_there(template: Template) -> Faults:
+    for name in sorted(PROMISED_PARAMETERS - template.written["Parameters"].keys()):
+        yield f"{name} is gone"
+
+
+@check
+def test_every_parameter_is_used_described_and_bounded(template: Template) -> Faults:
+    written = template.written
+    used = {*references_in([written["Conditions"], written["Resources"], written["Outputs"]])}
+    for name, parameter in written["Parameters"].items():
+        if name not in used:
+            yield f"{name} does nothing"
+        if not parameter.get("Description", "").endswith("."):
+            yield f"{name} isn't described"
+        bound = "AllowedPattern" if parameter["Type"] == "String" else "MinValue"
+        if not {bound, "AllowedValues"} & parameter.keys():
+            yield f"{name} may be anything"
+
+
+@check
+def test_a_stack_can_be_deployed_without_saying_anything(template: Template) -> Faults:
+    for name, parameter in template.written["Parameters"].items():
+        if "Default" not in parameter:
+            yield f"{name} has no default"
+
+
+@check
+def test_what_costs_extra_is_off_by_default(template: Template) -> Faults:
+    if template.written["Parameters"]["Tracing"]["Default"] != "PassThrough":
+        yield "tracing costs more than a third of everything else together"
+
+
+@check
+def test_results_are_kept_by_default(template: Template) -> Faults:
+    if template.written["Parameters"]["ResultRetentionDays"]["Default"] != 0:
+        yield "what was paid for goes"
+
+
+@check
+def test_what_only_a_local_stack_may_do_is_off_by_default(template: Template) -> Faults:
+    safe = {"RequireTls": "true", "UnsafeAllowPrivateMedia": "false", "AllowHttpMedia": "false"}
+    if not template.written["Parameters"]["ProviderBaseUrl"]["Default"].startswith("https:"):
+        yield "the provider's key goes over plain http"
+    for name, value in safe.items():
+        if template.written["Parameters"][name]["Default"] != value:
+            yield f"{name} is not {value} by default"
+
+
+@check
+def test_every_parameter_is_shown_in_one_group(template: Template) -> Faults:
+    interface = template.written["Metadata"]["AWS::CloudFormation::Interface"]
+    shown = [name for group in interface["ParameterGroups"] for name in group["Parameters"]]
+    if sorted(shown) != sorted(template.written["Parameters"]):
+        yield f"not shown once: {sorted({*shown} ^ template.written['Parameters'].keys())}"
+
+
+@check
+def test_every_output_that_people_need_is_there_and_described(template: Template) -> Faults:
+    for name, told in NEEDED_OUTPUTS.items():
+        if told not in template.outputs.get(name, {}).get("Value", ""):
+            yield f"{name} doesn't say {told}"
+    for name, output in template.outputs.items():
+        if not output.get("Description") or "Export" in output:
+            yield f"{name} isn't described, or is exported under a name that others can hold on to"
