@@ -41,6 +41,10 @@ local: $(DEV) $(SAM) $(MINISTACK) $(BUILD) ## Run the stack on this machine; NAM
 local-down: $(DEV) ## Stop it
 	@exec .venv/bin/python -m local.stack down
 
+.PHONY: redrive
+redrive: $(DEV) ## Try again what the stack STACK gave up fetching
+	@PYTHONPATH=layers/act_one .venv/bin/python -m ops.redrive '$(STACK)'
+
 .PHONY: test
 test: $(DEV) $(SAM) $(MINISTACK) $(BUILD) ## Run every test
 	@.venv/bin/pytest -q --tb=short --durations=10

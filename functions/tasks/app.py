@@ -1,4 +1,4 @@
-"""``GET /v1/tasks/{task_id}``: what became of a task."""
+"""``GET /v1/tasks/{task_id}`` says what became of a task, ``POST …/cancel`` withdraws it."""
 
 import os
 from typing import Any
@@ -9,10 +9,13 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from act_one.api import client_of
 from act_one.backend import task_table
+from act_one.canceling import cancel
+from act_one.clock import system_clock
 from act_one.media import s3_client
 from act_one.problems import CONTENT_TYPE, ProblemError
-from act_one.reading import read_task
+from act_one.reading import own_task, with_links
 from act_one.settings import Settings
+from act_one.task import Task
 
 logger = Logger()
 settings = Settings.from_environment(os.environ)
@@ -24,7 +27,17 @@ routes = APIGatewayRestResolver()
 @routes.get("/tasks/<task_id>")
 def get_task(task_id: str) -> dict[str, Any]:
     """Answer the task of the client that asks, with links to its results that live an hour."""
-    return read_task(task_id, client_of(routes.current_event.headers), table, s3)
+    return with_links(_asked_for(task_id), s3)
+
+
+@routes.post("/tasks/<task_id>/cancel")
+def cancel_task(task_id: str) -> dict[str, Any]:
+    """Withdraw a task that was not sent yet."""
+    return with_links(cancel(_asked_for(task_id), table, settings, system_clock), s3)
+
+
+def _asked_for(task_id: str) -> Task:
+    return own_task(task_id, client_of(routes.current_event.headers), table)
 
 
 @routes.exception_handler(ProblemError)  # type: ignore[untyped-decorator]  # not typed there

@@ -60,7 +60,7 @@ def next_step(task: Task, answer: FeedAnswer, now: float, by: SettledBy, backend
             {
                 **heard.changes,
                 "due_at": now + HOUR,
-                "expires_at": backend.row_expires_at(now),
+                "expires_at": backend.settings.row_expires_at(now),
                 "error": Remark(
                     code="no_result_in_time",
                     message="the provider gave no result by the deadline; "
@@ -101,7 +101,7 @@ def _step_of_report(
             "error": report.failure,
             "settled_by": by,
             "due_at": None,
-            "expires_at": backend.row_expires_at(now),
+            "expires_at": backend.settings.row_expires_at(now),
         }
         return Step(Stage.FAILED, facts | ended)
     if report.progress is not None and report.progress > task.progress and not task.done:
@@ -337,7 +337,7 @@ def _copy_again(task: Task, now: float, backend: Backend) -> None:
                 message="the provider's result could not be fetched within 24 hours",
             ),
             due_at=None,
-            expires_at=backend.row_expires_at(now),
+            expires_at=backend.settings.row_expires_at(now),
         )
         return
     source = task.source

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 import boto3
 from botocore.config import Config
 
-from act_one.clock import DAY, Clock, system_clock
+from act_one.clock import Clock, system_clock
 from act_one.cometapi import CometApi
 from act_one.keys import KeyRing
 from act_one.settings import Settings
@@ -14,8 +14,6 @@ from act_one.task_table import TaskTable
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
-
-_KEEP_ROWS_DAYS: Final = 15
 
 QUICK: Final = Config(
     connect_timeout=1.0, read_timeout=3.0, retries={"mode": "standard", "total_max_attempts": 4}
@@ -31,11 +29,6 @@ class Backend:
     provider: CometApi
     settings: Settings
     clock: Clock
-
-    def row_expires_at(self, now: float) -> float | None:
-        """Say when an ended task's row may go: after its objects, never if they stay for good."""
-        days = self.settings.result_retention_days
-        return now + max(_KEEP_ROWS_DAYS, days + 1) * DAY if days else None
 
 
 def key_ring(secret: str, clock: Clock = system_clock) -> KeyRing:

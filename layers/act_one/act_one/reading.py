@@ -14,8 +14,8 @@ LINK_SECONDS: Final = 3_600
 """A link's life; it ends earlier when the session of the role that signed it does."""
 
 
-def read_task(task_id: str, client_id: str, table: TaskTable, s3: "S3Client") -> dict[str, Json]:
-    """Read a client's task as JSON.
+def own_task(task_id: str, client_id: str, table: TaskTable) -> Task:
+    """Read the row of a client's own task.
 
     Raises ``ProblemError`` 404 for a task that is not there or is another client's: which of the
     two is nobody else's business.
@@ -29,7 +29,7 @@ def read_task(task_id: str, client_id: str, table: TaskTable, s3: "S3Client") ->
             "no task of this API key has that id; it may have been removed after its retention",
             field="task_id",
         )
-    return with_links(task, s3)
+    return task
 
 
 def with_links(task: Task, s3: "S3Client") -> dict[str, Json]:

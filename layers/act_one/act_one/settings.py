@@ -2,7 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
-from typing import Any, Self
+from typing import Any, Final, Self
+
+from act_one.clock import DAY
+
+_KEEP_ROWS_DAYS: Final = 15
 
 
 class SettingError(ValueError):
@@ -39,6 +43,11 @@ class Settings:
     unsafe_allow_private_media: bool
     result_retention_days: int
     """Days until results expire in the bucket; 0: never."""
+
+    def row_expires_at(self, now: float) -> float | None:
+        """Say when an ended task's row may go: after its objects, never if they stay for good."""
+        days = self.result_retention_days
+        return now + max(_KEEP_ROWS_DAYS, days + 1) * DAY if days else None
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:

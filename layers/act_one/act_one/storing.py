@@ -124,7 +124,7 @@ def _succeed(
         "progress": 100,
         "copy_lease_until": None,
         "due_at": None,
-        "expires_at": backend.row_expires_at(now),
+        "expires_at": backend.settings.row_expires_at(now),
     }
     _write_task_json(task, now, output, warnings, storage)
     try:

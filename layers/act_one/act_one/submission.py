@@ -101,7 +101,7 @@ def resend(task: Task, keys: Keys, backend: Backend, seconds_left: SecondsLeft) 
                 message="the provider refused the task for six hours; nothing was billed",
             ),
             due_at=None,
-            expires_at=backend.row_expires_at(now),
+            expires_at=backend.settings.row_expires_at(now),
         )
     sending = backend.table.move(
         task,
@@ -204,7 +204,7 @@ def _write_outcome(task: Task, outcome: CreateOutcome, backend: Backend) -> Task
                 error=outcome.reason,
                 billing=Billing.NONE,
                 due_at=None,
-                expires_at=backend.row_expires_at(now),
+                expires_at=backend.settings.row_expires_at(now),
             )
         case Refused():
             return backend.table.move(

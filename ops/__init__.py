@@ -1,0 +1,1 @@
+"""Commands for whoever operates a deployed stack; they ship nowhere."""

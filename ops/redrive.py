@@ -1,0 +1,81 @@
+"""Try again what was given up: results that couldn't be fetched, announcements nobody took.
+
+    python -m ops.redrive STACK_NAME      with the operator's own AWS credentials
+
+Tasks that failed with `media_unavailable` are made due: the fallback asks the feed and, if the
+provider still has the result, copies it. Nothing is paid for. Messages of the media queue's
+dead-letter queue go back to where they came from.
+"""
+
+import sys
+import time
+from typing import Any
+
+import boto3
+
+from act_one.task import Stage
+from act_one.task_table import MovedOnError, TaskTable, read_item
+
+
+def redrive(stack_name: str, session: boto3.Session) -> tuple[int, bool]:
+    """Make given-up tasks due and move dead letters back.
+
+    Answers how many tasks are due now and whether there were dead letters to move.
+    """
+    outputs = _outputs(stack_name, session)
+    table = TaskTable(session.client("dynamodb"), outputs["TasksTable"])
+    due = sum(_make_due(item, table) for item in _given_up(table))
+    return due, _move_back(outputs["MediaDeadLetterQueueUrl"], session)
+
+
+def _outputs(stack_name: str, session: boto3.Session) -> dict[str, str]:
+    stacks = session.client("cloudformation").describe_stacks(StackName=stack_name)["Stacks"]
+    return {output["OutputKey"]: output["OutputValue"] for output in stacks[0]["Outputs"]}
+
+
+def _given_up(table: TaskTable) -> list[dict[str, Any]]:
+    pages = table.client.get_paginator("scan").paginate(
+        TableName=table.name,
+        FilterExpression="stage = :failed AND #error.code = :given_up",
+        ExpressionAttributeNames={"#error": "error"},
+        ExpressionAttributeValues={
+            ":failed": {"S": Stage.FAILED},
+            ":given_up": {"S": "media_unavailable"},
+        },
+    )
+    return [item for page in pages for item in page["Items"]]
+
+
+def _make_due(item: dict[str, Any], table: TaskTable) -> bool:
+    try:
+        table.note(read_item(item), due_at=time.time())
+    except MovedOnError:
+        return False
+    return True
+
+
+def _move_back(dead_letters: str, session: boto3.Session) -> bool:
+    sqs = session.client("sqs")
+    asked = ["QueueArn", "ApproximateNumberOfMessages"]
+    found = sqs.get_queue_attributes(
+        QueueUrl=dead_letters,
+        AttributeNames=asked,  # type: ignore[arg-type]  # two of the names that it takes
+    )["Attributes"]
+    if found["ApproximateNumberOfMessages"] == "0":
+        return False
+    sqs.start_message_move_task(SourceArn=found["QueueArn"])
+    return True
+
+
+def main(arguments: list[str]) -> int:
+    """Redrive the stack that is named; 2 if none is."""
+    if len(arguments) != 1:
+        print(__doc__, file=sys.stderr)
+        return 2
+    due, moved = redrive(arguments[0], boto3.Session())
+    print(f"{due} tasks are looked at again; dead letters {'go back' if moved else 'are none'}.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
