@@ -53,6 +53,10 @@ class Caller:
         url = f"{self.stack.api_url}/tasks/{task_id}"
         return requests.get(url, headers=self.headers, timeout=SECONDS)
 
+    def cancel(self, task_id: str) -> requests.Response:
+        url = f"{self.stack.api_url}/tasks/{task_id}/cancel"
+        return requests.post(url, headers=self.headers, timeout=SECONDS)
+
     def read(self, task_id: str) -> dict[str, Any]:
         answer = self.get(task_id)
         assert answer.status_code == 200, answer.text

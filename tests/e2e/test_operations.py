@@ -1,0 +1,165 @@
+"""A second stack, deployed without a provider key: what its operator can do with it.
+
+Its provider is in this process and can't reach the function URL, so that the fallback ends its
+tasks; where a callback is wanted, the tests ring themselves.
+"""
+
+import json
+import time
+from typing import Any
+
+import boto3
+import pytest
+import requests
+
+from act_one.callback_token import callback_url
+from act_one.keys import Keys
+from local.provider import Provider
+from local.stack import REGION, ROOT, running_stack
+from ops.redrive import redrive
+from tests.e2e.caller import Caller
+from tests.e2e.conftest import PARAMETERS
+
+FIRST, SECOND = "first-account", "second-account"
+
+
+@pytest.fixture(scope="module")
+def provider():
+    with Provider(api_key=FIRST, other_api_keys=(SECOND,)) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def caller(provider):
+    parameters = {**PARAMETERS, "ProviderBaseUrl": provider.url, "CallbackGraceSeconds": "3"}
+    with running_stack(parameters, ROOT / ".local/test-operations") as running:
+        yield Caller(running)
+
+
+def put_secret(caller: Caller, name: str, value: Any) -> None:
+    caller.stack.client("secretsmanager").put_secret_value(
+        SecretId=f"{caller.stack.stack_name}/{name}",
+        SecretString=value if isinstance(value, str) else json.dumps(value),
+    )
+
+
+def ring(caller: Caller, task_id: str, key: str, body: str = "") -> int:
+    path = callback_url("", task_id, Keys(key))
+    host = caller.stack.callback_url.removeprefix("https://").rstrip("/")
+    return requests.post(
+        f"{caller.stack.endpoint_url}{path}", headers={"Host": host}, data=body, timeout=20
+    ).status_code
+
+
+def test_a_stack_without_a_provider_key_says_so_until_it_has_one(caller):
+    refused = caller.post(caller.body("seconds=1"))
+    assert refused.status_code == 503
+    assert refused.json()["code"] == "provider-key-not-set"
+    assert caller.rows() == 0
+
+    put_secret(caller, "provider", FIRST)
+
+    task_id = caller.submit("seconds=1&callback=lost")
+    assert caller.row(task_id).stage == "submitted"
+
+
+def test_what_the_old_key_sent_is_found_after_the_key_was_replaced(caller, provider):
+    task_id = caller.submit("seconds=1&callback=lost")
+
+    # The fallback runs for the first time after this, so it starts with the new pair of keys.
+    put_secret(caller, "provider", {"current": SECOND, "previous": FIRST})
+
+    assert caller.wait(task_id, {"succeeded"}).settled_by == "fallback"
+    asked = [entry for entry in provider.requests() if entry["route"] == "feed"]
+    assert "task_not_exist" in {entry["outcome"] for entry in asked}
+
+
+def test_a_callback_made_with_the_previous_secret_is_let_in_while_it_is_kept(caller):
+    vault = caller.stack.client("secretsmanager")
+    name = f"{caller.stack.stack_name}/callback"
+    old = json.loads(vault.get_secret_value(SecretId=name)["SecretString"])["current"]
+    task_id = caller.submit("seconds=60&callback=lost")
+    assert ring(caller, task_id, old) == 200
+
+    put_secret(caller, "callback", {"current": "new" * 16, "previous": old})
+
+    ends_at = time.monotonic() + 45  # an unknown key id reloads the secret every 30 s at most
+    while ring(caller, task_id, "new" * 16) != 200:
+        assert time.monotonic() < ends_at
+        time.sleep(2)
+    assert ring(caller, task_id, old) == 200
+    assert ring(caller, task_id, "guessed") == 404
+
+
+def test_a_task_is_canceled_only_while_nothing_was_sent(caller):
+    waiting = caller.submit("seconds=1&create=throttled&retry_after=600")
+    sent = caller.submit("seconds=30&callback=lost")
+    assert caller.row(waiting).stage == "accepted"
+
+    canceled, again, refused = (caller.cancel(task) for task in (waiting, waiting, sent))
+
+    assert [answer.status_code for answer in (canceled, again, refused)] == [200, 200, 409]
+    assert canceled.json() == again.json()
+    assert canceled.json()["status"] == "canceled"
+    assert canceled.json()["billing"] == "none"
+    assert refused.json()["code"] == "not-cancelable"
+    assert caller.cancel("task_that_is_not_there").status_code == 404
+    assert caller.row(waiting).due_at is None
+    assert caller.creates_paid(waiting) == 0
+
+
+def test_what_was_given_up_is_fetched_after_a_redrive(caller):
+    task_id = caller.submit("seconds=1&callback=lost&media=missing&media_times=1")
+    row = caller.wait(task_id, {"storing"})
+    while not (row := caller.row(task_id)).warnings:
+        time.sleep(0.2)
+    # As if it had been tried for a day: the next attempt gives it up.
+    caller.table.note(row, sent_at=row.sent_at - 90_000, due_at=time.time())
+    failed = caller.wait(task_id, {"failed"})
+    assert failed.error is not None
+    assert failed.error.code == "media_unavailable"
+
+    session = boto3.Session(
+        aws_access_key_id="test", aws_secret_access_key="test", region_name=REGION
+    )
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("AWS_ENDPOINT_URL", caller.stack.endpoint_url)
+        assert redrive(caller.stack.stack_name, session) == (1, False)
+
+    assert caller.wait(task_id, {"succeeded"}).late
+    assert caller.creates_paid(task_id) == 1
+
+
+def test_a_permission_that_is_taken_away_is_missed(caller):
+    iam = caller.stack.client("iam")
+    role = next(
+        role["RoleName"]
+        for page in iam.get_paginator("list_roles").paginate()
+        for role in page["Roles"]
+        if "CopyRole" in role["RoleName"]
+    )
+    policy = iam.list_role_policies(RoleName=role)["PolicyNames"][0]
+    document = iam.get_role_policy(RoleName=role, PolicyName=policy)["PolicyDocument"]
+    kept = [
+        statement
+        for statement in document["Statement"]
+        if "s3:PutObject" not in statement["Action"]
+    ]
+    assert len(kept) == len(document["Statement"]) - 1
+    iam.put_role_policy(
+        RoleName=role,
+        PolicyName=policy,
+        PolicyDocument=json.dumps({**document, "Statement": kept}),
+    )
+
+    task_id = caller.submit("seconds=1&callback=lost")
+    task = caller.wait(task_id, {"storing"})
+
+    with pytest.raises(AssertionError, match="is storing"):
+        caller.wait(task_id, {"succeeded"}, 10)
+    assert caller.objects(task_id) == {}
+    assert "AccessDenied" in str(caller.read(task_id)["warnings"])
+    assert task.billing == "charged"
+
+    iam.put_role_policy(RoleName=role, PolicyName=policy, PolicyDocument=json.dumps(document))
+    assert caller.wait(task_id, {"succeeded"}, 60).copy_attempts > 1
