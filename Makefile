@@ -54,6 +54,10 @@ local-down: $(DEV) ## Stop it
 test: $(DEV) $(SAM) $(MINISTACK) $(BUILD) ## Run every test
 	@.venv/bin/pytest -q --tb=short --durations=10
 
+.PHONY: bench
+bench: $(DEV) $(BUILD) ## Measure what is built
+	@.venv/bin/python -m local.bench
+
 .PHONY: check
 check: $(DEV) $(SAM) ## Lint, check types, check the template
 	$(STEP) 'Linting' ruff check --output-format concise
