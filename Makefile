@@ -30,8 +30,17 @@ help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{printf "%-12s %s\n", $$1, $$2}'
 
 .PHONY: demo
-demo: $(DEV) $(SAM) $(MINISTACK) $(BUILD) ## Watch a few tasks live, in a stack on this machine
-	@exec .venv/bin/python -m local.demo
+demo: ## Watch four transfers live, in a stack on this machine
+	$(call numbered,1. Tools,tools)
+	$(call numbered,2. Build,build)
+	@exec .venv/bin/python -m local.demo --after 2
+
+numbered = @echo '$(1)'; began=$$(date +%s); $(MAKE) --no-print-directory $(2) && \
+	echo "   $$(($$(date +%s) - began)) s"
+
+.PHONY: tools
+tools: $(DEV) $(SAM) $(MINISTACK) ## Make the tools, in .venv and .tools
+	@:
 
 .PHONY: local
 local: $(DEV) $(SAM) $(MINISTACK) $(BUILD) ## Run the stack on this machine; NAME=value sets its parameters
@@ -48,6 +57,10 @@ redrive: $(DEV) ## Try again what the stack STACK gave up fetching
 .PHONY: test
 test: $(DEV) $(SAM) $(MINISTACK) $(BUILD) ## Run every test
 	@.venv/bin/pytest -q --tb=short --durations=10
+
+.PHONY: bench
+bench: $(DEV) $(BUILD) ## Measure what is built
+	@.venv/bin/python -m local.bench
 
 .PHONY: check
 check: $(DEV) $(SAM) ## Lint, check types, check the template

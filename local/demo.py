@@ -24,7 +24,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from local.emulator import ROOT, EmulatorError
 from local.live import Live, Status
-from local.stack import LocalStack, StackError, running_stack
+from local.stack import LocalStack, StackError, running_stack, use_only_this_machine
 from local.verdict import (
     TRANSFERS,
     Announced,
@@ -90,6 +90,7 @@ def main(arguments: list[str]) -> int:
         case _:
             print(__doc__, file=sys.stderr)
             return 2
+    use_only_this_machine()
     for ending in ENDING:
         signal.signal(ending, _interrupt)
     try:
@@ -116,7 +117,6 @@ def run(first: int) -> bool:
     """Run the steps, the first of them numbered ``first``; True if all went as announced."""
     with ExitStack() as ending:
         http = ending.enter_context(requests.Session())
-        http.trust_env = False  # a proxy knows nothing of 127.0.0.1
         with _step(first, "Local AWS, with IAM on"):
             stack = ending.enter_context(running_stack(PARAMETERS, FOLDER, _say))
             guards = try_guards(stack, http)

@@ -25,7 +25,14 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from local.emulator import ADMINISTRATOR, REGION, ROOT, environment, running_emulator
+from local.emulator import (
+    ADMINISTRATOR,
+    REGION,
+    ROOT,
+    EmulatorError,
+    environment,
+    running_emulator,
+)
 from local.processes import ends_with_parent, stop_group
 
 FOLDER: Final = ROOT / ".local"
@@ -75,6 +82,18 @@ class LocalStack:
     def sweep(self) -> None:
         """Run the sweeper once, as the schedule does every minute."""
         self.client("lambda").invoke(FunctionName=self.sweeper_function, Payload=b"{}")
+
+
+def use_only_this_machine() -> None:
+    """Forget the AWS settings and proxies of whoever started this: neither is for 127.0.0.1."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        del os.environ[name]
+    os.environ.update(
+        NO_PROXY="*",
+        no_proxy="*",
+        AWS_CONFIG_FILE=os.devnull,
+        AWS_SHARED_CREDENTIALS_FILE=os.devnull,
+    )
 
 
 def _client(service: str, endpoint_url: str) -> Any:  # noqa: ANN401 - the name decides the type
@@ -291,6 +310,7 @@ The stack runs until Ctrl-C or `make local-down`. How to reach it: {STACK_FILE.r
 
 def main(arguments: list[str]) -> int:
     """Run a command; 0 if it did what it says, 1 with a sentence otherwise."""
+    use_only_this_machine()
     try:
         match arguments:
             case ["up", *given] if all("=" in one.strip("=") for one in given):
@@ -300,7 +320,7 @@ def main(arguments: list[str]) -> int:
             case _:
                 print(__doc__, file=sys.stderr)
                 return 2
-    except StackError as error:
+    except (StackError, EmulatorError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0

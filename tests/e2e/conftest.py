@@ -2,7 +2,7 @@
 
 import pytest
 
-from local.stack import ROOT, LocalStack, running_stack
+from local.stack import ROOT, LocalStack, running_stack, use_only_this_machine
 from tests.e2e.caller import Bus, Caller
 
 PARAMETERS = {
@@ -19,6 +19,7 @@ PARAMETERS = {
 
 @pytest.fixture(scope="session")
 def stack():
+    use_only_this_machine()
     with running_stack(PARAMETERS, ROOT / ".local/test") as running:
         yield running
 

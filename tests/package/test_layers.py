@@ -5,8 +5,6 @@ import json
 import marshal
 import math
 import re
-import subprocess
-import sys
 from itertools import product
 from pathlib import Path
 
@@ -14,75 +12,20 @@ import botocore
 import pytest
 from botocore.regions import EndpointResolver
 
-from local.expand import load
+from local.emulator import ROOT
+from local.handlers import BARE_BOTO3, BUILD, LAYERS, handlers, seconds_to_run
 
-ROOT = Path(__file__).parents[2]
-BUILD = ROOT / ".aws-sam/build"
-DEPENDENCIES = BUILD / "DependenciesLayer/python"
-LAYERS = {"DependenciesLayer": DEPENDENCIES, "ActOneLayer": BUILD / "ActOneLayer/python"}
+DEPENDENCIES = LAYERS["DependenciesLayer"]
 MACHINES = {"x86_64": 0x3E, "aarch64": 0xB7}  # e_machine of ELF files
 
 if not (BUILD / "template.yaml").exists():
     pytest.fail("Nothing is built yet: run `make build`", pytrace=False)
-TEMPLATE = load(BUILD / "template.yaml")
-GLOBALS = TEMPLATE.get("Globals", {}).get("Function", {})
-FUNCTIONS = {
-    name: GLOBALS | resource["Properties"]
-    for name, resource in TEMPLATE["Resources"].items()
-    if resource["Type"] == "AWS::Serverless::Function" and "Handler" in resource["Properties"]
-}
-
-# Runs with `python -I -S`: the standard library and the folders given, as Lambda has them.
-BARE = """
-import json, sys, time
-sys.path[:0] = json.loads(sys.argv[1])
-started = time.process_time()
-exec(sys.argv[2])
-print(time.process_time() - started)
-"""
-BARE_BOTO3 = "import boto3; boto3.client('dynamodb')"
-
-
-def seconds_to_run(statements: str, folders: list[Path], environment: dict[str, str]) -> float:
-    """CPU time in a fresh interpreter, its own start not counted."""
-    arguments = [sys.executable, "-I", "-S", "-B", "-c", BARE, json.dumps([*map(str, folders)])]
-    lambdas_own = {"AWS_REGION": "us-east-1", "AWS_DEFAULT_REGION": "us-east-1"}
-    run = subprocess.run(
-        [*arguments, statements],
-        env=lambdas_own | environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert run.returncode == 0, run.stderr
-    return float(run.stdout.splitlines()[-1])
-
-
-def import_of(function: str) -> tuple[str, list[Path], dict[str, str]]:
-    """How Lambda loads a handler: statements, folders to find modules in, environment."""
-    properties = FUNCTIONS[function]
-    module, _, handler = properties["Handler"].rpartition(".")
-    layers = [*GLOBALS.get("Layers", []), *FUNCTIONS[function].get("Layers", [])]
-    folders = [BUILD / properties["CodeUri"], *{LAYERS[layer["Ref"]]: None for layer in layers}]
-    variables = {
-        name: value_of(value)
-        for source in (GLOBALS, properties)
-        for name, value in source.get("Environment", {}).get("Variables", {}).items()
-    }
-    return f"import {module}; assert callable({module}.{handler})", folders, variables
-
-
-def value_of(written) -> str:
-    """What a variable may hold in a deployed function: a parameter's default, or any text."""
-    if isinstance(written, dict):
-        parameter = TEMPLATE["Parameters"].get(written.get("Ref"), {})
-        written = parameter.get("Default", "something")
-    return str(written).lower() if isinstance(written, bool) else str(written)
+FUNCTIONS = handlers()
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_a_handler_imports_with_only_the_layers_beside_it(function):
-    seconds_to_run(*import_of(function))
+    seconds_of(FUNCTIONS[function])
 
 
 @pytest.fixture(scope="module")
@@ -95,11 +38,15 @@ def bare_boto3():
 def test_a_cold_start_costs_little_more_than_boto3(function, bare_boto3):
     best = math.inf
     for _ in range(5):  # other load only ever makes a run slower: one within the budget is proof
-        best = min(best, seconds_to_run(*import_of(function)) / bare_boto3)
+        best = min(best, seconds_of(FUNCTIONS[function]) / bare_boto3)
         if best < 2:
             break
 
     assert best < 2
+
+
+def seconds_of(handler):
+    return seconds_to_run(handler.statements, handler.folders, handler.environment)
 
 
 @pytest.mark.parametrize("layer", LAYERS)
@@ -136,7 +83,7 @@ def test_nothing_ships_that_slows_a_start_or_is_never_imported():
 def test_the_package_is_small():
     unzipped = sum(
         path.stat().st_size
-        for folder in (*LAYERS.values(), *{BUILD / f["CodeUri"] for f in FUNCTIONS.values()})
+        for folder in {folder for handler in FUNCTIONS.values() for folder in handler.folders}
         for path in folder.rglob("*")
         if path.is_file()
     )

@@ -129,11 +129,10 @@ class _Body:
         return self._digest.digest()
 
     def read(self, amount: int = -1) -> bytes:
-        if self._head:
-            wanted = len(self._head) if amount < 0 else amount
-            head, self._head = self._head[:wanted], self._head[wanted:]
-            return head
-        return self._take(CHUNK_BYTES if amount < 0 else amount)
+        """Read that much, or what is left: of the chunks sent to S3 only the last may be short."""
+        wanted = CHUNK_BYTES if amount < 0 else amount
+        head, self._head = self._head[:wanted], self._head[wanted:]
+        return head + self._take(wanted - len(head)) if len(head) < wanted else head
 
     def chunks(self) -> Iterator[bytes]:
         while chunk := self.read(CHUNK_BYTES):

@@ -51,6 +51,8 @@ def get(url: str, policy: Policy, http: requests.Session) -> requests.Response:
     """
     for _ in range(MAX_REDIRECTS + 1):
         _check_scheme(url, policy)
+        # A connection kept from an earlier GET may be dead by now, and no GET is tried twice.
+        http.close()
         try:
             response = http.get(
                 url, stream=True, allow_redirects=False, timeout=(CONNECT_SECONDS, READ_SECONDS)

@@ -1,0 +1,52 @@
+"""Measurements of what is built: `make bench`. Read the ratios; milliseconds are the machine's.
+
+Cold start: CPU time of each handler's import, its clients made, in a fresh interpreter that sees
+what Lambda would, as we ship it and as a plain build without bytecode would.
+"""
+
+import shutil
+import statistics
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from local.handlers import BARE_BOTO3, BUILD, LAYERS, handlers, seconds_to_run
+
+RUNS: Final = 7
+
+
+@contextmanager
+def without_bytecode() -> Iterator[Path]:
+    """Copy the build without its bytecode, for as long as it is looked at."""
+    with tempfile.TemporaryDirectory(dir=BUILD.parent) as folder:
+        copied = Path(folder) / "build"
+        shutil.copytree(BUILD, copied, ignore=shutil.ignore_patterns("__pycache__"))
+        yield copied
+
+
+def cold_starts() -> None:
+    """Print a table of the handlers' imports."""
+    bare = (BARE_BOTO3, [LAYERS["DependenciesLayer"]], dict[str, str]())
+    with without_bytecode() as plain_build:
+        works = {"boto3 and a client": bare} | {
+            name: (one.statements, [*one.folders], dict(one.environment))
+            for name, one in handlers().items()
+        }
+        rows: dict[str, tuple[list[float], list[float]]] = {name: ([], []) for name in works}
+        for _ in range(RUNS):  # in turn, so that a slow moment of the machine hits all alike
+            for name, (statements, folders, environment) in works.items():
+                plain = [plain_build / folder.relative_to(BUILD) for folder in folders]
+                shipped_as, plain_as = rows[name]
+                shipped_as.append(seconds_to_run(statements, folders, environment))
+                plain_as.append(seconds_to_run(statements, plain, environment))
+    print(f"| import, CPU ms, median of {RUNS} | as shipped | without bytecode | ratio |")
+    print("|---|---|---|---|")
+    for name, (shipped_as, plain_as) in rows.items():
+        ours, theirs = statistics.median(shipped_as), statistics.median(plain_as)
+        print(f"| {name} | {ours * 1e3:.0f} | {theirs * 1e3:.0f} | {ours / theirs:.2f} |")
+
+
+if __name__ == "__main__":
+    cold_starts()

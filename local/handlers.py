@@ -1,0 +1,101 @@
+"""How Lambda loads what `sam build` made: each handler in a bare interpreter of its own."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from local.emulator import ROOT
+from local.expand import load
+
+BUILD: Final = ROOT / ".aws-sam/build"
+LAYERS: Final = {
+    "DependenciesLayer": BUILD / "DependenciesLayer/python",
+    "ActOneLayer": BUILD / "ActOneLayer/python",
+}
+BARE_BOTO3: Final = "import boto3; boto3.client('dynamodb')"
+
+# Runs with `python -I -S`: the standard library and the folders given, as Lambda has them.
+_BARE: Final = """
+import json, sys, time
+sys.path[:0] = json.loads(sys.argv[1])
+started = time.process_time()
+exec(sys.argv[2])
+print(time.process_time() - started)
+"""
+_LAMBDAS_OWN: Final = {"AWS_REGION": "us-east-1", "AWS_DEFAULT_REGION": "us-east-1"}
+
+
+class ImportFailedError(Exception):
+    """A handler can't be imported with what is packaged; the message is Python's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Handler:
+    """A function as it is packaged: its import, the folders it sees, its environment."""
+
+    name: str
+    statements: str
+    folders: tuple[Path, ...]
+    environment: Mapping[str, str]
+
+
+def handlers() -> dict[str, Handler]:
+    """List the built template's functions by their logical ids."""
+    template = load(BUILD / "template.yaml")
+    shared = template.get("Globals", {}).get("Function", {})
+    return {
+        name: _handler(name, shared, resource["Properties"], template["Parameters"])
+        for name, resource in template["Resources"].items()
+        if resource["Type"] == "AWS::Serverless::Function"
+    }
+
+
+def _handler(
+    name: str, shared: Mapping[str, Any], own: Mapping[str, Any], parameters: Mapping[str, Any]
+) -> Handler:
+    module, _, function = own["Handler"].rpartition(".")
+    layers = [*shared.get("Layers", []), *own.get("Layers", [])]
+    return Handler(
+        name=name,
+        statements=f"import {module}; assert callable({module}.{function})",
+        folders=(
+            BUILD / {**shared, **own}["CodeUri"],
+            *{LAYERS[layer["Ref"]]: None for layer in layers},
+        ),
+        environment={
+            variable: _value(written, parameters)
+            for source in (shared, own)
+            for variable, written in source.get("Environment", {}).get("Variables", {}).items()
+        },
+    )
+
+
+def _value(written: object, parameters: Mapping[str, Any]) -> str:
+    """What a variable may hold in a deployed function: a parameter's default, or any text."""
+    if isinstance(written, dict):
+        written = parameters.get(written.get("Ref", ""), {}).get("Default", "something")
+    return str(written).lower() if isinstance(written, bool) else str(written)
+
+
+def seconds_to_run(
+    statements: str, folders: Sequence[Path], environment: Mapping[str, str]
+) -> float:
+    """CPU time of statements in a fresh interpreter, its own start not counted.
+
+    Raises ``ImportFailedError``.
+    """
+    arguments = [sys.executable, "-I", "-S", "-B", "-c", _BARE, json.dumps([*map(str, folders)])]
+    run = subprocess.run(
+        [*arguments, statements],
+        env={**_LAMBDAS_OWN, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if run.returncode != 0:
+        raise ImportFailedError(run.stderr)
+    return float(run.stdout.splitlines()[-1])

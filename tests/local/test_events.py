@@ -1,0 +1,105 @@
+"""The sample events in events/ tell one task's story, and the code reads them as it should."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from act_one.api import body_of, client_of, header
+from act_one.callback_token import UnknownTokenError, callback_url, verify
+from act_one.cometapi import ProviderState, read_callback
+from act_one.events import event_of
+from act_one.keys import Keys
+from act_one.relay import publish
+from act_one.task import derive_task_id, without_query
+from act_one.task_table import read_item
+from act_one.transfer_request import read_request
+
+EVENTS = Path(__file__).parents[2] / "events"
+TASK_ID = json.loads((EVENTS / "fallback.json").read_text())["task_id"]
+
+
+@pytest.fixture
+def event(request):
+    return json.loads((EVENTS / f"{request.param}.json").read_text())
+
+
+class KeyRing:
+    def keys(self):
+        return Keys("example-callback-secret")
+
+    def reload(self):
+        return self.keys()
+
+
+class Bus:
+    def __init__(self):
+        self.entries = []
+
+    def put_events(self, *, Entries):  # noqa: N803 - boto3's name
+        self.entries += Entries
+        return {"Entries": [{} for _ in Entries]}
+
+
+@pytest.mark.parametrize("event", ["post-task"], indirect=True)
+def test_a_post_is_a_request_that_names_the_task(event):
+    request = read_request(body_of(event), header(event, "idempotency-key"), allow_addresses=False)
+
+    assert request.metadata == {"order": "42"}
+    assert derive_task_id(client_of(event["headers"]), request.idempotency_key) == TASK_ID
+
+
+@pytest.mark.parametrize("event", ["get-task"], indirect=True)
+def test_a_get_asks_for_the_task(event):
+    assert event["path"] == f"/tasks/{TASK_ID}"
+    assert event["pathParameters"] == {"task_id": TASK_ID}
+    assert event["resource"] == "/tasks/{task_id}"
+
+
+@pytest.mark.parametrize("event", ["callback"], indirect=True)
+def test_a_callback_is_let_in_and_announces_a_success(event):
+    assert verify(event["rawPath"], KeyRing()) == TASK_ID
+    assert callback_url("", TASK_ID, KeyRing().keys()) == event["rawPath"]
+    report = read_callback(body_of(event).decode())
+    assert report.state is ProviderState.SUCCEEDED
+    assert report.media.video.startswith("https://")
+    with pytest.raises(UnknownTokenError):
+        verify(event["rawPath"] + "x", KeyRing())
+
+
+@pytest.mark.parametrize("event", ["media-queue"], indirect=True)
+def test_a_message_of_the_media_queue_is_an_event_of_the_bus(event):
+    (record,) = event["Records"]
+    announced = json.loads(record["body"])
+
+    assert announced["detail-type"] == "Task Storing"
+    assert announced["detail"]["id"] == TASK_ID
+
+
+@pytest.mark.parametrize("event", ["table-stream"], indirect=True)
+def test_a_move_in_the_stream_becomes_the_event_beside_it(event):
+    bus = Bus()
+
+    assert publish(event["Records"], bus, "act-one") is None
+    (entry,) = bus.entries
+    sample = json.loads((EVENTS / "task-succeeded.json").read_text())
+    assert (entry["Source"], entry["DetailType"]) == (sample["source"], sample["detail-type"])
+    assert json.loads(entry["Detail"]) == sample["detail"]
+
+
+@pytest.mark.parametrize("event", ["table-stream"], indirect=True)
+def test_the_rows_in_the_stream_are_whole(event):
+    change = event["Records"][0]["dynamodb"]
+    before, after = read_item(change["OldImage"]), read_item(change["NewImage"])
+
+    assert event_of(before, "act-one")["DetailType"] == "Task Storing"
+    assert (before.version, after.version) == (3, 4)
+    assert without_query(after.source.video) == "https://cdn.example.com/d51c/result.mp4"
+
+
+@pytest.mark.parametrize("event", ["task-succeeded"], indirect=True)
+def test_an_event_of_the_bus_says_which_move_it_is_and_holds_no_link(event):
+    detail = event["detail"]
+
+    assert detail["event_id"] == f"{TASK_ID}#{detail['version']}"
+    assert "url" not in detail["output"]["video"]

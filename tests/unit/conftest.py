@@ -1,0 +1,76 @@
+from itertools import count
+
+import boto3
+import hypothesis
+import pytest
+from botocore.config import Config
+
+from act_one.media import s3_client
+from act_one.task_table import TaskTable
+from local.emulator import ADMINISTRATOR, REGION, ROOT, environment, running_emulator
+from local.expand import expand
+
+hypothesis.settings.register_profile(
+    "unit",
+    max_examples=100,
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("unit")
+
+TABLE_NUMBERS = count(1)
+
+
+@pytest.fixture(scope="session")
+def endpoint_url(tmp_path_factory):
+    with running_emulator(tmp_path_factory.mktemp("aws")) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def aws(endpoint_url):
+    """Build clients of the emulator."""
+
+    def client(service):
+        return boto3.client(
+            service,
+            endpoint_url=endpoint_url,
+            region_name=REGION,
+            aws_access_key_id=ADMINISTRATOR["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=ADMINISTRATOR["AWS_SECRET_ACCESS_KEY"],
+            config=Config(retries={"mode": "standard", "total_max_attempts": 1}),
+        )
+
+    return client
+
+
+@pytest.fixture(scope="session")
+def shipped_s3(endpoint_url):
+    """The S3 client that ships, made where boto3's own defaults lead to the emulator."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environment(endpoint_url).items():
+            if name.startswith("AWS_"):
+                patch.setenv(name, value)
+        return s3_client()
+
+
+@pytest.fixture(scope="session")
+def dynamodb(aws):
+    return aws("dynamodb")
+
+
+@pytest.fixture(scope="session")
+def table_properties():
+    """The tasks table as the template has it, in the words of CreateTable."""
+    written = expand(ROOT / "template.yaml")["Resources"]["TasksTable"]["Properties"]
+    later = {"PointInTimeRecoverySpecification", "TimeToLiveSpecification"}
+    asked = {name: value for name, value in written.items() if name not in later}
+    return asked | {"StreamSpecification": {"StreamEnabled": True} | asked["StreamSpecification"]}
+
+
+@pytest.fixture
+def table(dynamodb, table_properties):
+    """A tasks table of the test's own."""
+    name = f"tasks-{next(TABLE_NUMBERS)}"
+    dynamodb.create_table(TableName=name, **table_properties)
+    return TaskTable(dynamodb, name)

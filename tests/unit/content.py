@@ -1,0 +1,49 @@
+"""Media and the replies that bring them, as a provider's content network would send them."""
+
+MP4 = b"\x00\x00\x00\x20ftypisom" + bytes(range(256)) * 1_200  # about 300 KB
+PNG = b"\x89PNG\r\n\x1a\n" + b"pixel" * 2_000
+HTML = b"<html><body>This link has expired.</body></html>"
+
+OK = b"HTTP/1.1 200 OK\r\n"
+
+
+def with_length(content, length=None, headers=b""):
+    announced = len(content) if length is None else length
+    return OK + headers + b"Content-Length: %d\r\n\r\n" % announced + content
+
+
+def in_chunks(content, size=10_000, end=b"0\r\n\r\n"):
+    chunks = (content[start : start + size] for start in range(0, len(content), size))
+    body = b"".join(b"%x\r\n%s\r\n" % (len(chunk), chunk) for chunk in chunks)
+    return OK + b"Transfer-Encoding: chunked\r\n\r\n" + body + end
+
+
+def until_closed(content):
+    return OK + b"\r\n" + content
+
+
+def status(code, headers=b""):
+    return b"HTTP/1.1 %d X\r\n" % code + headers + b"Content-Length: 0\r\n\r\n"
+
+
+def serves(content, then=None):
+    """A treatment: answer a GET with these bytes."""
+
+    def treat(found, connection):
+        found.read_request(connection)
+        connection.sendall(content)
+        if then is not None:
+            then(found, connection)
+
+    return treat
+
+
+def serves_by_path(contents):
+    """A treatment: answer a GET with the bytes of its path, 404 where there are none."""
+
+    def treat(found, connection):
+        found.read_request(connection)
+        path = found.requests[-1].split()[1].decode().partition("?")[0]
+        connection.sendall(contents.get(path, status(404)))
+
+    return treat

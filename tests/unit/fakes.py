@@ -1,0 +1,102 @@
+"""Stand-ins for what is outside of the package, as far as tests can't have the real thing."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from act_one.backend import Backend
+from act_one.cometapi import Accepted, CreateOutcome, FeedAnswer, NotKnown
+from act_one.keys import KeyRing, Keys
+from act_one.settings import Settings
+
+BEGINNING = 1_800_000_000.0
+PROVIDER_KEY = "provider-key"
+CALLBACK_KEYS = Keys("callback-key")
+
+
+class FakeClock:
+    """A clock that stands still until a test moves it."""
+
+    def __init__(self, now=BEGINNING):
+        self.now = now
+
+    def __call__(self):
+        return self.now
+
+    def pass_by(self, seconds):
+        self.now += seconds
+
+
+class FakeSecrets:
+    """Secrets Manager with one secret; None: nobody has put a value into it."""
+
+    class exceptions:  # noqa: N801 - where boto3's clients have theirs
+        class ResourceNotFoundException(Exception):  # noqa: N818 - boto3's name
+            pass
+
+    def __init__(self, secret):
+        self.secret = secret
+        self.reads = 0
+
+    def get_secret_value(self, SecretId):  # noqa: ARG002, N803 - boto3's name
+        self.reads += 1
+        if self.secret is None:
+            raise self.exceptions.ResourceNotFoundException
+        return {"SecretString": self.secret}
+
+
+def key_ring(secret=PROVIDER_KEY, clock=None):
+    return KeyRing(FakeSecrets(secret), "provider", clock or FakeClock())
+
+
+@dataclass
+class FakeProvider:
+    """Answers as a test has laid out, and remembers what it was asked."""
+
+    outcome: CreateOutcome = Accepted(provider_task_id="provider-1")  # noqa: RUF009 - it is frozen
+    answers: dict[str, FeedAnswer] = field(default_factory=dict)
+    key_ring: KeyRing = field(default_factory=key_ring)
+    during_create: Callable[[], object] | None = None
+    during_feed: Callable[[], object] | None = None
+    creates: list[dict[str, str]] = field(default_factory=list)
+    looks: list[str] = field(default_factory=list)
+
+    def create(self, *, video, image, callback_url):
+        self.creates.append({"video": video, "image": image, "callback_url": callback_url})
+        if self.during_create:
+            self.during_create()
+        return self.outcome
+
+    def feed(self, provider_task_id, *, seconds):
+        assert seconds > 0
+        self.looks.append(provider_task_id)
+        if self.during_feed:
+            self.during_feed()
+        return self.answers.get(provider_task_id, NotKnown())
+
+
+def settings(**chosen):
+    """The template's defaults, but for what tests on 127.0.0.1 need, unless chosen otherwise."""
+    defaults = {
+        "tasks_table": "tasks",
+        "results_bucket": "results",
+        "event_bus": "bus",
+        "provider_secret": "stack/provider",
+        "callback_secret": "stack/callback",
+        "provider_base_url": "https://provider.example",
+        "callback_base_url": "https://callback.example/",
+        "callback_grace_seconds": 900.0,
+        "poll_interval_seconds": 15.0,
+        "poll_max_interval_seconds": 120.0,
+        "min_poll_seconds": 5.0,
+        "task_timeout_seconds": 3600.0,
+        "copy_timeout_seconds": 300.0,
+        "max_media_bytes": 536_870_912,
+        "allow_http_media": True,
+        "unsafe_allow_private_media": True,
+        "result_retention_days": 0,
+    }
+    return Settings(**defaults | chosen)
+
+
+def backend(table=None, provider=None, clock=None, **chosen):
+    return Backend(table, provider or FakeProvider(), settings(**chosen), clock or FakeClock())

@@ -1,0 +1,83 @@
+"""The provider's published forms, one JSON file each under ``provider_forms/``.
+
+``means`` says for each route that may answer so what the form means there.
+"""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from act_one.cometapi import (
+    Accepted,
+    Ambiguous,
+    CreateOutcome,
+    FeedAnswer,
+    NoAnswer,
+    NotKnown,
+    Refused,
+    Rejected,
+    Report,
+)
+from act_one.exchange import Reply
+
+FORMS = {
+    path.stem: json.loads(path.read_text())
+    for path in sorted((Path(__file__).parent / "provider_forms").glob("*.json"))
+}
+NOW = 1_795_348_770.0  # 2026-11-22T11:59:30Z, the moment that error_429_date speaks of
+
+KINDS = {
+    Accepted: "accepted",
+    Rejected: "rejected",
+    Refused: "refused",
+    Ambiguous: "ambiguous",
+    Report: "report",
+    NotKnown: "not_known",
+    NoAnswer: "no_answer",
+}
+NO_MEDIA = {"video": None, "poster": None, "last_frame": None}
+
+
+def meaning(route):
+    """Parametrize a test with every form that has a meaning as an answer of ``route``."""
+    return pytest.mark.parametrize(
+        ("name", "means"),
+        [
+            pytest.param(name, form["means"][route], id=name)
+            for name, form in FORMS.items()
+            if route in form["means"]
+        ],
+    )
+
+
+def body_of(name):
+    form = FORMS[name]
+    return form["text"].encode() if "text" in form else json.dumps(form["body"]).encode()
+
+
+def reply_of(name):
+    form = FORMS[name]
+    return Reply(status=form["status"], headers=form.get("headers", {}), body=body_of(name))
+
+
+def reply(body, status=200, **headers):
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    names = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Reply(status=status, headers=names, body=content)
+
+
+def shown(answer: CreateOutcome | FeedAnswer | None, means: dict) -> dict:
+    """What an answer says, cut to what ``means`` speaks of."""
+    said = {} if answer is None else asdict(answer)
+    said["kind"] = KINDS.get(type(answer))
+    if "says" in means:
+        said["says"] = said["reason"]["message"]
+    return {name: said[name] for name in means}
+
+
+def expected(means: dict) -> dict:
+    """``means`` with what it leaves out of its media."""
+    media = means.get("media")
+    return means | ({"media": NO_MEDIA | media} if media else {})

@@ -1,0 +1,65 @@
+"""What both functions of the REST API read from their events, and the clock that they write."""
+
+import base64
+
+import pytest
+
+from act_one.api import body_of, client_of, header
+from act_one.clock import day_path, rfc3339, system_clock
+
+
+def test_a_client_is_named_by_its_key_without_telling_it():
+    name = client_of({"X-Api-Key": "key-1"})
+
+    assert name == client_of({"x-api-key": "key-1", "Accept": "*/*"})
+    assert name != client_of({"x-api-key": "key-2"})
+    assert len(name) == 16
+    assert int(name, 16)
+    assert "key-1" not in name
+
+
+@pytest.mark.parametrize("sent", ["Idempotency-Key", "idempotency-key", "IDEMPOTENCY-KEY"])
+def test_a_header_is_found_in_any_case(sent):
+    event = {"headers": {"Accept": "*/*", sent: "order-42"}}
+
+    assert header(event, "idempotency-key") == "order-42"
+
+
+@pytest.mark.parametrize("event", [{}, {"headers": None}, {"headers": {"Accept": "*/*"}}])
+def test_a_header_that_was_not_sent_is_none(event):
+    assert header(event, "idempotency-key") is None
+
+
+@pytest.mark.parametrize(
+    ("event", "body"),
+    [
+        ({"body": '{"name": "Zoë"}'}, '{"name": "Zoë"}'.encode()),
+        ({"body": "e30=", "isBase64Encoded": False}, b"e30="),
+        ({"body": base64.b64encode(b"\xff{}").decode(), "isBase64Encoded": True}, b"\xff{}"),
+        ({"body": ""}, b""),
+        ({"body": None}, None),
+        ({}, None),
+    ],
+)
+def test_a_body_is_the_bytes_that_were_sent(event, body):
+    assert body_of(event) == body
+
+
+@pytest.mark.parametrize(
+    ("moment", "text"),
+    [
+        (0.0, "1970-01-01T00:00:00.000Z"),
+        (1_800_000_000.25, "2027-01-15T08:00:00.250Z"),
+        (951_782_399.999, "2000-02-28T23:59:59.999Z"),
+    ],
+)
+def test_times_are_written_in_utc_to_the_millisecond(moment, text):
+    assert rfc3339(moment) == text
+    assert day_path(moment) == text[:10].replace("-", "/")
+
+
+def test_the_clock_keeps_what_a_row_keeps():
+    now = system_clock()
+
+    assert now == round(now, 3)
+    assert now > 1_700_000_000

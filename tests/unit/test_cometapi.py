@@ -1,0 +1,347 @@
+"""Speaking to the provider: routes, headers, and what happens to a key that it refuses."""
+
+import json
+import socket
+from contextlib import contextmanager
+from dataclasses import dataclass
+from time import monotonic
+
+import pytest
+
+from act_one.cometapi import (
+    Accepted,
+    Ambiguous,
+    CometApi,
+    NoAnswer,
+    NotKnown,
+    ProviderState,
+    Refused,
+    Rejected,
+    Report,
+)
+from act_one.keys import RELOAD_SECONDS
+from tests.unit.fakes import FakeClock, FakeSecrets, key_ring
+from tests.unit.forms import FORMS, body_of
+from tests.unit.hostile import Peer, client_tls, peer, server_tls
+
+URLS = {
+    "video": "https://media.example/a.mp4?sig=1",
+    "image": "https://media.example/ä.png",
+    "callback_url": "https://callback.example/callbacks/task_1/kid.mac",
+}
+KEY = "key"
+ROTATED = json.dumps({"current": "new", "previous": "old"})
+
+
+def answer(name):
+    """The bytes of a published form."""
+    headers = FORMS[name].get("headers", {})
+    body = body_of(name)
+    lines = [f"HTTP/1.1 {FORMS[name]['status']} X", f"Content-Length: {len(body)}"]
+    lines += [f"{key}: {value}" for key, value in headers.items()]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+HANG_UP = b""
+ACCEPTED = answer("create_accepted")
+RUNNING = answer("feed_flat_running")
+NOT_EXIST = answer("not_exist_400")
+KEY_REFUSED = answer("error_401")
+
+
+@dataclass
+class Conversation:
+    """The provider's side of a test: what it was sent, and the API to send it with."""
+
+    found: Peer
+    secrets: FakeSecrets
+    clock: FakeClock
+    api: CometApi
+
+    @property
+    def keys(self):
+        """The keys that requests came with, in order."""
+        heads = [request.partition(b"\r\n\r\n")[0].decode() for request in self.found.requests]
+        return [head.partition("Authorization: Bearer ")[2].split()[0] for head in heads]
+
+    def feed(self, seconds=5.0):
+        return self.api.feed("provider-1", seconds=seconds)
+
+    def create(self):
+        return self.api.create(**URLS)
+
+
+@contextmanager
+def provider(*replies, secret=KEY, by_key=None, pause=0.0, version=""):
+    """A provider that answers with ``replies`` in turn, or by the key it is asked with."""
+    left = list(replies)
+
+    def treat(found, connection):
+        found.read_request(connection)
+        found.over.wait(pause)
+        key = talk.keys[-1]
+        connection.sendall(by_key[key] if by_key else left.pop(0))
+
+    clock = FakeClock()
+    ring = key_ring(secret, clock)
+    with peer(treat) as found:
+        base_url = f"http://127.0.0.1:{found.port}/"
+        talk = Conversation(found, ring._client, clock, CometApi(base_url, version, ring, clock))  # noqa: SLF001 - our own fake
+        yield talk
+
+
+# ── Create ────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_create_posts_three_urls_as_json_with_the_key():
+    with provider(ACCEPTED, version="2024-11-06") as talk:
+        outcome = talk.create()
+
+    head, _, body = talk.found.requests[0].partition(b"\r\n\r\n")
+    lines = head.decode().split("\r\n")
+    assert outcome == Accepted(provider_task_id="196642a0-5f43-4a3c-9b0c-1f0f5a0f7d11")
+    assert lines[0] == "POST /runway/pro/act_one HTTP/1.1"
+    assert {
+        "Authorization: Bearer key",
+        "Content-Type: application/json",
+        "X-Runway-Version: 2024-11-06",
+    } <= set(lines)
+    assert json.loads(body) == URLS
+
+
+def test_without_a_version_none_is_sent():
+    with provider(ACCEPTED) as talk:
+        talk.create()
+
+    assert b"x-runway-version" not in talk.found.requests[0].lower()
+
+
+def test_an_accepted_create_is_sent_once():
+    with provider(ACCEPTED) as talk:
+        talk.create()
+
+    assert len(talk.found.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "outcome"),
+    [
+        (HANG_UP, Ambiguous),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{", Ambiguous),
+        (answer("error_500"), Ambiguous),
+        (answer("error_502_html"), Ambiguous),
+        (answer("error_301_html"), Ambiguous),
+        (answer("error_429"), Refused),
+        (answer("error_400"), Rejected),
+        (answer("create_without_id"), Ambiguous),
+    ],
+)
+def test_no_outcome_is_tried_again_at_once(content, outcome):
+    with provider(content) as talk:
+        found = talk.create()
+
+    assert type(found) is outcome
+    assert len(talk.found.requests) == talk.found.connections == 1
+
+
+def test_a_create_that_cannot_be_sent_is_refused():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+
+    outcome = CometApi(f"http://127.0.0.1:{port}", "", key_ring(), FakeClock()).create(**URLS)
+
+    assert isinstance(outcome, Refused)
+    assert outcome.reason.code == "provider_unreachable"
+    assert not outcome.key_refused
+
+
+def test_a_create_whose_reply_is_lost_is_ambiguous():
+    with provider(HANG_UP) as talk:
+        outcome = talk.create()
+
+    assert isinstance(outcome, Ambiguous)
+    assert outcome.reason.code == "no_reply"
+
+
+def test_over_tls_the_provider_must_be_who_it_says():
+    def treat(found, connection):
+        found.read_request(connection)
+        connection.sendall(ACCEPTED)
+
+    trusting = client_tls()
+    for name, outcome in (("localhost", Accepted), ("other.example", Refused)):
+        with peer(treat, server_tls(name)) as found:
+            url = f"https://localhost:{found.port}"
+            api = CometApi(url, "", key_ring(), FakeClock(), trusting)
+            assert type(api.create(**URLS)) is outcome
+
+
+def test_without_a_key_nothing_is_sent():
+    for secret in (None, "", "  ", "{}", '{"current": ""}'):
+        with provider(secret=secret) as talk:
+            assert talk.create().key_refused
+            assert talk.feed() == NoAnswer(reason="the provider key is not set", key_refused=True)
+
+        assert talk.found.connections == 0
+
+
+def test_a_key_that_fits_no_header_is_not_sent():
+    with provider(ACCEPTED, secret="ke…y") as talk:
+        assert isinstance(talk.create(), Refused)
+
+    assert talk.found.requests == []
+
+
+@pytest.mark.parametrize("refusal", ["error_401", "error_403_quota"])
+def test_a_refused_key_is_tried_once_more_when_it_was_replaced(refusal):
+    with provider(by_key={"old": answer(refusal), "new": ACCEPTED}, secret="old") as talk:
+        talk.api.key_ring.keys()
+        talk.secrets.secret = "new"
+        talk.clock.pass_by(RELOAD_SECONDS + 1)
+        outcome = talk.create()
+
+    assert isinstance(outcome, Accepted)
+    assert talk.keys == ["old", "new"]
+
+
+def test_a_key_that_is_refused_and_not_replaced_is_not_tried_again():
+    with provider(by_key={"key": KEY_REFUSED}) as talk:
+        talk.api.key_ring.keys()
+        talk.clock.pass_by(RELOAD_SECONDS + 1)
+        outcome = talk.create()
+
+    assert outcome.key_refused
+    assert talk.keys == ["key"]
+    assert talk.secrets.reads == 2
+
+
+def test_a_replaced_key_that_is_refused_too_is_the_end_of_it():
+    with provider(by_key={"old": KEY_REFUSED, "new": KEY_REFUSED}, secret="old") as talk:
+        talk.api.key_ring.keys()
+        talk.secrets.secret = ROTATED
+        talk.clock.pass_by(RELOAD_SECONDS + 1)
+        outcome = talk.create()
+
+    assert outcome.key_refused
+    assert talk.keys == ["old", "new"]
+
+
+def test_a_task_is_never_created_with_the_previous_key():
+    with provider(by_key={"old": ACCEPTED, "new": KEY_REFUSED}, secret=ROTATED) as talk:
+        assert talk.create().key_refused
+
+    assert talk.keys == ["new"]
+
+
+# ── Feed ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_look_posts_the_id_to_the_feed():
+    with provider(RUNNING) as talk:
+        report = talk.feed()
+
+    head, _, body = talk.found.requests[0].partition(b"\r\n\r\n")
+    assert report.state is ProviderState.RUNNING
+    assert head.startswith(b"POST /runway/feed HTTP/1.1\r\n")
+    assert b"Authorization: Bearer key" in head
+    assert json.loads(body) == {"task_id": "provider-1"}
+
+
+@pytest.mark.parametrize("first", [NOT_EXIST, KEY_REFUSED])
+def test_the_previous_key_is_tried_when_the_current_one_knows_nothing(first):
+    with provider(by_key={"new": first, "old": RUNNING}, secret=ROTATED) as talk:
+        assert isinstance(talk.feed(), Report)
+
+    assert talk.keys == ["new", "old"]
+
+
+@pytest.mark.parametrize("earlier", [NOT_EXIST, KEY_REFUSED, HANG_UP, answer("error_500")])
+def test_what_the_previous_key_gets_is_believed_only_if_it_is_a_report(earlier):
+    with provider(by_key={"new": NOT_EXIST, "old": earlier}, secret=ROTATED) as talk:
+        assert talk.feed() == NotKnown()
+
+    with provider(by_key={"new": KEY_REFUSED, "old": earlier}, secret=ROTATED) as talk:
+        assert talk.feed() == NoAnswer(reason="HTTP 401", key_refused=True)
+
+
+@pytest.mark.parametrize("content", [RUNNING, HANG_UP, answer("error_500"), answer("error_429")])
+def test_the_previous_key_is_left_alone_otherwise(content):
+    with provider(by_key={"new": content, "old": RUNNING}, secret=ROTATED) as talk:
+        talk.feed()
+
+    assert talk.keys == ["new"]
+
+
+def test_a_key_refused_by_the_feed_is_read_anew():
+    with provider(by_key={"old": KEY_REFUSED, "new": RUNNING}, secret="old") as talk:
+        talk.api.key_ring.keys()
+        talk.secrets.secret = "new"
+        talk.clock.pass_by(RELOAD_SECONDS + 1)
+
+        assert isinstance(talk.feed(), Report)
+
+    assert talk.keys == ["old", "new"]
+
+
+def test_a_key_refused_by_the_feed_and_not_replaced_is_not_asked_with_again():
+    with provider(by_key={"key": KEY_REFUSED}) as talk:
+        assert talk.feed() == NoAnswer(reason="HTTP 401", key_refused=True)
+
+    assert talk.keys == ["key"]
+
+
+def test_a_previous_key_that_was_just_added_is_tried():
+    with provider(by_key={"new": KEY_REFUSED, "old": RUNNING}, secret="new") as talk:
+        talk.api.key_ring.keys()
+        talk.secrets.secret = ROTATED
+        talk.clock.pass_by(RELOAD_SECONDS + 1)
+
+        assert isinstance(talk.feed(), Report)
+
+    assert talk.keys == ["new", "old"]
+
+
+def test_a_task_of_a_key_that_was_just_replaced_is_found_with_that_key():
+    with provider(by_key={"old": RUNNING, "new": NOT_EXIST}, secret=ROTATED) as talk:
+        assert isinstance(talk.feed(), Report)
+
+    assert talk.keys == ["new", "old"]
+
+
+@pytest.mark.parametrize(
+    "content", [HANG_UP, answer("error_500"), answer("error_502_html"), answer("error_429")]
+)
+def test_an_error_of_the_feed_is_no_answer(content):
+    with provider(content) as talk:
+        assert isinstance(talk.feed(), NoAnswer)
+
+
+def test_a_look_keeps_to_its_time():
+    with provider(RUNNING, pause=5) as talk:
+        began_at = monotonic()
+        answer = talk.feed(seconds=0.3)
+
+        assert monotonic() - began_at < 0.8
+        assert isinstance(answer, NoAnswer)
+
+
+def test_a_second_try_has_only_the_time_that_the_first_one_left():
+    with provider(by_key={"new": NOT_EXIST, "old": RUNNING}, secret=ROTATED) as talk:
+        clock = talk.clock
+        api = CometApi(talk.api.base_url, "", talk.api.key_ring, Ticking(clock, 2.0))
+
+        assert api.feed("provider-1", seconds=1.0) == NotKnown()
+
+    assert talk.keys == ["new"]
+
+
+class Ticking:
+    """A clock that passes some seconds each time that it is looked at."""
+
+    def __init__(self, clock, seconds):
+        self.clock = clock
+        self.seconds = seconds
+
+    def __call__(self):
+        self.clock.pass_by(self.seconds)
+        return self.clock.now

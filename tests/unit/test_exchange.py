@@ -1,0 +1,456 @@
+"""One exchange with a hostile peer: was the request sent or not, and when is it over."""
+
+import socket
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from time import monotonic
+
+import pytest
+
+from act_one.cometapi import Ambiguous, read_create_reply
+from act_one.exchange import MAX_REPLY_BYTES, NoReplyError, NotSentError, post
+from tests.unit.hostile import OK, OTHER_CA, client_tls, deaf, peer, reset, server_tls
+
+linux_only = pytest.mark.skipif(
+    sys.platform != "linux", reason="needs 127.0.0.2 and Linux's way with a full queue"
+)
+
+BOUND = 1.0
+SLACK = 0.6  # two busy cores
+TLS = server_tls()
+CLIENT = client_tls()
+BODY = b'{"video": "https://media.example/a.mp4"}'
+
+
+def send(url, *, seconds=BOUND, headers=None, tls=CLIENT):
+    return post(url, BODY, headers or {"Authorization": "Bearer key"}, seconds=seconds, tls=tls)
+
+
+def secure(found):
+    return f"https://localhost:{found.port}/runway/pro/act_one"
+
+
+def url_of(found, tls):
+    return secure(found) if tls else secure(found).replace("https", "http")
+
+
+@pytest.fixture
+def bounded():
+    began_at = monotonic()
+    yield
+    assert monotonic() - began_at < BOUND + SLACK
+
+
+# ── Before the first byte ─────────────────────────────────────────────────────────────────────
+
+
+def closes(_found, _connection):
+    pass
+
+
+def resets(_found, connection):
+    reset(connection)
+
+
+def closes_after_hello(_found, connection):
+    connection.recv(65_536)
+
+
+def resets_after_hello(_found, connection):
+    connection.recv(65_536)
+    reset(connection)
+
+
+def closes_in_its_own_hello(_found, connection):
+    connection.recv(65_536)
+    connection.sendall(b"\x16\x03\x03\x00\x7a\x02\x00\x00\x76\x03\x03")
+
+
+def speaks_http(_found, connection):
+    connection.recv(65_536)
+    connection.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+
+
+def refuses_the_hello(_found, connection):
+    connection.recv(65_536)
+    connection.sendall(b"\x15\x03\x03\x00\x02\x02\x28")
+
+
+def stalls(found, _connection):
+    found.stall()
+
+
+def dribbles_its_hello(found, connection):
+    connection.recv(65_536)
+    found.dribble(connection, b"\x16\x03\x03\x3f\xff\x02\x00\x3f\xfb" + bytes(60), 0.1)
+
+
+@pytest.mark.usefixtures("bounded")
+@pytest.mark.parametrize(
+    "treat",
+    [
+        closes,
+        resets,
+        closes_after_hello,
+        resets_after_hello,
+        closes_in_its_own_hello,
+        speaks_http,
+        refuses_the_hello,
+        stalls,
+        dribbles_its_hello,
+    ],
+)
+def test_what_fails_before_the_handshake_is_done_was_not_sent(treat):
+    with peer(treat) as found, pytest.raises(NotSentError):
+        send(secure(found))
+
+    assert found.connections == 1
+
+
+@pytest.mark.usefixtures("bounded")
+@pytest.mark.parametrize(
+    "tls",
+    [server_tls(name="other.example"), server_tls(ca=OTHER_CA)],
+    ids=["of another name", "of another authority"],
+)
+def test_a_certificate_that_is_not_believed_means_not_sent(tls):
+    def treat(found, connection):
+        found.read_request(connection)
+
+    with peer(treat, tls) as found, pytest.raises(NotSentError):
+        send(secure(found))
+
+    assert found.requests == []
+
+
+def test_without_a_context_only_public_authorities_are_trusted():
+    with peer(stalls, TLS) as found, pytest.raises(NotSentError):
+        send(secure(found), tls=None)
+
+
+@pytest.mark.usefixtures("bounded")
+def test_a_port_that_nobody_listens_on_means_not_sent():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+
+    with pytest.raises(NotSentError):
+        send(f"https://localhost:{port}/")
+
+
+@pytest.mark.parametrize("host", ["no-such-host.invalid", "a..example", "a" * 64 + ".example"])
+def test_a_name_that_does_not_resolve_means_not_sent(host):
+    with pytest.raises(NotSentError):
+        send(f"https://{host}/")
+
+
+@pytest.mark.parametrize("url", ["https:///runway", "runway", ""])
+def test_a_url_without_a_host_means_not_sent(url):
+    with pytest.raises(NotSentError):
+        send(url)
+
+
+@linux_only
+@pytest.mark.usefixtures("bounded")
+def test_a_host_that_never_answers_the_connect_means_not_sent():
+    with deaf() as port, pytest.raises(NotSentError):
+        send(f"https://127.0.0.1:{port}/")
+
+
+@linux_only
+@pytest.mark.usefixtures("bounded")
+def test_all_addresses_of_a_host_together_have_the_bound(monkeypatch):
+    addresses = ["127.0.0.1", "127.0.0.2", "127.0.0.3", "127.0.0.4"]
+    resolve = socket.getaddrinfo
+
+    def resolve_to_all(host, port, *rest, **more):
+        hosts = addresses if host == "provider.example" else [host]
+        return [entry for host in hosts for entry in resolve(host, port, *rest, **more)]
+
+    with deaf(len(addresses)) as port:
+        monkeypatch.setattr(socket, "getaddrinfo", resolve_to_all)
+        with pytest.raises(NotSentError):
+            send(f"https://provider.example:{port}/")
+
+
+@linux_only
+@pytest.mark.usefixtures("bounded")
+def test_a_dead_address_does_not_keep_from_the_next_one(monkeypatch):
+    def treat(found, connection):
+        found.read_request(connection)
+        connection.sendall(OK)
+
+    resolve = socket.getaddrinfo
+
+    def resolve_to_both(host, port, *rest, **more):
+        hosts = ["127.0.0.9", "127.0.0.1"] if host == "localhost" else [host]
+        return [entry for host in hosts for entry in resolve(host, port, *rest, **more)]
+
+    with peer(treat, TLS) as found:
+        monkeypatch.setattr(socket, "getaddrinfo", resolve_to_both)
+        assert send(secure(found)).status == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Authorization": "Bearer one\ntwo"},
+        {"Authorization": "Bearer one\r\nX-Other: two"},
+        {"Authorization": "Bearer one…"},
+        {"Authorization": "Bearer \ud800"},
+        {"X-Runway-Version\n": "2024-11-06"},
+        {"": "empty"},
+    ],
+    ids=ascii,
+)
+def test_what_is_no_header_is_not_sent(headers):
+    def treat(found, connection):
+        found.requests.append(connection.recv(65_536))
+
+    with peer(treat, TLS) as found, pytest.raises(NotSentError):
+        send(secure(found), headers=headers)
+
+    assert found.requests in ([], [b""])
+
+
+# ── After it ──────────────────────────────────────────────────────────────────────────────────
+
+
+def after_request(*content, then=None):
+    """A treatment: read the request, send some bytes, do something, hang up."""
+
+    def treat(found, connection):
+        found.read_request(connection)
+        for piece in content:
+            connection.sendall(piece)
+        if then is not None:
+            then(found, connection)
+
+    return treat
+
+
+def stalls_on(found, _connection):
+    found.stall()
+
+
+def dribbles(content, pause):
+    return lambda found, connection: found.dribble(connection, content, pause)
+
+
+def endlessly(content, pause=0.0):
+    def send_on(found, connection):
+        while not found.over.wait(pause):
+            connection.sendall(content)
+
+    return send_on
+
+
+HEAD = b"HTTP/1.1 200 OK\r\n"
+LENGTH = HEAD + b"Content-Length: 100\r\n\r\n"
+CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
+UNTIL_CLOSED = HEAD + b"\r\n"
+LOST = {
+    "closes": after_request(),
+    "resets": after_request(then=lambda _, connection: reset(connection)),
+    "closes in the status line": after_request(b"HTTP/1.1 2"),
+    "resets in the headers": after_request(HEAD, then=lambda _, connection: reset(connection)),
+    "closes in a body with a length": after_request(LENGTH + b'{"data": {"task_id"'),
+    "resets in a body with a length": after_request(
+        LENGTH + b'{"data"', then=lambda _, connection: reset(connection)
+    ),
+    "closes before a body with a length": after_request(LENGTH),
+    "closes in a chunk": after_request(CHUNKED + b'20\r\n{"data": {"task_id"'),
+    "closes between chunks": after_request(CHUNKED + b"2\r\n{}\r\n"),
+    "closes in a chunk's size": after_request(CHUNKED + b"2"),
+    "sends no chunk's size": after_request(CHUNKED + b"x\r\n{}"),
+    "sends no HTTP": after_request(b"\x00\x01\x02\r\n\r\n"),
+    "sends a status that is none": after_request(b"HTTP/1.1 abc OK\r\n\r\n"),
+    "sends a line without an end": after_request(HEAD + b"X: " + b"x" * 70_000),
+    "sends headers without an end": after_request(HEAD, then=endlessly(b"X: x\r\n")),
+    "sends a body without an end": after_request(UNTIL_CLOSED, then=endlessly(b"x" * 65_536)),
+    "announces too much": after_request(
+        HEAD + b"Content-Length: 99999999999\r\n\r\n", then=endlessly(b"x" * 65_536)
+    ),
+}
+
+
+WAITING = {
+    "stalls": after_request(then=stalls_on),
+    "stalls in the headers": after_request(HEAD, then=stalls_on),
+    "stalls in a body with a length": after_request(LENGTH + b"{", then=stalls_on),
+    "stalls in a chunk": after_request(CHUNKED + b"20\r\n{", then=stalls_on),
+    "stalls in a body without a length": after_request(UNTIL_CLOSED + b"{}", then=stalls_on),
+    "dribbles its headers": after_request(then=dribbles(OK, 0.3)),
+    "dribbles its body": after_request(
+        HEAD + b"Content-Length: 9\r\n\r\n", then=dribbles(b'{"id": 1}', 0.3)
+    ),
+    "dribbles chunks": after_request(CHUNKED, then=dribbles(b"1\r\n{\r\n" * 9, 0.1)),
+    "sends chunks without an end": after_request(
+        CHUNKED, then=endlessly(b"1\r\nx\r\n" * 100, 0.01)
+    ),
+    "continues without an end": after_request(
+        then=endlessly(b"HTTP/1.1 100 Continue\r\n\r\n", 0.01)
+    ),
+    "dribbles a body without a length": after_request(
+        UNTIL_CLOSED, then=dribbles(b"{" * 200, 0.02)
+    ),
+}
+
+
+@pytest.mark.usefixtures("bounded")
+@pytest.mark.parametrize("tls", [TLS, None], ids=["TLS", "plain"])
+@pytest.mark.parametrize("treat", LOST.values(), ids=LOST.keys())
+def test_what_fails_after_the_request_was_sent_may_have_been_received(treat, tls):
+    with peer(treat, tls) as found, pytest.raises(NoReplyError):
+        send(url_of(found, tls))
+
+    assert found.connections == 1
+    assert len(found.requests) == 1
+
+
+def outlast(treat, tls):
+    with peer(treat, tls) as found:
+        began_at = monotonic()
+        with pytest.raises(NoReplyError):
+            send(url_of(found, tls))
+        return monotonic() - began_at, found.connections, len(found.requests)
+
+
+@pytest.fixture(scope="module")
+def outlasted():
+    """What came of peers that do little but wait, tried all at once, as each takes its time."""
+    with ThreadPoolExecutor(2 * len(WAITING)) as pool:
+        return {
+            (name, tls): pool.submit(outlast, treat, tls)
+            for name, treat in WAITING.items()
+            for tls in (TLS, None)
+        }
+
+
+@pytest.mark.parametrize("tls", [TLS, None], ids=["TLS", "plain"])
+@pytest.mark.parametrize("name", WAITING.keys())
+def test_a_peer_that_makes_us_wait_is_outlasted_and_may_have_received_it(name, tls, outlasted):
+    seconds, connections, requests = outlasted[name, tls].result()
+
+    assert BOUND - 0.1 < seconds < BOUND + SLACK
+    assert (connections, requests) == (1, 1)
+
+
+@pytest.mark.usefixtures("bounded")
+@pytest.mark.parametrize("cut", [b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\nContent-Le"])
+def test_a_success_that_is_cut_off_in_its_headers_has_no_id(cut):
+    with peer(after_request(cut), TLS) as found:
+        reply = send(secure(found))
+
+    assert isinstance(read_create_reply(reply, now=0), Ambiguous)
+
+
+@pytest.mark.usefixtures("bounded")
+def test_a_peer_that_hangs_up_right_after_the_handshake_may_have_received_it():
+    with peer(closes, TLS) as found, pytest.raises(NoReplyError):
+        send(secure(found))
+
+
+@pytest.mark.usefixtures("bounded")
+def test_a_tls_failure_after_the_handshake_may_have_been_received():
+    def treat(found, connection):
+        found.read_request(connection)
+        # A record that no key of this connection made.
+        socket.socket.send(connection, b"\x17\x03\x03\x00\x20" + bytes(32))
+
+    with peer(treat, TLS) as found, pytest.raises(NoReplyError):
+        send(secure(found))
+
+    assert len(found.requests) == 1
+
+
+@pytest.mark.usefixtures("bounded")
+def test_a_peer_that_never_reads_a_large_request_may_have_received_some_of_it():
+    def treat(found, _connection):
+        found.stall()
+
+    with peer(treat, TLS) as found, pytest.raises(NoReplyError):
+        post(secure(found), b"x" * 30_000_000, {}, seconds=BOUND, tls=CLIENT)
+
+
+# ── A reply ───────────────────────────────────────────────────────────────────────────────────
+
+WHOLE = {
+    "with a length": HEAD + b'Content-Length: 9\r\n\r\n{"id": 1}',
+    "in chunks": CHUNKED + b'4\r\n{"id\r\n5\r\n": 1}\r\n0\r\n\r\n',
+    "until closed": UNTIL_CLOSED + b'{"id": 1}',
+    "after a continue": b"HTTP/1.1 100 Continue\r\n\r\n" + UNTIL_CLOSED + b'{"id": 1}',
+    "of old": b"HTTP/1.0 200 OK\r\n\r\n" + b'{"id": 1}',
+}
+
+
+@pytest.mark.parametrize("tls", [TLS, None], ids=["TLS", "plain"])
+@pytest.mark.parametrize("content", WHOLE.values(), ids=WHOLE.keys())
+def test_a_whole_reply_is_read_in_each_framing(content, tls):
+    with peer(after_request(content), tls) as found:
+        reply = send(url_of(found, tls))
+
+    assert (reply.status, reply.body) == (200, b'{"id": 1}')
+
+
+def test_the_request_is_sent_whole_and_once():
+    with peer(after_request(OK), TLS) as found:
+        send(f"{secure(found)}?a=b")
+
+    head, _, body = found.requests[0].partition(b"\r\n\r\n")
+    lines = head.split(b"\r\n")
+    assert len(found.requests) == found.connections == 1
+    assert body == BODY
+    assert lines[0] == b"POST /runway/pro/act_one?a=b HTTP/1.1"
+    assert sorted(lines[1:]) == [
+        b"Accept-Encoding: identity",
+        b"Authorization: Bearer key",
+        b"Content-Length: %d" % len(BODY),
+        b"Host: localhost:%d" % found.port,
+    ]
+
+
+def test_each_request_has_a_connection_of_its_own():
+    with peer(after_request(OK), TLS) as found:
+        send(secure(found))
+        send(secure(found))
+
+    assert found.connections == 2
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_a_redirect_is_a_reply_and_not_followed(status):
+    content = b"HTTP/1.1 %d Moved\r\nLocation: /docs\r\nContent-Length: 0\r\n\r\n" % status
+    with peer(after_request(content), TLS) as found:
+        reply = send(secure(found))
+
+    assert (reply.status, reply.headers["location"]) == (status, "/docs")
+    assert found.connections == 1
+
+
+@pytest.mark.parametrize("status", [204, 400, 401, 429, 500, 503, 524, 999])
+def test_an_error_is_a_reply(status):
+    content = b"HTTP/1.1 %d X\r\nRETRY-After: 7\r\nContent-Length: 0\r\n\r\n" % status
+    with peer(after_request(content), TLS) as found:
+        reply = send(secure(found))
+
+    assert (reply.status, reply.headers["retry-after"], reply.body) == (status, "7", b"")
+
+
+@pytest.mark.parametrize(
+    ("size", "error"), [(MAX_REPLY_BYTES, None), (MAX_REPLY_BYTES + 1, NoReplyError)]
+)
+@pytest.mark.parametrize("framing", [b"Content-Length: %d", b"X-Until: closed %d"])
+def test_a_reply_may_have_a_megabyte(size, error, framing):
+    content = HEAD + framing % size + b"\r\n\r\n" + b"x" * size
+    with peer(after_request(content)) as found:
+        url = f"http://localhost:{found.port}/"
+        if error is None:
+            assert len(send(url).body) == size
+        else:
+            with pytest.raises(error):
+                send(url)
+
+
+def test_a_slow_reply_within_the_bound_is_read():
+    with peer(after_request(then=dribbles(OK, 0.005)), TLS) as found:
+        assert send(secure(found)).status == 200

@@ -1,0 +1,437 @@
+"""What the feed's answers and callbacks' bodies mean."""
+
+import json
+
+import pytest
+
+from act_one.cometapi import (
+    NoAnswer,
+    NotKnown,
+    ProviderState,
+    Report,
+    read_callback,
+    read_feed_reply,
+)
+from tests.unit.forms import FORMS, body_of, expected, meaning, reply, reply_of, shown
+
+VIDEO = "https://cdn.example/result.mp4"
+STATE_WORDS = """
+    queued    | NOT_START SUBMITTED QUEUED PENDING THROTTLED created 0
+    running   | IN_PROGRESS RUNNING processing 1
+    succeeded | SUCCESS SUCCEEDED succeed completed finished 3
+    failed    | FAILURE FAILED fail error 2
+    failed    | CANCELED CANCELLED EXPIRED TIMEOUT
+    unknown   | AWAITING_REVIEW 4 -1 20 03 succeededd not_succeeded un-known ✓
+"""
+WORDS = [
+    (word, ProviderState(state.strip()))
+    for state, words in (line.split("|") for line in STATE_WORDS.strip().splitlines())
+    for word in words.split()
+]
+
+
+def report(body):
+    answer = read_feed_reply(reply(body))
+    assert isinstance(answer, Report)
+    return answer
+
+
+# ── Published forms ───────────────────────────────────────────────────────────────────────────
+
+
+@meaning("feed")
+def test_every_published_answer_of_the_feed_means_what_its_file_says(name, means):
+    answer = read_feed_reply(reply_of(name))
+
+    assert shown(answer, means) == expected(means)
+
+
+@meaning("callback")
+def test_every_published_callback_means_what_its_file_says(name, means):
+    answer = read_callback(body_of(name).decode())
+
+    assert shown(answer, means) == expected(means)
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, form in FORMS.items() if name.startswith("feed") and "body" in form]
+)
+def test_a_callback_in_a_form_of_the_feed_means_the_same(name):
+    assert read_callback(body_of(name).decode()) == read_feed_reply(reply_of(name))
+
+
+# ── The state ─────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(("word", "state"), WORDS)
+@pytest.mark.parametrize("place", ["status", "state"])
+@pytest.mark.parametrize(
+    "spell", [str, str.lower, str.upper, str.title, " {} ".format, "\t{}\n".format]
+)
+def test_a_word_means_its_state_in_any_spelling(word, state, place, spell):
+    assert report({"task_id": "a", place: spell(word)}).state is state
+
+
+@pytest.mark.parametrize(("word", "state"), WORDS)
+@pytest.mark.parametrize("key", ["status", "state"])
+@pytest.mark.parametrize("place", ["data", "result"])
+def test_a_nested_word_counts_when_the_outer_object_has_none(word, state, key, place):
+    assert report({"task_id": "a", "status": "", place: {key: word}}).state is state
+
+
+@pytest.mark.parametrize(("word", "state"), [pair for pair in WORDS if pair[0].isdigit()])
+def test_a_number_means_the_same_as_its_digits(word, state):
+    if word == str(int(word)):
+        assert report({"task_id": "a", "status": int(word)}).state is state
+
+
+@pytest.mark.parametrize(
+    ("said", "state"),
+    [
+        ({"status": "SUCCESS", "state": "running"}, "succeeded"),
+        ({"status": "FAILURE", "state": "succeeded"}, "failed"),
+        ({"status": "3", "state": "running"}, "running"),
+        ({"status": "2", "state": "succeeded"}, "succeeded"),
+        ({"status": "0", "state": "succeeded"}, "succeeded"),
+        ({"status": "3", "state": ""}, "succeeded"),
+        ({"status": "RUNNING", "data": {"status": "SUCCEEDED"}}, "running"),
+        ({"status": "SUCCESS", "data": {"status": "FAILED"}}, "succeeded"),
+        ({"state": "failed", "data": {"status": "SUCCEEDED"}}, "failed"),
+        ({"status": "1", "data": {"status": "FAILED"}}, "running"),
+        ({"status": "AWAITING_REVIEW", "data": {"status": "SUCCEEDED"}}, "unknown"),
+    ],
+)
+def test_the_outer_word_beats_the_number_and_both_beat_the_nested_one(said, state):
+    assert report({"task_id": "a", **said}).state == state
+
+
+@pytest.mark.parametrize("nothing", [{}, {"status": ""}, {"status": None, "state": " "}])
+def test_a_task_of_which_nothing_is_said_is_queued(nothing):
+    assert report({"task_id": "a", **nothing}).state is ProviderState.QUEUED
+
+
+@pytest.mark.parametrize("junk", [True, False, [], {}, ["SUCCESS"], {"status": "SUCCESS"}])
+def test_a_status_that_is_no_text_says_nothing(junk):
+    assert report({"task_id": "a", "status": junk, "state": junk}).state is ProviderState.QUEUED
+
+
+# ── The id, progress and times ────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("body", "task_id"),
+    [
+        ({"task_id": "a", "id": "b"}, "a"),
+        ({"id": "b", "status": "RUNNING"}, "b"),
+        ({"task_id": "", "id": "b"}, "b"),
+        ({"task_id": 12}, "12"),
+        ({"data": {"task_id": "a"}}, "a"),
+        ({"data": {"id": "b"}}, "b"),
+        ({"task_id": "a", "data": {"task_id": "b", "id": "c"}}, "a"),
+        ({"status": "RUNNING"}, None),
+    ],
+)
+def test_the_id_is_the_outermost_one(body, task_id):
+    assert report(body).provider_task_id == task_id
+
+
+@pytest.mark.parametrize(
+    ("progress", "percent"),
+    [
+        ("30%", 30),
+        (" 30 % ", 30),
+        ("0%", 0),
+        ("100%", 100),
+        ("99.6%", 100),
+        ("0.5%", 0),
+        (30, 30),
+        ("30", 30),
+        (0.3, 30),
+        ("0.3", 30),
+        (1.0, 100),
+        (1, 1),
+        (0, 0),
+        (0.0, 0),
+        (250, 100),
+        ("250%", 100),
+        (-3, 0),
+        (-0.5, 0),
+        (-1.5e308, 0),
+        (1.5e308, 100),
+        pytest.param(10**400, None, id="10**400"),
+        pytest.param("9" * 4_000, None, id="9 * 4,000"),
+        (None, None),
+        ("", None),
+        ("%", None),
+        ("half", None),
+        (float("nan"), None),
+        (float("inf"), None),
+        ("nan%", None),
+        ("1e999", None),
+        (True, None),
+        ([30], None),
+        ({"percent": 30}, None),
+    ],
+)
+def test_progress_is_a_percentage_whatever_its_form(progress, percent):
+    answer = report({"task_id": "a", "status": "RUNNING", "progress": progress})
+
+    assert answer.progress == percent
+    assert answer.progress is None or type(answer.progress) is int
+
+
+def test_progress_may_be_missing():
+    assert report({"task_id": "a", "status": "RUNNING"}).progress is None
+
+
+def test_the_outer_progress_beats_the_nested_one():
+    body = {"task_id": "a", "progress": "100%", "data": {"progress": 0.9}}
+
+    assert report(body).progress == 100
+
+
+@pytest.mark.parametrize(
+    ("fields", "created_at"),
+    [
+        ({"submit_time": 1773366766}, 1773366766),
+        ({"submit_time": "1773366766"}, 1773366766),
+        ({"create_time": "1734078348"}, 1734078348),
+        ({"submit_time": 1773366766, "create_time": "1734078348"}, 1773366766),
+        ({"submit_time": 0, "create_time": "1734078348"}, 1734078348),
+        ({"data": {"createdAt": "2026-03-13T09:52:46+08:00"}}, 1773366766),
+        ({"data": {"createdAt": "2026-03-13T01:52:46Z"}}, 1773366766),
+        ({"data": {"createdAt": "2026-03-13T01:52:46"}}, 1773366766),
+        ({"submit_time": "yesterday", "data": {"createdAt": "2026-03-13T01:52:46Z"}}, 1773366766),
+        ({"submit_time": None}, None),
+        ({"submit_time": -5}, None),
+        ({"submit_time": "nan"}, None),
+        ({"submit_time": "0001-01-01T00:00:00+14:00"}, None),
+        ({"data": {"createdAt": "soon"}}, None),
+        ({}, None),
+    ],
+)
+def test_the_creation_time_is_read_in_each_of_its_forms(fields, created_at):
+    assert report({"task_id": "a", **fields}).created_at == created_at
+
+
+# ── The result ────────────────────────────────────────────────────────────────────────────────
+
+# Where a video's URL may be, best place first: (what is beside the task, what is nested in it).
+PLACES = [
+    ({"result_url": VIDEO + "?1"}, {}),
+    ({"video_url": VIDEO + "?2"}, {}),
+    ({}, {"output": [VIDEO + "?3", VIDEO + "?other"]}),
+    ({}, {"video_url": VIDEO + "?4"}),
+    ({}, {"url": VIDEO + "?5"}),
+    ({"url": VIDEO + "?6"}, {}),
+    ({"fail_reason": VIDEO + "?7"}, {}),
+]
+
+
+@pytest.mark.parametrize("best", range(len(PLACES)))
+def test_the_video_is_taken_from_the_best_place_that_has_one(best):
+    body = {"task_id": "a", "status": "SUCCESS", "data": {}}
+    for outer, nested in PLACES[best:]:
+        body |= outer
+        body["data"] |= nested
+
+    assert report(body).media.video == f"{VIDEO}?{best + 1}"
+
+
+@pytest.mark.parametrize(
+    "useless",
+    [
+        "",
+        None,
+        3,
+        [],
+        {},
+        "result.mp4",
+        "/result.mp4",
+        "//cdn.example/result.mp4",
+        "ftp://cdn.example/result.mp4",
+        "s3://bucket/result.mp4",
+        "file:///etc/passwd",
+        "data:video/mp4;base64,AAAA",
+        "javascript:alert(1)",
+        "https://",
+        "https:///result.mp4",
+        "https://[::1/result.mp4",
+        "https://cdn.example/a b.mp4",
+        "https://cdn.example/a\nb.mp4",
+        "https://cdn.example/\x00",
+        "https://cdn.example/\x7f",
+        "https://cdn.example/\ud83d",
+        "https://cdn.example/" + "a" * 9_000,
+    ],
+    ids=lambda url: ascii(url)[:40],
+)
+@pytest.mark.parametrize("place", ["result_url", "video_url", "url", "fail_reason", "output"])
+def test_a_success_without_a_usable_url_has_no_media(useless, place):
+    body = {"task_id": "a", "status": "SUCCESS", place: useless, "data": {place: useless}}
+
+    answer = report(body)
+
+    assert answer.state is ProviderState.SUCCEEDED
+    assert answer.media is None
+
+
+def test_a_useless_url_does_not_hide_a_good_one():
+    body = {"task_id": "a", "status": "SUCCESS", "result_url": "pending", "video_url": VIDEO}
+
+    assert report(body).media.video == VIDEO
+
+
+@pytest.mark.parametrize("url", ["http://cdn.example/a.mp4", "HTTPS://cdn.example/ü.mp4", VIDEO])
+def test_any_http_url_is_usable(url):
+    body = {"task_id": "a", "status": "SUCCESS", "result_url": f" {url}\n"}
+
+    assert report(body).media.video == url
+
+
+@pytest.mark.parametrize("word", ["RUNNING", "QUEUED", "FAILURE", "AWAITING_REVIEW", ""])
+def test_only_a_success_has_media(word):
+    body = {"task_id": "a", "status": word, "result_url": VIDEO, "fail_reason": VIDEO}
+
+    assert report(body).media is None
+
+
+@pytest.mark.parametrize("nest", [{}, {"data": {"raw_video_url": VIDEO}}])
+def test_the_raw_video_is_never_taken(nest):
+    body = {"task_id": "a", "status": "SUCCESS", "raw_video_url": VIDEO, **nest}
+
+    assert report(body).media is None
+
+
+def test_images_that_are_no_urls_are_left_out():
+    body = {"task_id": "a", "status": "3", "video_url": VIDEO, "poster": "", "last_frame": 4}
+
+    media = report(body).media
+
+    assert (media.poster, media.last_frame) == (None, None)
+
+
+# ── The failure ───────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"fail_reason": "one", "msg": "two", "failure": "three"}, "one"),
+        ({"fail_reason": "", "msg": "two", "failure": "three"}, "two"),
+        ({"failure": "three", "data": {"failure": "four", "msg": "five"}}, "three"),
+        ({"data": {"failure": "four", "msg": "five"}}, "four"),
+        ({"data": {"msg": "five"}}, "five"),
+        ({"fail_reason": "one", "failureCode": "CODE"}, "one (CODE)"),
+        ({"fail_reason": "one", "data": {"failureCode": "CODE"}}, "one (CODE)"),
+        ({}, "the provider gave no reason"),
+        ({"fail_reason": None, "msg": {}}, "the provider gave no reason"),
+    ],
+)
+def test_a_failure_has_the_first_reason_that_is_given(fields, message):
+    failure = report({"task_id": "a", "status": "FAILURE", **fields}).failure
+
+    assert (failure.code, failure.message) == ("provider_failed", message)
+
+
+@pytest.mark.parametrize(
+    ("word", "code"),
+    [
+        ("FAILURE", "provider_failed"),
+        ("2", "provider_failed"),
+        ("CANCELED", "provider_canceled"),
+        ("cancelled", "provider_canceled"),
+        ("EXPIRED", "provider_expired"),
+        ("timeout", "provider_expired"),
+    ],
+)
+def test_a_failure_says_how_the_provider_ended_it(word, code):
+    assert report({"task_id": "a", "status": word}).failure.code == code
+
+
+@pytest.mark.parametrize("word", ["SUCCESS", "RUNNING", "QUEUED", "AWAITING_REVIEW"])
+def test_only_a_failure_has_a_failure(word):
+    assert report({"task_id": "a", "status": word, "fail_reason": "no"}).failure is None
+
+
+def test_half_an_emoji_in_a_reason_can_still_be_written_down():
+    body = b'{"task_id": "a", "status": "FAILED", "fail_reason": "no face \\ud83d"}'
+
+    failure = read_feed_reply(reply(body)).failure
+
+    assert failure.message.encode().startswith(b"no face")
+
+
+# ── No answer ─────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"code": "task_not_exist", "message": "", "data": None},
+        {"code": "", "message": "task_not_exist"},
+        {"code": 400, "msg": "task_not_exist", "data": None},
+        {"status": "task_not_exist"},
+        {"status": "TASK_NOT_EXIST"},
+        {"error": {"message": "no such task", "code": "task_not_exist"}},
+        {"message": "error: task_not_exist (request id: 1)"},
+    ],
+)
+@pytest.mark.parametrize("status", [200, 400, 401, 404, 500, 503])
+def test_task_not_exist_is_found_in_each_place_at_any_status(body, status):
+    assert read_feed_reply(reply(body, status)) == NotKnown()
+
+
+def test_the_word_inside_of_a_task_is_not_about_the_task():
+    body = {"data": {"task_id": "a", "status": "RUNNING", "prompt": "task_not_exist"}}
+
+    assert report(body).state is ProviderState.RUNNING
+
+
+@pytest.mark.parametrize("status", [301, 400, 404, 408, 429, 500, 502, 503, 504, 524])
+def test_an_error_is_no_answer_even_around_a_success(status):
+    answer = read_feed_reply(reply(body_of("feed_flat_succeeded"), status))
+
+    assert answer == NoAnswer(reason=f"HTTP {status}")
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_refused_key_is_no_answer_about_the_task(status):
+    answer = read_feed_reply(reply(body_of("feed_flat_failed"), status))
+
+    assert answer == NoAnswer(reason=f"HTTP {status}", key_refused=True)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"null",
+        b"[]",
+        b"{}",
+        b'"SUCCESS"',
+        b"3",
+        b"<html>200 OK</html>",
+        b'{"task_id": "a", "status": "SUCC',
+        b'\xff{"task_id": "a"}',
+        b"[" * 100_000,
+        b'{"code": 200, "msg": "success", "data": null}',
+        b'{"code": "success", "data": []}',
+        b'{"code": "success", "data": {"data": {}}}',
+        b'{"code": "fail_to_fetch_task", "message": "try again", "data": null}',
+    ],
+)
+def test_a_2xx_without_a_task_is_no_answer(body):
+    assert read_feed_reply(reply(body)) == NoAnswer(reason="the reply holds no task")
+
+
+@pytest.mark.parametrize("body", ["", "null", "ok", "task_id=1&status=3", "\x00", "<xml/>", "{}"])
+def test_a_callback_without_a_task_says_nothing(body):
+    assert read_callback(body) is None
+
+
+def test_a_callback_may_come_in_an_envelope():
+    bare = FORMS["callback_legacy"]["body"]
+    wrapped = {"code": 200, "msg": "success", "data": bare}
+
+    assert read_callback(json.dumps(wrapped)) == read_callback(json.dumps(bare))

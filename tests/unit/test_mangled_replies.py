@@ -1,0 +1,306 @@
+"""The provider's forms, mangled: whatever comes back, nothing raises and nothing is invented."""
+
+import copy
+import json
+import math
+from dataclasses import asdict
+from urllib.parse import urlsplit
+
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from act_one.cometapi import (
+    Accepted,
+    Ambiguous,
+    NoAnswer,
+    NotKnown,
+    ProviderState,
+    Refused,
+    Rejected,
+    Report,
+    read_callback,
+    read_create_reply,
+    read_feed_reply,
+    scrub,
+)
+from act_one.exchange import Reply
+from tests.unit.forms import FORMS, NOW
+
+SUCCESS_WORDS = {"success", "succeeded", "succeed", "completed", "finished", "3"}
+FAILURE_WORDS = {"failure", "failed", "fail", "error", "2"} | {
+    *("canceled", "cancelled", "expired", "timeout")
+}
+VIDEO_KEYS = {"result_url", "video_url", "output", "url", "fail_reason"}
+SECRET = "SeCrEt"
+LEAKY = (f"see https://cdn.example/a.mp4?sig={SECRET}", f"key Bearer sk-{SECRET} is no good")
+
+# ── Mangling ──────────────────────────────────────────────────────────────────────────────────
+
+PUBLISHED = [form["body"] for form in FORMS.values() if isinstance(form.get("body"), dict)]
+
+
+def places(value, path=()):
+    """The path of every member of a JSON value."""
+    members = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, member in members:
+        yield (*path, key)
+        if isinstance(member, dict | list):
+            yield from places(member, (*path, key))
+
+
+KEYS = sorted(
+    {"raw_video_url", "url"}
+    | {path[-1] for body in PUBLISHED for path in places(body) if isinstance(path[-1], str)}
+)
+
+texts = st.one_of(
+    st.sampled_from(sorted(SUCCESS_WORDS | FAILURE_WORDS)),
+    st.sampled_from(["RUNNING", " Success ", "task_not_exist", "30%", "1e999", "-0", "٣"]),
+    st.sampled_from(["https://cdn.example/other.mp4", "http://[::1", "https:// /", "ftp://x/y"]),
+    st.sampled_from(LEAKY),
+    st.text(max_size=12),
+    st.text(st.characters(categories=["Cs", "Cc", "Lo"]), max_size=4),
+)
+numbers = st.one_of(
+    st.integers(-5, 500),
+    st.sampled_from([10**400, -(10**400), 2**63, 1773366766, -1.5e308, 1.5e308]),
+    st.floats(),
+)
+values = st.recursive(
+    st.none() | st.booleans() | numbers | texts,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(KEYS) | st.text(max_size=5), inner, max_size=4)
+    ),
+    max_leaves=8,
+)
+
+
+def edit(draw, body):
+    """Drop, rename, retype, nest, or add one member somewhere."""
+    found = list(places(body))
+    kind = draw(st.sampled_from(["drop", "rename", "retype", "nest", "add"]))
+    if kind == "add" or not found:
+        body[draw(st.sampled_from(KEYS))] = draw(values)
+        return
+    *path, key = draw(st.sampled_from(found))
+    holder = body
+    for step in path:
+        holder = holder[step]
+    match kind:
+        case "drop":
+            del holder[key]
+        case "rename" if isinstance(holder, dict):
+            holder[draw(st.sampled_from(KEYS))] = holder.pop(key)
+        case "nest":
+            holder[key] = {draw(st.sampled_from(["data", "result", "error"])): holder[key]}
+        case _:
+            holder[key] = draw(values | st.just(str(holder[key])) | st.just([holder[key]]))
+
+
+@st.composite
+def mangled(draw):
+    body = copy.deepcopy(draw(st.sampled_from(PUBLISHED)))
+    for holder in (body, body.get("data")):
+        if isinstance(holder, dict):
+            holder["raw_video_url"] = "https://raw.example/raw.mp4"
+    for _ in range(draw(st.integers(0, 4))):
+        edit(draw, body)
+    return body
+
+
+@st.composite
+def scrambled(draw):
+    """A form as bytes that are cut, flipped, or wrapped too deep."""
+    content = bytearray(json.dumps(draw(mangled()), ensure_ascii=False), "utf-8", "surrogatepass")
+    for _ in range(draw(st.integers(0, 6))):
+        content[draw(st.integers(0, len(content) - 1))] = draw(st.integers(0, 255))
+    wrap = draw(st.sampled_from([0, 0, 0, 1, 300, 100_000]))
+    cut = draw(st.integers(0, len(content)) | st.just(len(content)))
+    return b'{"data":' * wrap + bytes(content[:cut]) + b"}" * wrap
+
+
+anything = st.one_of(
+    mangled().map(json.dumps).map(str.encode),
+    scrambled(),
+    values.map(json.dumps).map(str.encode),
+    st.binary(max_size=200),
+)
+statuses = st.sampled_from([200, 200, 200, 201, 301, 400, 401, 403, 404, 408, 429, 500, 502, 503])
+replies = st.builds(
+    Reply,
+    status=statuses,
+    headers=st.fixed_dictionaries({"retry-after": st.text(max_size=30)}),
+    body=anything,
+)
+
+
+def parsed(body):
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def is_text(value):
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return bool(value.strip()) if isinstance(value, str) else type(value) is int
+
+
+def scalars(value, key=None):
+    """Every (key, scalar) in a JSON value; what is in a list has the list's key."""
+    if isinstance(value, dict):
+        for name, member in value.items():
+            yield from scalars(member, name)
+    elif isinstance(value, list):
+        for member in value:
+            yield from scalars(member, key)
+    else:
+        yield key, value
+
+
+def words_in(body):
+    return {str(value).strip().lower() for _, value in scalars(body) if is_text(value)}
+
+
+def assert_can_be_written_down(answer):
+    """Rows, events and logs take UTF-8 and finite numbers."""
+    json.dumps(asdict(answer), ensure_ascii=False, allow_nan=False).encode()
+
+
+# ── What holds ────────────────────────────────────────────────────────────────────────────────
+
+
+@settings(max_examples=400)
+@given(replies)
+@example(Reply(status=200, headers={}, body=b'{"data": {"task_id": NaN}}'))
+@example(Reply(status=200, headers={}, body=b'{"data": {"task_id": "\\ud800"}}'))
+def test_any_reply_to_a_create_has_one_of_the_four_outcomes(reply):
+    outcome = read_create_reply(reply, now=NOW)
+
+    assert isinstance(outcome, Accepted | Rejected | Refused | Ambiguous)
+    assert_can_be_written_down(outcome)
+    body = parsed(reply.body)
+    data = body["data"] if isinstance(body.get("data"), dict) else {}
+    made = is_text(data.get("task_id")) or is_text(body.get("task_id"))
+    success = 200 <= reply.status < 300
+    if isinstance(outcome, Accepted):
+        assert success
+        assert made or is_text(body.get("id"))
+        assert outcome.provider_task_id.strip()
+    if success and made:
+        assert isinstance(outcome, Accepted)
+    if success:
+        assert not isinstance(outcome, Refused)
+    if isinstance(outcome, Refused) and outcome.retry_after_seconds is not None:
+        assert 0 <= outcome.retry_after_seconds <= 3600
+
+
+@settings(max_examples=600)
+@given(replies)
+@example(Reply(status=200, headers={}, body=b'{"task_id": "a", "progress": -1.5e308}'))
+def test_any_answer_of_the_feed_is_read_and_no_end_invented(reply):
+    answer = read_feed_reply(reply)
+
+    assert isinstance(answer, Report | NotKnown | NoAnswer)
+    if isinstance(answer, Report):
+        assert 200 <= reply.status < 300
+        assert_is_backed(answer, parsed(reply.body))
+
+
+@settings(max_examples=400)
+@given(anything)
+def test_any_callback_is_read_and_no_end_invented(content):
+    text = content.decode("utf-8", "replace")
+
+    report = read_callback(text)
+
+    if report is not None:
+        assert_is_backed(report, parsed(text))
+
+
+def assert_is_backed(report, body):
+    """A report says nothing that its body doesn't say in the provider's words."""
+    assert_can_be_written_down(report)
+    words = words_in(body)
+    if report.state is ProviderState.SUCCEEDED:
+        assert words & SUCCESS_WORDS
+    if report.state is ProviderState.FAILED:
+        assert words & FAILURE_WORDS
+    assert (report.failure is not None) == (report.state is ProviderState.FAILED)
+    if report.media is not None:
+        assert report.state is ProviderState.SUCCEEDED
+        said = {(key, value.strip()) for key, value in scalars(body) if isinstance(value, str)}
+        assert any((key, report.media.video) in said for key in VIDEO_KEYS)
+        for url in filter(None, (report.media.video, report.media.poster, report.media.last_frame)):
+            assert url in {value for _, value in said}
+            assert urlsplit(url).scheme in {"http", "https"}
+            assert urlsplit(url).hostname
+    assert report.progress is None or report.progress in range(101)
+    assert report.created_at is None or report.created_at > 0
+
+
+@given(replies)
+def test_no_reason_carries_a_query_or_a_key(reply):
+    outcome = read_create_reply(reply, now=NOW)
+    answer = read_feed_reply(reply)
+
+    if isinstance(outcome, Rejected | Refused | Ambiguous):
+        assert_is_scrubbed(outcome.reason.message)
+    if isinstance(answer, Report) and answer.failure:
+        assert_is_scrubbed(answer.failure.message)
+    if isinstance(answer, NoAnswer):
+        assert_is_scrubbed(answer.reason)
+
+
+def assert_is_scrubbed(text):
+    for leak in LEAKY:
+        assert leak.split()[-1] not in text
+    assert f"sig={SECRET}" not in text
+    assert len(text) <= 500
+
+
+# ── Scrubbing ─────────────────────────────────────────────────────────────────────────────────
+
+words = st.text(st.characters(codec="utf-8", exclude_characters="?#"), max_size=30)
+queries = st.text("abcXYZ019-._~!$&()*+,;=:@/?%[]", min_size=1, max_size=60)
+
+
+@given(
+    before=words,
+    scheme=st.sampled_from(["http://", "https://", "HTTPS://", "Http://"]),
+    mark=st.sampled_from("?#"),
+    query=queries,
+    after=st.sampled_from(["", " and more", '"', "'}", "\n", ">"]),
+)
+def test_scrubbing_leaves_no_query_of_any_url(before, scheme, mark, query, after):
+    text = scrub(f"{before}{scheme}cdn.example/a.mp4{mark}{query}{after}")
+
+    assert text == f"{before}{scheme}cdn.example/a.mp4{after}"
+
+
+@given(
+    before=st.sampled_from(["", "invalid token ", "(", "key="]),
+    form=st.sampled_from(
+        [("Bearer ", ""), ("bearer   ", ""), ("BEARER ", "sk-"), ("sk-", ""), ("Sk-", "")]
+    ),
+    key=st.text("abcXYZ019-._~+/=*", min_size=1, max_size=60),
+    after=st.sampled_from(["", ")", " is no good", '"']),
+)
+def test_scrubbing_leaves_no_key(before, form, key, after):
+    text = scrub(f"{before}{''.join(form)}{key}{after}")
+
+    assert text == f"{before}{form[0]}…{after}"
+
+
+@given(st.text(max_size=2_000))
+def test_scrubbing_bounds_any_text(text):
+    assert len(scrub(text)) <= 500
+
+
+def test_scrubbing_keeps_what_says_why():
+    text = "no face in https://cdn.example/a.mp4 (request id: 2026-X)"
+
+    assert scrub(text) == text

@@ -1,0 +1,393 @@
+"""A request becomes a row, the row one paid create, and the create's outcome the next stage."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from threading import Barrier
+from urllib.parse import urlsplit
+
+import pytest
+
+from act_one.callback_token import verify
+from act_one.clock import DAY, HOUR
+from act_one.cometapi import Accepted, Ambiguous, ProviderState, Refused, Rejected, Report
+from act_one.doorbell import ring
+from act_one.problems import ProblemError
+from act_one.submission import RESEND_MAX_SECONDS, resend, submit
+from act_one.task import Billing, Remark, Stage
+from act_one.task_table import MovedOnError
+from act_one.transfer_request import TransferRequest
+from tests.unit.fakes import BEGINNING, CALLBACK_KEYS, FakeClock, FakeProvider, backend, key_ring
+from tests.unit.tasks import SOURCE, task
+
+REQUEST = TransferRequest(
+    video="https://media.example/a.mp4?sig=1",
+    image="https://media.example/b.png",
+    metadata={"order": "42"},
+    idempotency_key="order-42",
+)
+REASON = Remark(code="provider_rejected", message="the video must be 16:9")
+REFUSED = Refused(reason=Remark(code="provider_unreachable", message="TimeoutError"))
+AMBIGUOUS = Ambiguous(reason=Remark(code="no_reply", message="TimeoutError"))
+
+
+@pytest.fixture
+def provider():
+    return FakeProvider()
+
+
+@pytest.fixture
+def clock():
+    return FakeClock()
+
+
+@pytest.fixture
+def stack(table, provider, clock):
+    return backend(table, provider, clock)
+
+
+def send(stack, request=REQUEST, client="client-1"):
+    return submit(request, client, CALLBACK_KEYS, stack)
+
+
+# ── Before the create ─────────────────────────────────────────────────────────────────────────
+
+
+def test_the_row_is_written_before_the_provider_is_called(stack, table, provider):
+    rows = []
+    provider.during_create = lambda: rows.append(table.read(next(table.due(BEGINNING + 60))[0]))
+
+    created, _ = send(stack)
+
+    (row,) = rows
+    assert row.task_id == created.task_id
+    assert (row.stage, row.billing, row.attempt) == (Stage.SUBMITTING, Billing.UNKNOWN, 1)
+    assert (row.sent_at, row.due_at) == (BEGINNING, BEGINNING + 60)
+    assert (row.video, row.image, row.metadata) == (
+        *(REQUEST.video, REQUEST.image, REQUEST.metadata),
+    )
+
+
+def test_the_provider_gets_the_urls_as_given_and_a_callback_url_of_the_task(stack, provider):
+    created, replayed = send(stack)
+
+    ((call),) = provider.creates
+    assert not replayed
+    assert (call["video"], call["image"]) == (REQUEST.video, REQUEST.image)
+    assert call["callback_url"].startswith("https://callback.example/callbacks/")
+    path = urlsplit(call["callback_url"]).path
+    assert verify(path, key_ring(CALLBACK_KEYS.current)) == created.task_id
+
+
+@pytest.mark.parametrize("secret", [None, "", "{}"])
+def test_without_a_provider_key_nothing_is_written_or_sent(table, secret):
+    provider = FakeProvider(key_ring=key_ring(secret))
+
+    with pytest.raises(ProblemError) as caught:
+        send(backend(table, provider))
+
+    assert (caught.value.status, caught.value.code) == (503, "provider-key-not-set")
+    assert provider.creates == []
+    assert list(table.due(BEGINNING + DAY)) == []
+
+
+def test_a_sender_that_dies_leaves_a_row_that_is_due_in_a_minute(stack, table, provider):
+    def die():
+        raise KeyboardInterrupt
+
+    provider.during_create = die
+    with pytest.raises(KeyboardInterrupt):
+        send(stack)
+
+    ((task_id, due_at),) = table.due(BEGINNING + DAY)
+    assert due_at == BEGINNING + 60
+    assert table.read(task_id).stage is Stage.SUBMITTING
+
+
+# ── What comes of it ──────────────────────────────────────────────────────────────────────────
+
+
+def test_an_accepted_create_is_charged_and_waits_for_its_callback(stack, table):
+    created, _ = send(stack)
+
+    assert created.stage is Stage.SUBMITTED
+    assert created.billing is Billing.CHARGED
+    assert created.provider_task_id == "provider-1"
+    assert created.due_at == BEGINNING + 900
+    assert created.version == 2
+    assert created == table.read(created.task_id)
+
+
+@pytest.mark.parametrize(("days", "expires_at"), [(0, None), (1, 15), (14, 15), (90, 91)])
+def test_a_rejected_create_fails_and_costs_nothing(table, provider, clock, days, expires_at):
+    provider.outcome = Rejected(reason=REASON)
+    stack = backend(table, provider, clock, result_retention_days=days)
+
+    created, _ = send(stack)
+
+    assert created.stage is Stage.FAILED
+    assert created.billing is Billing.NONE
+    assert created.error == REASON
+    assert created.due_at is None
+    assert created.expires_at == (None if expires_at is None else BEGINNING + expires_at * DAY)
+
+
+def test_a_refused_create_costs_nothing_and_waits_to_be_sent_again(stack, provider):
+    provider.outcome = REFUSED
+
+    created, _ = send(stack)
+
+    assert created.stage is Stage.ACCEPTED
+    assert created.billing is Billing.NONE
+    assert BEGINNING + 24 <= created.due_at <= BEGINNING + 36
+    assert created.error is None
+    assert created.warnings == (Remark(code="provider_refused", message="TimeoutError"),)
+
+
+@pytest.mark.parametrize(("retry_after", "least", "most"), [(7.0, 24, 36), (400.0, 400, 400)])
+def test_a_refusal_is_obeyed_when_it_says_when_to_come_back(
+    stack, provider, retry_after, least, most
+):
+    provider.outcome = replace(REFUSED, retry_after_seconds=retry_after)
+
+    created, _ = send(stack)
+
+    assert BEGINNING + least <= created.due_at <= BEGINNING + most
+
+
+def test_a_refused_key_is_a_warning_on_the_task(stack, provider):
+    provider.outcome = Refused(reason=REASON, key_refused=True)
+
+    created, _ = send(stack)
+
+    assert created.stage is Stage.ACCEPTED
+    assert [warning.code for warning in created.warnings] == ["provider_key_refused"]
+
+
+def test_an_ambiguous_create_may_be_charged_and_is_not_due_before_its_deadline(stack, provider):
+    provider.outcome = AMBIGUOUS
+
+    created, _ = send(stack)
+
+    assert created.stage is Stage.UNCONFIRMED
+    assert created.billing is Billing.UNKNOWN
+    assert created.due_at == BEGINNING + 3_600
+    assert [warning.code for warning in created.warnings] == ["create_unconfirmed"]
+
+
+# ── Once more ─────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    "outcome", [Accepted(provider_task_id="p"), Rejected(reason=REASON), REFUSED, AMBIGUOUS]
+)
+def test_the_same_request_again_is_the_same_task_and_no_second_create(stack, provider, outcome):
+    provider.outcome = outcome
+    created, first = send(stack)
+
+    again, second = send(stack)
+
+    assert (first, second) == (False, True)
+    assert again == created
+    assert len(provider.creates) == 1
+
+
+def test_the_key_with_another_body_is_a_conflict(stack, provider):
+    send(stack)
+
+    for other in (
+        replace(REQUEST, video="https://media.example/other.mp4"),
+        replace(REQUEST, metadata={}),
+    ):
+        with pytest.raises(ProblemError) as caught:
+            send(stack, other)
+        assert (caught.value.status, caught.value.code) == (409, "idempotency-key-reused")
+        assert caught.value.field == "Idempotency-Key"
+    assert len(provider.creates) == 1
+
+
+def test_two_clients_may_use_the_same_key(stack, provider):
+    one, _ = send(stack, client="client-1")
+    two, replayed = send(stack, replace(REQUEST, metadata={}), client="client-2")
+
+    assert one.task_id != two.task_id
+    assert not replayed
+    assert len(provider.creates) == 2
+
+
+def test_without_a_key_every_request_is_a_task(stack, provider):
+    request = replace(REQUEST, idempotency_key=None)
+
+    assert send(stack, request)[0].task_id != send(stack, request)[0].task_id
+    assert len(provider.creates) == 2
+
+
+def test_the_same_request_twice_at_once_is_one_create(stack, provider):
+    barrier = Barrier(3)
+
+    def at_once(_):
+        barrier.wait(5)
+        return send(stack)
+
+    with ThreadPoolExecutor(3) as pool:
+        results = list(pool.map(at_once, range(3)))
+
+    assert sorted(replayed for _, replayed in results) == [False, True, True]
+    assert len({created.task_id for created, _ in results}) == 1
+    assert len(provider.creates) == 1
+
+
+# ── A callback that is faster than the create's reply ─────────────────────────────────────────
+
+RUNNING = Report(provider_task_id="provider-1", state=ProviderState.RUNNING)
+DONE = Report(provider_task_id="provider-1", state=ProviderState.SUCCEEDED, media=SOURCE)
+
+
+def calls_back(stack, body):
+    """Let a callback come while the create is still on its way."""
+
+    def call_back():
+        ((task_id, _),) = stack.table.due(BEGINNING + DAY)
+        ring(task_id, body, stack)
+
+    stack.provider.during_create = call_back
+
+
+def test_a_callback_that_tells_nothing_makes_the_task_due_as_soon_as_its_id_is_known(stack):
+    calls_back(stack, b"")
+
+    created, _ = send(stack)
+
+    assert created.stage is Stage.SUBMITTED
+    assert created.provider_task_id == "provider-1"
+    assert created.due_at == BEGINNING
+    assert created.evidence is not None
+
+
+@pytest.mark.parametrize(
+    ("answer", "stage"), [(RUNNING, Stage.RUNNING), (DONE, Stage.STORING)], ids=["running", "done"]
+)
+def test_what_a_callback_found_stays_when_the_reply_comes(stack, provider, answer, stage):
+    calls_back(stack, b'{"task_id": "provider-1", "status": "3"}')
+    provider.answers["provider-1"] = answer
+
+    created, _ = send(stack)
+
+    assert created.stage is stage
+    assert created.provider_task_id == "provider-1"
+    assert created.billing is Billing.CHARGED
+    assert len(provider.creates) == 1
+
+
+def test_the_replys_id_is_added_when_the_row_moved_without_one(stack, table, provider):
+    def move_on():
+        ((task_id, _),) = table.due(BEGINNING + DAY)
+        table.move(table.read(task_id), Stage.UNCONFIRMED, BEGINNING, billing=Billing.UNKNOWN)
+
+    provider.during_create = move_on
+
+    created, _ = send(stack)
+
+    assert created.stage is Stage.UNCONFIRMED
+    assert created.provider_task_id == "provider-1"
+    assert created.billing is Billing.CHARGED
+
+
+@pytest.mark.parametrize("outcome", [Rejected(reason=REASON), REFUSED, AMBIGUOUS])
+def test_no_other_outcome_undoes_what_a_callback_found(stack, provider, outcome):
+    calls_back(stack, b'{"task_id": "provider-1"}')
+    provider.answers["provider-1"] = DONE
+    provider.outcome = outcome
+
+    created, _ = send(stack)
+
+    assert created.stage is Stage.STORING
+    assert created.billing is Billing.CHARGED
+
+
+# ── Sending again ─────────────────────────────────────────────────────────────────────────────
+
+WAITING = task(Stage.ACCEPTED, billing=Billing.NONE, attempt=1)
+
+
+def test_a_refused_task_is_sent_again(stack, table, provider, clock):
+    table.create(WAITING)
+    clock.pass_by(30)
+
+    sent = resend(WAITING, CALLBACK_KEYS, stack)
+
+    assert (sent.stage, sent.attempt) == (Stage.SUBMITTED, 2)
+    assert sent.sent_at == BEGINNING + 30
+    assert sent.deadline(3_600) == BEGINNING + 30 + 3_600
+    assert len(provider.creates) == 1
+
+
+def test_a_task_that_is_sent_again_may_be_charged_from_then_on(stack, table, provider):
+    rows = []
+    table.create(WAITING)
+    provider.during_create = lambda: rows.append(table.read(WAITING.task_id))
+
+    resend(WAITING, CALLBACK_KEYS, stack)
+
+    assert (rows[0].stage, rows[0].billing) == (Stage.SUBMITTING, Billing.UNKNOWN)
+    assert rows[0].due_at == BEGINNING + 60
+
+
+def test_each_refusal_doubles_the_wait_up_to_a_quarter_of_an_hour(stack, table, provider, clock):
+    provider.outcome = REFUSED
+    waiting, waits = table.create(WAITING), []
+    for _ in range(8):
+        waiting = resend(waiting, CALLBACK_KEYS, stack)
+        waits.append(waiting.due_at - clock.now)
+        clock.now = waiting.due_at
+
+    assert waiting.attempt == 9
+    for attempt, wait in enumerate(waits, start=2):
+        backoff = min(RESEND_MAX_SECONDS, 30 * 2 ** (attempt - 1))
+        assert 0.8 * backoff - 0.001 <= wait <= 1.2 * backoff + 0.001
+    assert len(waiting.warnings) == 1
+
+
+def test_a_task_that_another_sends_is_left_alone(stack, table, provider):
+    table.create(WAITING)
+    table.move(WAITING, Stage.SUBMITTING, BEGINNING)
+
+    with pytest.raises(MovedOnError):
+        resend(WAITING, CALLBACK_KEYS, stack)
+
+    assert provider.creates == []
+
+
+def test_a_task_sent_again_by_two_at_once_is_sent_once(stack, table, provider):
+    table.create(WAITING)
+    barrier = Barrier(3)
+
+    def at_once(_):
+        barrier.wait(5)
+        try:
+            resend(WAITING, CALLBACK_KEYS, stack)
+        except MovedOnError:
+            return "moved on"
+        return "sent"
+
+    with ThreadPoolExecutor(3) as pool:
+        results = sorted(pool.map(at_once, range(3)))
+
+    assert results == ["moved on", "moved on", "sent"]
+    assert len(provider.creates) == 1
+
+
+def test_a_task_that_is_refused_for_six_hours_is_given_up(stack, table, provider, clock):
+    table.create(WAITING)
+    clock.pass_by(6 * HOUR)
+    provider.outcome = REFUSED
+    waiting = resend(WAITING, CALLBACK_KEYS, stack)
+    assert waiting.stage is Stage.ACCEPTED
+
+    clock.pass_by(1)
+    given_up = resend(waiting, CALLBACK_KEYS, stack)
+
+    assert given_up.stage is Stage.FAILED
+    assert given_up.error.code == "provider_unavailable"
+    assert given_up.billing is Billing.NONE
+    assert given_up.due_at is None
+    assert len(provider.creates) == 1
