@@ -13,6 +13,11 @@ PROVIDER_KEY = "provider-key"
 CALLBACK_KEYS = Keys("callback-key")
 
 
+def plenty():
+    """Say how much time is left, as at the start of a call."""
+    return 28.0
+
+
 class FakeClock:
     """A clock that stands still until a test moves it."""
 

@@ -6,7 +6,7 @@ from act_one.advance import COPY_START_SECONDS, WATCH_SECONDS, advance
 from act_one.clock import DAY, HOUR
 from act_one.cometapi import Ambiguous, NoAnswer, NotKnown, ProviderState, Refused, Report
 from act_one.task import Billing, Evidence, MediaUrls, Remark, SettledBy, Stage
-from tests.unit.fakes import BEGINNING, CALLBACK_KEYS, FakeClock, FakeProvider, backend
+from tests.unit.fakes import BEGINNING, CALLBACK_KEYS, FakeClock, FakeProvider, backend, plenty
 from tests.unit.tasks import SOURCE, TASK, task
 
 NOW = BEGINNING + 1_000.0
@@ -50,7 +50,7 @@ def advanced(stack, table):
     """Advance the task; answers the seconds to wait, and the row after it."""
 
     def advance_it():
-        wait = advance(TASK.task_id, CALLBACK_KEYS, stack)
+        wait = advance(TASK.task_id, CALLBACK_KEYS, stack, plenty)
         return wait, table.read(TASK.task_id)
 
     return advance_it
@@ -250,6 +250,10 @@ def test_the_feeds_silence_is_remembered(there, advanced, provider, clock):
     assert advanced()[1].feed_failing_since == NOW
 
     provider.answers["p"] = NotKnown()
+    clock.pass_by(60)
+    assert advanced()[1].feed_failing_since == NOW
+
+    provider.answers["p"] = RUNNING
     clock.pass_by(60)
 
     assert advanced()[1].feed_failing_since is None

@@ -10,7 +10,16 @@ from hypothesis import strategies as st
 from act_one.advance import COPY_START_SECONDS, next_step, poll_seconds
 from act_one.clock import HOUR
 from act_one.cometapi import NoAnswer, NotKnown, ProviderState, Report
-from act_one.task import MOVES, SETTLED, Billing, Remark, SettledBy, Stage
+from act_one.task import (
+    MOVES,
+    SETTLED,
+    Billing,
+    Evidence,
+    MediaUrls,
+    Remark,
+    SettledBy,
+    Stage,
+)
 from tests.unit.fakes import BEGINNING, backend
 from tests.unit.tasks import SOURCE, remarks, sources, task
 
@@ -144,13 +153,43 @@ def test_progress_only_grows_and_is_100_only_with_the_result():
 
 
 def test_the_feeds_silence_is_remembered_until_it_answers():
-    error = NoAnswer(reason="HTTP 500")
+    for silent in (NoAnswer(reason="HTTP 500"), NotKnown()):
+        assert step_of(Stage.RUNNING, silent).changes == {"feed_failing_since": NOW}
+        assert step_of(Stage.RUNNING, silent, feed_failing_since=NOW - 50).changes == {}
+    changes = step_of(Stage.RUNNING, saying("running", 0), feed_failing_since=NOW - 50).changes
+    assert changes["feed_failing_since"] is None
 
-    assert step_of(Stage.RUNNING, error).changes == {"feed_failing_since": NOW}
-    assert step_of(Stage.RUNNING, error, feed_failing_since=NOW - 50).changes == {}
-    for answer in (NotKnown(), saying("running", 0)):
-        changes = step_of(Stage.RUNNING, answer, feed_failing_since=NOW - 50).changes
-        assert changes["feed_failing_since"] is None
+
+@pytest.mark.parametrize("silent", [NoAnswer(reason="HTTP 500"), NotKnown()])
+@pytest.mark.parametrize("stage", [Stage.UNCONFIRMED, Stage.RUNNING, Stage.EXPIRED, Stage.FAILED])
+def test_a_callbacks_success_is_believed_after_ten_minutes_of_silence(stage, silent):
+    body = '{"task_id": "p", "status": "3", "video_url": "https://cdn.example/v.mp4"}'
+    called = {"evidence": Evidence(received_at=NOW - 700, body=body)}
+
+    early = step_of(stage, silent, feed_failing_since=NOW - 599, **called)
+    believed = step_of(stage, silent, feed_failing_since=NOW - 600, **called)
+
+    assert early.target is not Stage.STORING
+    assert believed.target is Stage.STORING
+    assert believed.changes["source"] == MediaUrls(video="https://cdn.example/v.mp4")
+    assert believed.changes["settled_by"] is SettledBy.CALLBACK_BODY
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"task_id": "p", "status": "2", "msg": "no face"}',
+        '{"task_id": "p", "status": "3"}',
+        '{"task_id": "p", "status": "1", "video_url": "https://cdn.example/v.mp4"}',
+        "success",
+    ],
+)
+def test_nothing_but_a_success_with_a_url_is_ever_believed(body):
+    called = {"evidence": Evidence(received_at=NOW - 7_000, body=body)}
+
+    step = step_of(Stage.RUNNING, NotKnown(), feed_failing_since=NOW - 7_000, **called)
+
+    assert step.target not in {Stage.STORING, Stage.FAILED}
 
 
 # ── Whatever it is ────────────────────────────────────────────────────────────────────────────

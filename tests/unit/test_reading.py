@@ -5,7 +5,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from act_one.problems import ProblemError
-from act_one.reading import read_task
+from act_one.reading import own_task, with_links
 from act_one.task import Output, Stage, StoredMedia, api_document
 from tests.unit.tasks import TASK, task
 
@@ -17,15 +17,15 @@ VIDEO = StoredMedia(
 def test_a_task_is_shown_to_its_client(table, shipped_s3):
     table.create(TASK)
 
-    assert read_task(TASK.task_id, "client-1", table, shipped_s3) == api_document(TASK)
+    assert with_links(own_task(TASK.task_id, "client-1", table), shipped_s3) == api_document(TASK)
 
 
-def test_anothers_task_is_no_more_there_than_none(table, shipped_s3):
+def test_anothers_task_is_no_more_there_than_none(table):
     table.create(TASK)
     found = []
     for task_id, client in ((TASK.task_id, "client-2"), ("gone", "client-1")):
         with pytest.raises(ProblemError) as caught:
-            read_task(task_id, client, table, shipped_s3)
+            own_task(task_id, client, table)
         found.append(caught.value.document())
 
     assert found[0] == found[1]
@@ -35,7 +35,7 @@ def test_anothers_task_is_no_more_there_than_none(table, shipped_s3):
 def test_each_stored_file_has_a_link_for_an_hour(table, shipped_s3):
     table.create(task(Stage.SUCCEEDED, output=Output(video=VIDEO)))
 
-    output = read_task(TASK.task_id, "client-1", table, shipped_s3)["output"]
+    output = with_links(own_task(TASK.task_id, "client-1", table), shipped_s3)["output"]
 
     link = urlsplit(output["video"].pop("url"))
     assert link.path.endswith("/results/tasks/1/video.mp4")

@@ -16,7 +16,15 @@ from act_one.submission import RESEND_MAX_SECONDS, resend, submit
 from act_one.task import Billing, Remark, Stage
 from act_one.task_table import MovedOnError
 from act_one.transfer_request import TransferRequest
-from tests.unit.fakes import BEGINNING, CALLBACK_KEYS, FakeClock, FakeProvider, backend, key_ring
+from tests.unit.fakes import (
+    BEGINNING,
+    CALLBACK_KEYS,
+    FakeClock,
+    FakeProvider,
+    backend,
+    key_ring,
+    plenty,
+)
 from tests.unit.tasks import SOURCE, task
 
 REQUEST = TransferRequest(
@@ -46,7 +54,7 @@ def stack(table, provider, clock):
 
 
 def send(stack, request=REQUEST, client="client-1"):
-    return submit(request, client, CALLBACK_KEYS, stack)
+    return submit(request, client, CALLBACK_KEYS, stack, plenty)
 
 
 # ── Before the create ─────────────────────────────────────────────────────────────────────────
@@ -287,9 +295,19 @@ def test_the_replys_id_is_added_when_the_row_moved_without_one(stack, table, pro
 
     created, _ = send(stack)
 
-    assert created.stage is Stage.UNCONFIRMED
+    assert created.stage is Stage.SUBMITTED
     assert created.provider_task_id == "provider-1"
     assert created.billing is Billing.CHARGED
+
+
+def test_nothing_is_sent_without_the_time_to_write_down_what_came_of_it(stack, provider):
+    created, _ = submit(REQUEST, "client-1", CALLBACK_KEYS, stack, lambda: 19.9)
+
+    assert provider.creates == []
+    assert created.stage is Stage.ACCEPTED
+    assert created.billing is Billing.NONE
+    assert created.due_at == BEGINNING
+    assert created.attempt == 0
 
 
 @pytest.mark.parametrize("outcome", [Rejected(reason=REASON), REFUSED, AMBIGUOUS])
@@ -313,7 +331,7 @@ def test_a_refused_task_is_sent_again(stack, table, provider, clock):
     table.create(WAITING)
     clock.pass_by(30)
 
-    sent = resend(WAITING, CALLBACK_KEYS, stack)
+    sent = resend(WAITING, CALLBACK_KEYS, stack, plenty)
 
     assert (sent.stage, sent.attempt) == (Stage.SUBMITTED, 2)
     assert sent.sent_at == BEGINNING + 30
@@ -326,7 +344,7 @@ def test_a_task_that_is_sent_again_may_be_charged_from_then_on(stack, table, pro
     table.create(WAITING)
     provider.during_create = lambda: rows.append(table.read(WAITING.task_id))
 
-    resend(WAITING, CALLBACK_KEYS, stack)
+    resend(WAITING, CALLBACK_KEYS, stack, plenty)
 
     assert (rows[0].stage, rows[0].billing) == (Stage.SUBMITTING, Billing.UNKNOWN)
     assert rows[0].due_at == BEGINNING + 60
@@ -336,7 +354,7 @@ def test_each_refusal_doubles_the_wait_up_to_a_quarter_of_an_hour(stack, table, 
     provider.outcome = REFUSED
     waiting, waits = table.create(WAITING), []
     for _ in range(8):
-        waiting = resend(waiting, CALLBACK_KEYS, stack)
+        waiting = resend(waiting, CALLBACK_KEYS, stack, plenty)
         waits.append(waiting.due_at - clock.now)
         clock.now = waiting.due_at
 
@@ -352,7 +370,7 @@ def test_a_task_that_another_sends_is_left_alone(stack, table, provider):
     table.move(WAITING, Stage.SUBMITTING, BEGINNING)
 
     with pytest.raises(MovedOnError):
-        resend(WAITING, CALLBACK_KEYS, stack)
+        resend(WAITING, CALLBACK_KEYS, stack, plenty)
 
     assert provider.creates == []
 
@@ -364,7 +382,7 @@ def test_a_task_sent_again_by_two_at_once_is_sent_once(stack, table, provider):
     def at_once(_):
         barrier.wait(5)
         try:
-            resend(WAITING, CALLBACK_KEYS, stack)
+            resend(WAITING, CALLBACK_KEYS, stack, plenty)
         except MovedOnError:
             return "moved on"
         return "sent"
@@ -380,11 +398,11 @@ def test_a_task_that_is_refused_for_six_hours_is_given_up(stack, table, provider
     table.create(WAITING)
     clock.pass_by(6 * HOUR)
     provider.outcome = REFUSED
-    waiting = resend(WAITING, CALLBACK_KEYS, stack)
+    waiting = resend(WAITING, CALLBACK_KEYS, stack, plenty)
     assert waiting.stage is Stage.ACCEPTED
 
     clock.pass_by(1)
-    given_up = resend(waiting, CALLBACK_KEYS, stack)
+    given_up = resend(waiting, CALLBACK_KEYS, stack, plenty)
 
     assert given_up.stage is Stage.FAILED
     assert given_up.error.code == "provider_unavailable"
