@@ -20,6 +20,7 @@ from act_one.submission import (
     SEND_LEASE_SECONDS,
     UNCONFIRMED_WARNING,
     SecondsLeft,
+    asked_soon_if_called,
     resend,
 )
 from act_one.task import Billing, Remark, SettledBy, Stage, Task
@@ -174,11 +175,7 @@ def look(
     ``facts`` are written along. Without a provider id, the one in a stored callback is tried.
     Raises ``MovedOnError`` when the row moved meanwhile.
     """
-    if task.provider_task_id is not None:
-        answer = backend.provider.feed(task.provider_task_id, seconds=seconds)
-        learnt: dict[str, object] = {}
-    else:
-        answer, learnt = _feed_by_callback(task, backend, seconds)
+    answer, learnt = _ask(task, backend, seconds)
     now = backend.clock()
     step = next_step(task, answer, now, by, backend)
     changes = {**(facts or {}), **learnt, **step.changes}
@@ -186,6 +183,13 @@ def look(
     if step.target is not None:
         return backend.table.move(task, step.target, now, **changes)
     return backend.table.note(task, **changes) if changes else task
+
+
+def _ask(task: Task, backend: Backend, seconds: float) -> tuple[FeedAnswer, dict[str, object]]:
+    """Ask the feed by the task's id or, while that isn't known, by the one in its callback."""
+    if task.provider_task_id is not None:
+        return backend.provider.feed(task.provider_task_id, seconds=seconds), {}
+    return _feed_by_callback(task, backend, seconds)
 
 
 def _feed_by_callback(
@@ -275,7 +279,7 @@ def _give_up_sender(task: Task, now: float, backend: Backend) -> None:
     if now < sender_gone_at:
         backend.table.note(task, due_at=sender_gone_at)
         return
-    backend.table.move(
+    unconfirmed = backend.table.move(
         task,
         Stage.UNCONFIRMED,
         now,
@@ -284,6 +288,7 @@ def _give_up_sender(task: Task, now: float, backend: Backend) -> None:
         # A callback may have told the id already; otherwise only one still to come can.
         due_at=now if task.evidence else _next_due_without_id(task, now, backend),
     )
+    asked_soon_if_called(unconfirmed, now, backend)
 
 
 def _poll(task: Task, now: float, backend: Backend) -> int | None:
@@ -340,18 +345,16 @@ def _copy_again(task: Task, now: float, backend: Backend) -> None:
             expires_at=backend.settings.row_expires_at(now),
         )
         return
-    source = task.source
-    if task.provider_task_id is not None:
-        answer = backend.provider.feed(task.provider_task_id, seconds=FEED_SECONDS)
-        if isinstance(answer, Report) and answer.media is not None:
-            source = answer.media
+    answer, learnt = _ask(task, backend, FEED_SECONDS)
+    fresh = answer.media if isinstance(answer, Report) else None
     backend.table.move(
         task,
         Stage.STORING,
         now,
-        source=source,
+        source=fresh or task.source,
         copy_lease_until=None,
         due_at=now + COPY_START_SECONDS,
+        **learnt,
     )
 
 

@@ -88,9 +88,20 @@ def submit(
 def resend(task: Task, keys: Keys, backend: Backend, seconds_left: SecondsLeft) -> Task:
     """Send a task that the provider certainly refused before, or give it up after six hours.
 
-    Raises ``MovedOnError`` when somebody else took it.
+    One that was called back meanwhile becomes `unconfirmed` instead. Raises ``MovedOnError`` when
+    somebody else took it.
     """
     now = backend.clock()
+    if task.evidence is not None:
+        # Who calls back has the task, so the refusal was none: it must never be sent again.
+        return backend.table.move(
+            task,
+            Stage.UNCONFIRMED,
+            now,
+            warnings=task.with_warning(UNCONFIRMED_WARNING),
+            billing=Billing.UNKNOWN,
+            due_at=now,
+        )
     if now - task.created_at > ACCEPTED_LIMIT_SECONDS:
         return backend.table.move(
             task,
@@ -192,10 +203,7 @@ def _write_outcome(task: Task, outcome: CreateOutcome, backend: Backend) -> Task
                 billing=Billing.CHARGED,
                 due_at=now + backend.settings.callback_grace_seconds,
             )
-            if submitted.evidence is None:
-                return submitted
-            # A callback came before this reply and could ask nothing yet: don't wait for another.
-            return backend.table.note(submitted, due_at=now)
+            return asked_soon_if_called(submitted, now, backend)
         case Rejected():
             return backend.table.move(
                 task,
@@ -216,7 +224,7 @@ def _write_outcome(task: Task, outcome: CreateOutcome, backend: Backend) -> Task
                 due_at=now + _resend_seconds(task.attempt, outcome.retry_after_seconds),
             )
         case Ambiguous():
-            return backend.table.move(
+            unconfirmed = backend.table.move(
                 task,
                 Stage.UNCONFIRMED,
                 now,
@@ -224,6 +232,12 @@ def _write_outcome(task: Task, outcome: CreateOutcome, backend: Backend) -> Task
                 billing=Billing.UNKNOWN,
                 due_at=task.deadline(backend.settings.task_timeout_seconds),
             )
+            return asked_soon_if_called(unconfirmed, now, backend)
+
+
+def asked_soon_if_called(task: Task, now: float, backend: Backend) -> Task:
+    """A callback came before this move and could ask nothing yet: don't wait for another."""
+    return task if task.evidence is None else backend.table.note(task, due_at=now)
 
 
 UNCONFIRMED_WARNING: Final = Remark(

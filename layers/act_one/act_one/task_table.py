@@ -197,14 +197,15 @@ class TaskTable:
     def note(self, task: Task, **facts: object) -> Task:
         """Write fields of a row that stays in its stage, unless it has moved since it was seen.
 
-        Raises ``MovedOnError`` then.
+        Nor is a look called off that was asked for since, by a callback. Raises ``MovedOnError``
+        in both cases.
         """
-        return self._update(
-            task.task_id,
-            facts,
-            condition=_VERSION_SEEN,
-            values={":seen_version": task.version},
-        )
+        condition = _VERSION_SEEN
+        values: dict[str, object] = {":seen_version": task.version}
+        if "due_at" in facts and facts["due_at"] is None:
+            condition = f"{_VERSION_SEEN} AND {_DUE_SEEN}"
+            values[":seen_due"] = task.due_at
+        return self._update(task.task_id, facts, condition=condition, values=values)
 
     def due(self, now: float) -> Iterator[tuple[str, float]]:
         """List the ids of rows that are due, longest overdue first, with the due times seen."""
