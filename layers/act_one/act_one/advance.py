@@ -85,16 +85,13 @@ def _step_of_answer(
 def _step_of_report(
     task: Task, report: Report, now: float, by: SettledBy, backend: Backend
 ) -> Step:
-    # The feed knows the task, so it was accepted, and what is accepted is billed.
-    facts: dict[str, object] = {}
-    if task.feed_failing_since is not None:
-        facts["feed_failing_since"] = None
-    if task.billing is not Billing.CHARGED:
-        facts["billing"] = Billing.CHARGED
+    facts = _known_by_now(task)
     if task.stage in {Stage.SUCCEEDED, Stage.CANCELED, Stage.ACCEPTED}:
         return Step()
     if report.state is ProviderState.SUCCEEDED and report.media is not None:
         return _step_to_storing(task, report, facts, now, by, backend)
+    if task.stage is Stage.FAILED and report.state is not ProviderState.SUCCEEDED:
+        facts["due_at"] = None  # the feed says otherwise than the callback that made it due
     if report.state is ProviderState.FAILED:
         if task.stage in {Stage.STORING, Stage.FAILED}:
             return Step(changes=facts)
@@ -116,6 +113,16 @@ def _step_of_report(
     if task.stage in {Stage.SUBMITTING, Stage.UNCONFIRMED}:
         return Step(Stage.SUBMITTED, facts)
     return Step(changes=facts)
+
+
+def _known_by_now(task: Task) -> dict[str, object]:
+    """The feed knows the task, so it was accepted, and what is accepted is billed."""
+    facts: dict[str, object] = {}
+    if task.feed_failing_since is not None:
+        facts["feed_failing_since"] = None
+    if task.billing is not Billing.CHARGED:
+        facts["billing"] = Billing.CHARGED
+    return facts
 
 
 def announced_success(task: Task) -> Report | None:
@@ -324,7 +331,8 @@ def _due_of_rumour(task: Task, now: float) -> float | None:
     """When a success that only a callback announced may be believed, if that is yet to come."""
     silent_since = task.feed_failing_since or now
     believed_at = silent_since + BELIEVED_AFTER_SECONDS
-    return believed_at if announced_success(task) and now < believed_at else None
+    heard = task.evidence is not None and now - task.evidence.received_at < LATE_SECONDS
+    return believed_at if heard and announced_success(task) and now < believed_at else None
 
 
 def _copy_again(task: Task, now: float, backend: Backend) -> None:
@@ -361,5 +369,5 @@ def _copy_again(task: Task, now: float, backend: Backend) -> None:
 def _look_late(task: Task, now: float, backend: Backend) -> None:
     """Ask hourly for a result that missed the deadline, for a day after the send."""
     ends_at = (task.sent_at or task.created_at) + LATE_SECONDS
-    next_due = now + HOUR if now + HOUR <= ends_at else None
+    next_due = now + HOUR if now + HOUR <= ends_at else _due_of_rumour(task, now)
     look(task, SettledBy.FALLBACK, backend, facts={"feed_asked_at": now, "due_at": next_due})
