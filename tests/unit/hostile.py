@@ -106,15 +106,14 @@ def peer(treat, tls=None):
 
 
 @contextmanager
-def deaf(count=1):
-    """Listen on one port of 127.0.0.1, 127.0.0.2, … without ever taking a connection."""
+def deaf(*addresses, port=0):
+    """Listen on one port of some addresses without ever taking a connection."""
     sockets = []
     try:
-        port = 0
-        for number in range(count):
+        for address in addresses:
             listener = socket.socket()
             sockets.append(listener)
-            listener.bind((f"127.0.0.{number + 1}", port))
+            listener.bind((address, port))
             listener.listen(0)
             port = listener.getsockname()[1]
             for _ in range(3):  # so many fill its queue; what comes then is never answered

@@ -78,17 +78,17 @@ def test_a_key_id_does_not_go_with_another_keys_mac():
     assert is_refused(f"/callbacks/{TASK}/{key_id('current-secret')}.{previous}")
 
 
-@pytest.mark.parametrize("end", range(len(TOKEN)))
-def test_a_truncated_token_is_refused(end):
-    assert is_refused(f"/callbacks/{TASK}/{TOKEN[:end]}")
+def test_a_truncated_token_is_refused():
+    for end in range(len(TOKEN)):
+        assert is_refused(f"/callbacks/{TASK}/{TOKEN[:end]}")
 
 
-@pytest.mark.parametrize("place", range(len(TOKEN)))
-@pytest.mark.parametrize("bit", [1, 2, 64])
-def test_a_token_with_a_flipped_bit_is_refused(place, bit):
-    flipped = TOKEN[:place] + chr(ord(TOKEN[place]) ^ bit) + TOKEN[place + 1 :]
+@pytest.mark.parametrize("bit", [1, 2, 4, 8, 16, 32, 64])
+def test_a_token_with_a_flipped_bit_is_refused(bit):
+    for place, letter in enumerate(TOKEN):
+        flipped = TOKEN[:place] + chr(ord(letter) ^ bit) + TOKEN[place + 1 :]
 
-    assert is_refused(f"/callbacks/{TASK}/{flipped}")
+        assert is_refused(f"/callbacks/{TASK}/{flipped}")
 
 
 @pytest.mark.parametrize(

@@ -335,6 +335,14 @@ def test_a_second_try_has_only_the_time_that_the_first_one_left():
     assert talk.keys == ["new"]
 
 
+@pytest.mark.parametrize("seconds", [0.0, -1.0])
+def test_a_look_that_has_no_time_left_is_not_begun(seconds):
+    with provider(RUNNING) as talk:
+        assert talk.feed(seconds=seconds) == NoAnswer(reason="no time left to ask")
+
+    assert talk.found.connections == 0
+
+
 class Ticking:
     """A clock that passes some seconds each time that it is looked at."""
 

@@ -133,9 +133,9 @@ def test_a_2xx_that_cannot_be_read_is_ambiguous(body):
         (999, Ambiguous),
     ],
 )
-@pytest.mark.parametrize("body", [ERROR, b"", b"<html>", {"task_id": "a"}], ids=str)
-def test_a_status_other_than_2xx_decides_whatever_the_body(status, outcome, body):
-    assert type(read_create_reply(reply(body, status), now=NOW)) is outcome
+def test_a_status_other_than_2xx_decides_whatever_the_body(status, outcome):
+    for body in (ERROR, b"", b"<html>", {"task_id": "a"}):
+        assert type(read_create_reply(reply(body, status), now=NOW)) is outcome
 
 
 @pytest.mark.parametrize(

@@ -215,14 +215,33 @@ def test_a_duplicate_callback_changes_nothing_but_its_evidence(stack, there, pro
     )
 
 
-def test_a_callback_in_mid_task_does_not_bring_the_fallback_forward(stack, there, provider):
-    there(Stage.SUBMITTED, provider_task_id="p")
+@pytest.mark.parametrize("stage", [Stage.SUBMITTED, Stage.RUNNING])
+def test_a_callback_in_mid_task_does_not_bring_the_fallback_forward(stack, there, provider, stage):
+    there(stage, provider_task_id="p")
     provider.answers["p"] = RUNNING
 
     row = ring(TASK.task_id, PROGRESS, stack)
 
     assert row.stage is Stage.RUNNING
     assert row.due_at == BEGINNING + 900
+
+
+@pytest.mark.parametrize("stage", [Stage.UNCONFIRMED, Stage.EXPIRED, Stage.FAILED])
+def test_a_callback_in_mid_task_brings_forward_a_look_that_is_hours_away(stack, there, stage):
+    there(stage, due_at=NOW + 3_600)
+
+    assert ring(TASK.task_id, PROGRESS, stack).due_at == NOW + 10
+
+
+@pytest.mark.parametrize("stage", [Stage.SUBMITTED, Stage.RUNNING])
+def test_a_callback_in_mid_task_does_not_start_a_second_fallback(stack, there, provider, stage):
+    there(stage, provider_task_id="p", polls=3)
+    provider.answers["p"] = RUNNING
+
+    row = ring(TASK.task_id, PROGRESS, stack)
+
+    # The longest interval, and the time after which an execution counts as lost.
+    assert row.due_at == NOW + 120 + 120
 
 
 def test_a_callback_in_mid_task_after_the_grace_keeps_it_due_soon(stack, there, provider, clock):

@@ -3,10 +3,12 @@
 import socket
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from time import monotonic
 
 import pytest
 
+from act_one import exchange
 from act_one.cometapi import Ambiguous, read_create_reply
 from act_one.exchange import MAX_REPLY_BYTES, NoReplyError, NotSentError, post
 from tests.unit.hostile import OK, OTHER_CA, client_tls, deaf, peer, reset, server_tls
@@ -123,6 +125,11 @@ def test_a_certificate_that_is_not_believed_means_not_sent(tls):
     assert found.requests == []
 
 
+def test_a_certificate_must_name_the_host_that_was_asked_for():
+    with peer(stalls, TLS) as found, pytest.raises(NotSentError):
+        send(secure(found).replace("localhost", "127.0.0.1"))
+
+
 def test_without_a_context_only_public_authorities_are_trusted():
     with peer(stalls, TLS) as found, pytest.raises(NotSentError):
         send(secure(found), tls=None)
@@ -152,41 +159,53 @@ def test_a_url_without_a_host_means_not_sent(url):
 @linux_only
 @pytest.mark.usefixtures("bounded")
 def test_a_host_that_never_answers_the_connect_means_not_sent():
-    with deaf() as port, pytest.raises(NotSentError):
+    with deaf("127.0.0.1") as port, pytest.raises(NotSentError):
         send(f"https://127.0.0.1:{port}/")
 
 
 @linux_only
 @pytest.mark.usefixtures("bounded")
-def test_all_addresses_of_a_host_together_have_the_bound(monkeypatch):
-    addresses = ["127.0.0.1", "127.0.0.2", "127.0.0.3", "127.0.0.4"]
+def test_connecting_has_a_bound_of_its_own(monkeypatch):
+    monkeypatch.setattr(exchange, "CONNECT_SECONDS", 0.3)
+
+    with deaf("127.0.0.1") as port, pytest.raises(NotSentError):
+        send(f"https://127.0.0.1:{port}/", seconds=30)
+
+
+@pytest.fixture
+def resolving(monkeypatch):
+    """Let a name be at addresses of the test's choice."""
     resolve = socket.getaddrinfo
 
-    def resolve_to_all(host, port, *rest, **more):
-        hosts = addresses if host == "provider.example" else [host]
-        return [entry for host in hosts for entry in resolve(host, port, *rest, **more)]
+    def choose(name, addresses):
+        def getaddrinfo(host, *rest, **more):
+            hosts = addresses if host == name else [host]
+            return [entry for host in hosts for entry in resolve(host, *rest, **more)]
 
-    with deaf(len(addresses)) as port:
-        monkeypatch.setattr(socket, "getaddrinfo", resolve_to_all)
-        with pytest.raises(NotSentError):
-            send(f"https://provider.example:{port}/")
+        monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+
+    return choose
 
 
 @linux_only
 @pytest.mark.usefixtures("bounded")
-def test_a_dead_address_does_not_keep_from_the_next_one(monkeypatch):
-    def treat(found, connection):
-        found.read_request(connection)
-        connection.sendall(OK)
+def test_all_addresses_of_a_host_together_have_the_bound(resolving):
+    addresses = ["127.0.0.1", "127.0.0.2", "127.0.0.3", "127.0.0.4"]
+    resolving("localhost", addresses)
 
-    resolve = socket.getaddrinfo
+    with deaf(*addresses) as port, pytest.raises(NotSentError):
+        send(f"https://localhost:{port}/")
 
-    def resolve_to_both(host, port, *rest, **more):
-        hosts = ["127.0.0.9", "127.0.0.1"] if host == "localhost" else [host]
-        return [entry for host in hosts for entry in resolve(host, port, *rest, **more)]
 
-    with peer(treat, TLS) as found:
-        monkeypatch.setattr(socket, "getaddrinfo", resolve_to_both)
+@linux_only
+@pytest.mark.usefixtures("bounded")
+@pytest.mark.parametrize("dead", ["refuses", "never answers"])
+def test_a_dead_address_does_not_keep_from_the_next_one(dead, resolving):
+    resolving("localhost", ["127.0.0.9", "127.0.0.1"])
+
+    with peer(after_request(OK), TLS) as found, ExitStack() as ending:
+        if dead == "never answers":
+            ending.enter_context(deaf("127.0.0.9", port=found.port))
         assert send(secure(found)).status == 200
 
 

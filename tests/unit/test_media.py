@@ -17,6 +17,7 @@ from local.emulator import environment
 from tests.unit.content import (
     HTML,
     MP4,
+    OK,
     PNG,
     in_chunks,
     serves,
@@ -140,6 +141,12 @@ def test_the_type_is_the_contents_whatever_its_sender_called_it(s3):
     content = with_length(PNG, headers=b"Content-Type: video/mp4\r\n")
 
     assert copied(content, s3, types=IMAGE_TYPES).s3_uri.endswith("/video.png")
+
+
+def test_of_chunks_and_a_length_the_chunks_count(s3):
+    content = in_chunks(MP4).replace(OK, OK + b"Content-Length: 5\r\n")
+
+    assert copied(content, s3).size == len(MP4)
 
 
 def test_a_file_is_asked_for_as_it_is(s3):
@@ -294,12 +301,12 @@ def test_a_server_that_is_not_there_is_unreachable(s3):
 @pytest.mark.parametrize(
     "url",
     [
-        "http://a..example/v.mp4",
-        "http://" + "a" * 64 + ".example/v.mp4",
-        "http://media.example:99999/v.mp4",
-        "http://[::1",
-        "http://%zz/",
-        "http://127.0.0.1:1/\ud800",
+        "http://a..example/v.mp4?sig=SECRET",
+        "http://" + "a" * 64 + ".example/v.mp4?sig=SECRET",
+        "http://media.example:99999/v.mp4?sig=SECRET",
+        "http://[::1?sig=SECRET",
+        "http://%zz/?sig=SECRET",
+        "http://127.0.0.1:1/\ud800?sig=SECRET",
     ],
     ids=ascii,
 )
@@ -318,6 +325,7 @@ def test_a_url_that_nothing_can_be_fetched_from_is_an_error_of_its_media(url, s3
         )
 
     assert caught.value.code in {"media_unreachable", "media_address_refused"}
+    assert "SECRET" not in str(caught.value)
 
 
 def test_an_address_that_is_refused_is_said_to_be(s3):

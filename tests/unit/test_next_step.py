@@ -238,7 +238,7 @@ def steps(draw):
     return before, answer, now, retention, step, after
 
 
-@settings(max_examples=500)
+@settings(max_examples=300)
 @given(steps())
 def test_no_answer_leads_where_a_task_may_not_go(found):
     before, answer, now, retention, step, after = found
@@ -265,7 +265,7 @@ def test_no_answer_leads_where_a_task_may_not_go(found):
         assert after.expires_at >= now + (retention + 1) * 86_400
 
 
-@settings(max_examples=300)
+@settings(max_examples=200)
 @given(steps())
 def test_no_answer_disturbs_a_copy_or_an_end(found):
     before, _, _, _, step, after = found
@@ -278,7 +278,7 @@ def test_no_answer_disturbs_a_copy_or_an_end(found):
         assert after.source == before.source
 
 
-@settings(max_examples=500)
+@settings(max_examples=300)
 @given(steps())
 def test_no_answer_takes_back_a_charge_progress_or_the_next_look(found):
     before, answer, _, _, step, after = found

@@ -307,6 +307,8 @@ def test_a_row_that_is_due_no_more_is_not_listed(table):
     table.note(before, due_at=None)
 
     assert list(table.due(NOW + 10_000)) == []
+    item = table.client.get_item(TableName=table.name, Key={"task_id": {"S": TASK.task_id}})
+    assert not {"due_at", "watched"} & item["Item"].keys()
 
 
 def test_the_due_time_that_is_listed_is_the_one_to_claim_by(table):
