@@ -62,6 +62,10 @@ test: $(DEV) $(SAM) $(MINISTACK) $(BUILD) ## Run every test
 bench: $(DEV) $(BUILD) ## Measure what is built
 	@.venv/bin/python -m local.bench
 
+.PHONY: crashes
+crashes: $(DEV) $(SAM) $(MINISTACK) $(BUILD) ## Kill workers at every point of a task's life
+	@CRASHES=every .venv/bin/pytest -q --tb=short tests/crashes
+
 .PHONY: check
 check: $(DEV) $(SAM) ## Lint, check types, check the template
 	$(STEP) 'Linting' ruff check --output-format concise

@@ -1,0 +1,33 @@
+from pathlib import Path
+
+import boto3
+import pytest
+
+from local.emulator import ADMINISTRATOR, REGION, running_emulator
+from local.expand import expand
+from tests.protocol.world import Deployment
+
+TEMPLATE = Path("template.yaml")
+FUNCTIONS = ("Submit", "Tasks", "Callback", "Relay", "Copy", "Sweeper", "Fallback")
+
+
+@pytest.fixture(scope="session")
+def deployment(tmp_path_factory):
+    """The real template's tasks table in an emulated DynamoDB, and its functions' time-outs."""
+    resources = expand(TEMPLATE)["Resources"]
+    described = resources["TasksTable"]["Properties"]
+    asked = ("BillingMode", "AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes")
+    seconds = {
+        name.lower(): float(resources[f"{name}Function"]["Properties"]["Timeout"])
+        for name in FUNCTIONS
+    }
+    with running_emulator(tmp_path_factory.mktemp("emulator")) as endpoint_url:
+        client = boto3.client(
+            "dynamodb",
+            endpoint_url=endpoint_url,
+            region_name=REGION,
+            aws_access_key_id=ADMINISTRATOR["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=ADMINISTRATOR["AWS_SECRET_ACCESS_KEY"],
+        )
+        client.create_table(TableName="tasks", **{name: described[name] for name in asked})
+        yield Deployment(client, "tasks", seconds)
