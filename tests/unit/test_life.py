@@ -263,6 +263,6 @@ def test_nothing_is_paid_twice_or_forgotten_whatever_happens(table):
     run(
         Life,
         settings=settings(
-            max_examples=30, stateful_step_count=20, suppress_health_check=list(HealthCheck)
+            max_examples=20, stateful_step_count=20, suppress_health_check=list(HealthCheck)
         ),
     )

@@ -147,6 +147,7 @@ def test_of_chunks_and_a_length_the_chunks_count(s3):
     content = in_chunks(MP4).replace(OK, OK + b"Content-Length: 5\r\n")
 
     assert copied(content, s3).size == len(MP4)
+    assert read(s3, "tasks/task_1/video.mp4") == MP4
 
 
 def test_a_file_is_asked_for_as_it_is(s3):
