@@ -12,7 +12,7 @@ from local.expand import expand
 
 hypothesis.settings.register_profile(
     "unit",
-    max_examples=100,
+    max_examples=60,
     deadline=None,
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from botocore.exceptions import EndpointConnectionError
+
 from act_one.backend import Backend
 from act_one.cometapi import Accepted, CreateOutcome, FeedAnswer, NotKnown
 from act_one.keys import KeyRing, Keys
@@ -41,9 +43,12 @@ class FakeSecrets:
     def __init__(self, secret):
         self.secret = secret
         self.reads = 0
+        self.outage = False
 
     def get_secret_value(self, SecretId):  # noqa: ARG002, N803 - boto3's name
         self.reads += 1
+        if self.outage:
+            raise EndpointConnectionError(endpoint_url="https://secrets.example")
         if self.secret is None:
             raise self.exceptions.ResourceNotFoundException
         return {"SecretString": self.secret}

@@ -1,5 +1,7 @@
 """What the fallback does for a forgotten task, by its stage."""
 
+from dataclasses import replace
+
 import pytest
 
 from act_one.advance import COPY_START_SECONDS, WATCH_SECONDS, advance
@@ -11,6 +13,7 @@ from tests.unit.tasks import SOURCE, TASK, task
 
 NOW = BEGINNING + 1_000.0
 CALLED = Evidence(received_at=BEGINNING + 5, body='{"task_id": "p", "status": "3"}')
+ANNOUNCED = '{"task_id": "p", "status": "3", "video_url": "https://cdn.example/v.mp4"}'
 QUEUED = Report(provider_task_id="p", state=ProviderState.QUEUED)
 RUNNING = Report(provider_task_id="p", state=ProviderState.RUNNING, progress=40)
 DONE = Report(provider_task_id="p", state=ProviderState.SUCCEEDED, media=SOURCE)
@@ -324,6 +327,17 @@ def test_a_copy_is_started_again_with_the_old_url_when_the_feed_has_no_other(
     assert (row.stage, row.source, row.version) == (Stage.STORING, SOURCE, 2)
 
 
+def test_the_id_that_a_callback_told_is_learnt_with_the_next_attempt_at_a_copy(
+    there, advanced, provider
+):
+    there(Stage.STORING, source=SOURCE, evidence=CALLED)
+    provider.answers["p"] = Report(provider_task_id="p", state=ProviderState.SUCCEEDED, media=FRESH)
+
+    _, row = advanced()
+
+    assert (row.provider_task_id, row.source) == ("p", FRESH)
+
+
 def test_a_copy_of_a_task_without_an_id_is_started_again(there, advanced, provider):
     there(Stage.STORING, source=SOURCE)
 
@@ -407,6 +421,43 @@ def test_a_result_for_a_failed_task_is_stored(there, advanced, provider):
 
     assert (row.stage, row.late) == (Stage.STORING, True)
     assert row.due_at == NOW + COPY_START_SECONDS
+
+
+@pytest.mark.parametrize("stage", [Stage.FAILED, Stage.EXPIRED])
+@pytest.mark.parametrize("answer", [NotKnown(), NoAnswer(reason="HTTP 500")])
+def test_a_success_that_only_a_callback_told_is_waited_for_until_it_is_believed(
+    there, advanced, provider, clock, stage, answer
+):
+    announced = replace(CALLED, body=ANNOUNCED, received_at=BEGINNING + DAY)
+    there(stage, provider_task_id="p", error=REASON, evidence=announced)
+    provider.answers["p"] = answer
+    clock.now = BEGINNING + DAY
+
+    _, row = advanced()
+    assert (row.stage, row.due_at) == (stage, clock.now + 600)
+
+    clock.now = row.due_at
+    _, row = advanced()
+    assert row.stage is Stage.STORING
+    assert row.settled_by is SettledBy.CALLBACK_BODY
+    assert row.source == MediaUrls(video="https://cdn.example/v.mp4")
+
+
+@pytest.mark.parametrize("stage", [Stage.FAILED, Stage.EXPIRED])
+@pytest.mark.parametrize("answer", [RUNNING, FAILED])
+def test_a_success_that_the_feed_denies_is_not_waited_for(
+    there, advanced, provider, clock, stage, answer
+):
+    announced = replace(CALLED, body=ANNOUNCED, received_at=BEGINNING + DAY)
+    there(stage, provider_task_id="p", error=REASON, evidence=announced)
+    provider.answers["p"] = answer
+    clock.now = BEGINNING + DAY
+    advanced()
+    clock.pass_by(700)
+
+    _, row = advanced()
+
+    assert row.stage is not Stage.STORING
 
 
 @pytest.mark.parametrize("stage", [Stage.SUCCEEDED, Stage.CANCELED])

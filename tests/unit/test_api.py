@@ -4,7 +4,7 @@ import base64
 
 import pytest
 
-from act_one.api import body_of, client_of, header
+from act_one.api import body_of, client_of, header, seconds_left_of
 from act_one.clock import day_path, rfc3339, system_clock
 
 
@@ -43,6 +43,14 @@ def test_a_header_that_was_not_sent_is_none(event):
 )
 def test_a_body_is_the_bytes_that_were_sent(event, body):
     assert body_of(event) == body
+
+
+def test_the_time_that_is_left_is_told_in_seconds():
+    class Context:
+        def get_remaining_time_in_millis(self):
+            return 12_345
+
+    assert seconds_left_of(Context())() == 12.345
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import json
 import socket
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import monotonic
 
 import pytest
@@ -224,6 +224,31 @@ def test_a_replaced_key_that_is_refused_too_is_the_end_of_it():
 
     assert outcome.key_refused
     assert talk.keys == ["old", "new"]
+
+
+@pytest.mark.parametrize(("seconds", "tries"), [(3.7, 2), (3.8, 1), (20.0, 1)])
+def test_a_replaced_key_is_tried_only_with_time_enough_for_a_create(seconds, tries):
+    with provider(by_key={"old": KEY_REFUSED, "new": ACCEPTED}, secret="old") as talk:
+        talk.api.key_ring.keys()
+        talk.secrets.secret = "new"
+        talk.clock.pass_by(RELOAD_SECONDS + 1)
+        # Of 15 seconds, two looks at this clock leave 7.6 or 7.4; a create wants half of them.
+        api = replace(talk.api, clock=Ticking(FakeClock(), seconds))
+        outcome = api.create(**URLS)
+
+    assert len(talk.keys) == tries
+    assert isinstance(outcome, Accepted if tries == 2 else Refused)
+
+
+@pytest.mark.parametrize("secret", [None, "", "{}"])
+def test_a_refused_key_that_was_taken_away_is_a_refusal_still(secret):
+    with provider(by_key={"key": KEY_REFUSED}) as talk:
+        talk.api.key_ring.keys()
+        talk.secrets.secret = secret
+        talk.clock.pass_by(RELOAD_SECONDS + 1)
+
+        assert talk.create().key_refused
+        assert talk.feed().key_refused
 
 
 def test_a_task_is_never_created_with_the_previous_key():

@@ -18,9 +18,10 @@ linux_only = pytest.mark.skipif(
 )
 
 BOUND = 1.0
-SLACK = 0.6  # two busy cores
+SLACK = 1.0  # for busy cores; what is not bounded takes much longer
 TLS = server_tls()
 CLIENT = client_tls()
+LARGE = bytes(30_000_000)
 BODY = b'{"video": "https://media.example/a.mp4"}'
 
 
@@ -98,8 +99,6 @@ def dribbles_its_hello(found, connection):
         closes_in_its_own_hello,
         speaks_http,
         refuses_the_hello,
-        stalls,
-        dribbles_its_hello,
     ],
 )
 def test_what_fails_before_the_handshake_is_done_was_not_sent(treat):
@@ -326,32 +325,40 @@ def test_what_fails_after_the_request_was_sent_may_have_been_received(treat, tls
     assert len(found.requests) == 1
 
 
-def outlast(treat, tls):
+# Each takes the whole bound: (what the peer does, its TLS, what we say of it).
+OUTLASTED = {
+    "stalls in the handshake": (stalls, None, NotSentError),
+    "dribbles its hello": (dribbles_its_hello, None, NotSentError),
+    "never reads": (stalls, TLS, NoReplyError),
+    **{f"{name} over TLS": (treat, TLS, NoReplyError) for name, treat in WAITING.items()},
+    **{f"{name} plainly": (treat, None, NoReplyError) for name, treat in WAITING.items()},
+}
+
+
+def outlast(name):
+    treat, tls, error = OUTLASTED[name]
     with peer(treat, tls) as found:
+        url = secure(found) if error is NotSentError else url_of(found, tls)
         began_at = monotonic()
-        with pytest.raises(NoReplyError):
-            send(url_of(found, tls))
+        with pytest.raises(error):
+            post(url, LARGE if name == "never reads" else BODY, {}, seconds=BOUND, tls=CLIENT)
         return monotonic() - began_at, found.connections, len(found.requests)
 
 
 @pytest.fixture(scope="module")
 def outlasted():
     """What came of peers that do little but wait, tried all at once, as each takes its time."""
-    with ThreadPoolExecutor(2 * len(WAITING)) as pool:
-        return {
-            (name, tls): pool.submit(outlast, treat, tls)
-            for name, treat in WAITING.items()
-            for tls in (TLS, None)
-        }
+    with ThreadPoolExecutor(len(OUTLASTED)) as pool:
+        return {name: pool.submit(outlast, name) for name in OUTLASTED}
 
 
-@pytest.mark.parametrize("tls", [TLS, None], ids=["TLS", "plain"])
-@pytest.mark.parametrize("name", WAITING.keys())
-def test_a_peer_that_makes_us_wait_is_outlasted_and_may_have_received_it(name, tls, outlasted):
-    seconds, connections, requests = outlasted[name, tls].result()
+@pytest.mark.parametrize("name", OUTLASTED.keys())
+def test_a_peer_that_makes_us_wait_is_outlasted(name, outlasted):
+    seconds, connections, requests = outlasted[name].result()
 
     assert BOUND - 0.1 < seconds < BOUND + SLACK
-    assert (connections, requests) == (1, 1)
+    assert connections == 1
+    assert requests == (1 if OUTLASTED[name][0] in WAITING.values() else 0)
 
 
 @pytest.mark.usefixtures("bounded")
@@ -380,15 +387,6 @@ def test_a_tls_failure_after_the_handshake_may_have_been_received():
         send(secure(found))
 
     assert len(found.requests) == 1
-
-
-@pytest.mark.usefixtures("bounded")
-def test_a_peer_that_never_reads_a_large_request_may_have_received_some_of_it():
-    def treat(found, _connection):
-        found.stall()
-
-    with peer(treat, TLS) as found, pytest.raises(NoReplyError):
-        post(secure(found), b"x" * 30_000_000, {}, seconds=BOUND, tls=CLIENT)
 
 
 # ── A reply ───────────────────────────────────────────────────────────────────────────────────

@@ -1,6 +1,7 @@
 """Keys in Secrets Manager: their two forms, their cache, their absence."""
 
 import pytest
+from botocore.exceptions import BotoCoreError
 
 from act_one.keys import KeyNotSetError, KeyRing, Keys, parse_keys
 from tests.unit.fakes import FakeClock, FakeSecrets
@@ -73,3 +74,32 @@ def test_a_secret_is_reloaded_at_most_every_30_seconds():
     clock.pass_by(1)
     assert (ring.reload(), secrets.reads) == (Keys("sk-2"), 2)
     assert (ring.reload(), secrets.reads) == (Keys("sk-2"), 2)
+
+
+def test_while_a_secret_cannot_be_read_the_keys_read_before_go_on():
+    clock, secrets = FakeClock(), FakeSecrets("sk-1")
+    ring = KeyRing(secrets, "provider", clock)
+    ring.keys()
+    secrets.outage, secrets.secret = True, "sk-2"
+
+    clock.pass_by(301)
+    assert ring.keys() == ring.reload() == Keys("sk-1")
+    clock.pass_by(31)
+    assert ring.reload() == Keys("sk-1")
+    assert secrets.reads == 3
+
+    secrets.outage = False
+    clock.pass_by(31)
+    assert ring.reload() == Keys("sk-2")
+
+
+def test_a_secret_that_was_never_read_is_an_error_while_it_cannot_be():
+    secrets = FakeSecrets("sk-1")
+    secrets.outage = True
+    ring = KeyRing(secrets, "provider", FakeClock())
+    with pytest.raises(BotoCoreError):
+        ring.keys()
+
+    secrets.outage = False
+
+    assert ring.keys() == Keys("sk-1")

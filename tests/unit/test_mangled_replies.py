@@ -189,7 +189,7 @@ def assert_can_be_written_down(answer):
 # ── What holds ────────────────────────────────────────────────────────────────────────────────
 
 
-@settings(max_examples=200)
+@settings(max_examples=120)
 @given(replies)
 @example(reply({"data": {"task_id": float("nan")}}))
 @example(reply(b'{"data": {"task_id": "\\ud800"}}'))
@@ -197,7 +197,7 @@ def test_any_reply_to_a_create_has_one_of_the_four_outcomes(any_reply):
     assert_is_a_true_outcome(any_reply)
 
 
-@settings(max_examples=200)
+@settings(max_examples=120)
 @given(mangled(OF_CREATES), st.sampled_from([200, 201, 299]))
 def test_a_mangled_2xx_to_a_create_is_accepted_exactly_when_it_names_a_task(body, status):
     assert_is_a_true_outcome(reply(body, status))
@@ -223,7 +223,7 @@ def assert_is_a_true_outcome(any_reply):
         assert 0 <= outcome.retry_after_seconds <= 3600
 
 
-@settings(max_examples=200)
+@settings(max_examples=120)
 @given(replies)
 def test_any_answer_of_the_feed_is_read_and_no_end_invented(any_reply):
     answer = read_feed_reply(any_reply)
@@ -234,7 +234,7 @@ def test_any_answer_of_the_feed_is_read_and_no_end_invented(any_reply):
         assert_is_backed(answer, parsed(any_reply.body))
 
 
-@settings(max_examples=400)
+@settings(max_examples=300)
 @given(mangled(OF_TASKS))
 @example({"task_id": "a", "progress": -1.5e308})
 def test_a_mangled_task_says_nothing_that_its_words_do_not(body):
@@ -245,7 +245,7 @@ def test_a_mangled_task_says_nothing_that_its_words_do_not(body):
             assert_is_backed(answer, body)
 
 
-@settings(max_examples=200)
+@settings(max_examples=120)
 @given(anything)
 def test_any_callback_is_read_and_no_end_invented(content):
     text = content.decode("utf-8", "replace")
@@ -277,7 +277,7 @@ def assert_is_backed(report, body):
     assert report.created_at is None or report.created_at > 0
 
 
-@settings(max_examples=200)
+@settings(max_examples=120)
 @given(mangled(PUBLISHED), statuses)
 def test_no_reason_carries_a_query_or_a_key(body, status):
     outcome = read_create_reply(reply(body, status), now=NOW)

@@ -79,6 +79,15 @@ def test_a_flag_is_read_in_any_case(text):
     assert Settings.from_environment(ENVIRONMENT | {"ALLOW_HTTP_MEDIA": text}).allow_http_media
 
 
+@pytest.mark.parametrize(
+    ("days", "kept"), [(0, None), (1, 15), (13, 15), (14, 15), (15, 16), (3650, 3651)]
+)
+def test_a_row_outlives_its_objects_and_any_retry(days, kept):
+    settings = Settings.from_environment(ENVIRONMENT | {"RESULT_RETENTION_DAYS": str(days)})
+
+    assert settings.row_expires_at(1_000.0) == (None if kept is None else 1_000.0 + kept * 86_400)
+
+
 def test_these_are_all_the_variables():
     needed = {setting.name.upper() for setting in fields(Settings) if setting.default is MISSING}
 

@@ -6,6 +6,7 @@ from threading import Barrier
 from urllib.parse import urlsplit
 
 import pytest
+from botocore.exceptions import ClientError
 
 from act_one.callback_token import verify
 from act_one.clock import DAY, HOUR
@@ -13,8 +14,8 @@ from act_one.cometapi import Accepted, Ambiguous, ProviderState, Refused, Reject
 from act_one.doorbell import ring
 from act_one.problems import ProblemError
 from act_one.submission import RESEND_MAX_SECONDS, resend, submit
-from act_one.task import Billing, Remark, Stage
-from act_one.task_table import MovedOnError
+from act_one.task import Billing, Evidence, Remark, Stage
+from act_one.task_table import MovedOnError, TaskTable
 from act_one.transfer_request import TransferRequest
 from tests.unit.fakes import (
     BEGINNING,
@@ -310,6 +311,55 @@ def test_nothing_is_sent_without_the_time_to_write_down_what_came_of_it(stack, p
     assert created.attempt == 0
 
 
+def test_a_callback_that_tells_nothing_makes_an_ambiguous_create_due_at_once(stack, provider):
+    calls_back(stack, b"")
+    provider.outcome = AMBIGUOUS
+
+    created, _ = send(stack)
+
+    assert (created.stage, created.due_at) == (Stage.UNCONFIRMED, BEGINNING)
+
+
+class Outage:
+    """A DynamoDB that takes no updates for a while."""
+
+    def __init__(self, client, times):
+        self._client = client
+        self.times = times
+        self.exceptions = client.exceptions
+
+    def put_item(self, **request):
+        return self._client.put_item(**request)
+
+    def update_item(self, **request):
+        self.times -= 1
+        if self.times >= 0:
+            raise ClientError({"Error": {"Code": "InternalServerError"}}, "UpdateItem")
+        return self._client.update_item(**request)
+
+
+def test_what_was_paid_for_is_written_down_as_soon_as_the_table_takes_it(table, provider):
+    stack = backend(TaskTable(Outage(table.client, 2), table.name), provider)
+
+    created, _ = send(stack)
+
+    assert created.stage is Stage.SUBMITTED
+    assert created == table.read(created.task_id)
+    assert len(provider.creates) == 1
+
+
+def test_writing_down_ends_with_the_time_there_is(table, provider):
+    stack = backend(TaskTable(Outage(table.client, 99), table.name), provider)
+    left = iter([28.0, 5.0, 1.9])
+
+    with pytest.raises(ClientError):
+        submit(REQUEST, "client-1", CALLBACK_KEYS, stack, lambda: next(left))
+
+    ((task_id, due_at),) = table.due(BEGINNING + DAY)
+    assert (table.read(task_id).stage, due_at) == (Stage.SUBMITTING, BEGINNING + 60)
+    assert len(provider.creates) == 1
+
+
 @pytest.mark.parametrize("outcome", [Rejected(reason=REASON), REFUSED, AMBIGUOUS])
 def test_no_other_outcome_undoes_what_a_callback_found(stack, provider, outcome):
     calls_back(stack, b'{"task_id": "provider-1"}')
@@ -363,6 +413,17 @@ def test_each_refusal_doubles_the_wait_up_to_a_quarter_of_an_hour(stack, table, 
         backoff = min(RESEND_MAX_SECONDS, 30 * 2 ** (attempt - 1))
         assert 0.8 * backoff - 0.001 <= wait <= 1.2 * backoff + 0.001
     assert len(waiting.warnings) == 1
+
+
+def test_a_task_that_was_called_back_is_never_sent_again(stack, table, provider):
+    called = table.create(replace(WAITING, evidence=Evidence(received_at=BEGINNING, body="")))
+
+    row = resend(called, CALLBACK_KEYS, stack, plenty)
+
+    assert provider.creates == []
+    assert (row.stage, row.billing) == (Stage.UNCONFIRMED, Billing.UNKNOWN)
+    assert row.due_at == BEGINNING
+    assert [warning.code for warning in row.warnings] == ["create_unconfirmed"]
 
 
 def test_a_task_that_another_sends_is_left_alone(stack, table, provider):

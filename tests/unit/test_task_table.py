@@ -7,6 +7,7 @@ from threading import Barrier
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from act_one import task_table
 from act_one.task import (
     MOVES,
     Billing,
@@ -72,6 +73,28 @@ def at_once(write, count=2):
 
 def winners(results):
     return [result for result in results if not isinstance(result, MovedOnError)]
+
+
+class InTransaction:
+    """A client whose first writes meet others' transactions on the row."""
+
+    def __init__(self, client, times):
+        self._client = client
+        self.times = times
+        self.exceptions = client.exceptions
+
+    def put_item(self, **request):
+        self._meet("PutItem")
+        return self._client.put_item(**request)
+
+    def update_item(self, **request):
+        self._meet("UpdateItem")
+        return self._client.update_item(**request)
+
+    def _meet(self, operation):
+        self.times -= 1
+        if self.times >= 0:
+            raise self.exceptions.TransactionConflictException({"Error": {}}, operation)
 
 
 # ── Create and read ───────────────────────────────────────────────────────────────────────────
@@ -227,6 +250,25 @@ def test_a_move_whose_reply_was_lost_is_ours(table, forgetful):
 def test_no_update_makes_a_row(table, write):
     assert moved_on(write, table) is None
     assert table.read(TASK.task_id) is None
+
+
+def test_a_transaction_on_the_row_is_waited_out(table, monkeypatch):
+    monkeypatch.setattr(task_table, "_TRANSACTION_SECONDS", 0)
+
+    created = TaskTable(InTransaction(table.client, 4), table.name).create(TASK)
+    moved = TaskTable(InTransaction(table.client, 4), table.name).move(
+        created, Stage.SUBMITTED, NOW
+    )
+
+    assert table.read(TASK.task_id) == moved
+
+
+def test_transactions_without_an_end_are_an_error(table, monkeypatch):
+    monkeypatch.setattr(task_table, "_TRANSACTION_SECONDS", 0)
+    table.create(TASK)
+
+    with pytest.raises(table.client.exceptions.TransactionConflictException):
+        TaskTable(InTransaction(table.client, 5), table.name).move(TASK, Stage.SUBMITTED, NOW)
 
 
 # ── Looks ─────────────────────────────────────────────────────────────────────────────────────
@@ -513,3 +555,12 @@ def test_a_note_on_a_row_that_moved_is_not_written(table):
     moved = table.move(before, Stage.RUNNING, NOW)
 
     assert moved_on(table.note, before, polls=3) == moved
+
+
+def test_a_note_calls_off_no_look_that_was_asked_for_since(table):
+    before = table.create(TASK)
+    called, _ = ring(table)
+
+    assert moved_on(table.note, before, due_at=None) == called
+    assert table.note(before, due_at=NOW + 50).due_at == NOW + 50
+    assert table.note(replace(before, due_at=NOW + 50), due_at=None).due_at is None

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from act_one.clock import HOUR, Clock
 from act_one.exchange import NoReplyError, NotSentError, Reply, post
-from act_one.keys import KeyNotSetError, KeyRing
+from act_one.keys import KeyNotSetError, KeyRing, Keys
 from act_one.task import Json, MediaUrls, Remark
 
 CREATE_PATH: Final = "/runway/pro/act_one"
@@ -154,7 +154,7 @@ class CometApi:
         ends_at = self.clock() + CREATE_SECONDS
         outcome = self._create_with(keys.current, body, CREATE_SECONDS)
         if isinstance(outcome, Refused) and outcome.key_refused:
-            renewed = self.key_ring.reload()
+            renewed = self._renewed(keys)
             seconds = ends_at - self.clock()
             if renewed.current != keys.current and seconds > CREATE_SECONDS / 2:
                 outcome = self._create_with(renewed.current, body, seconds)
@@ -173,7 +173,7 @@ class CometApi:
             return NoAnswer(reason=_NO_KEY.message, key_refused=True)
         answer = self._feed_with(keys.current, provider_task_id, seconds)
         if isinstance(answer, NoAnswer) and answer.key_refused:
-            renewed = self.key_ring.reload()
+            renewed = self._renewed(keys)
             if renewed.current != keys.current:
                 left = ends_at - self.clock()
                 answer = self._feed_with(renewed.current, provider_task_id, left)
@@ -185,6 +185,12 @@ class CometApi:
             earlier = self._feed_with(keys.previous, provider_task_id, ends_at - self.clock())
             return earlier if isinstance(earlier, Report) else answer
         return answer
+
+    def _renewed(self, keys: Keys) -> Keys:
+        try:
+            return self.key_ring.reload()
+        except KeyNotSetError:  # taken out of the secret a moment ago
+            return keys
 
     def _create_with(self, key: str, body: Mapping[str, str], seconds: float) -> CreateOutcome:
         try:
