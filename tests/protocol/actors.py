@@ -61,6 +61,7 @@ class Actor:
 
     def go_on(self, fault: Fault = Fault.NONE) -> None:
         """Let it make the call that it waits for and come to the next one, or to its end."""
+        assert not self.ended, f"{self} has ended"
         self._fault = fault
         self.faulted = self.faulted or fault is not Fault.NONE
         self._turn.release()

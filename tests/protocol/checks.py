@@ -126,6 +126,8 @@ def faults_of_end(world) -> Iterator[str]:
             continue
         if task.stage not in SETTLED:
             yield f"{key}: is {task.stage} for good"
+        if intent.task_id not in world.provider.deceived:
+            yield from (f"{key}: {fault}" for fault in _billing(world, task))
         if (promised := _promised(world, intent, task)) and task.stage is not Stage.SUCCEEDED:
             yield f"{key}: is {task.stage} for good, though its paid result {promised}"
     if missing := world.moves.keys() - world.events.keys():

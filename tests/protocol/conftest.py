@@ -2,12 +2,14 @@ from pathlib import Path
 
 import boto3
 import pytest
+from hypothesis import Phase, settings
 
 from local.emulator import ADMINISTRATOR, REGION, running_emulator
 from local.expand import expand
 from tests.protocol.world import Deployment
 
 TEMPLATE = Path("template.yaml")
+settings.register_profile("unshrunk", phases=[Phase.generate])
 FUNCTIONS = ("Submit", "Tasks", "Callback", "Relay", "Copy", "Sweeper", "Fallback")
 
 

@@ -1,24 +1,29 @@
 """Breaks the core on purpose, one line at a time, and sees that a test of this folder notices.
 
-    .venv/bin/python -m tests.protocol.mutants [WORD …]      only those whose names hold a word
+    .venv/bin/python -m tests.protocol.mutants [--by-chance] [WORD …]
 
-Each mutant is a copy of the package in which one text stands for another; the test that must
-fail runs against the copy. Exits with 1 if a mutant survives.
+WORDs choose the mutants whose names hold one. Each mutant is a copy of the package in which one
+text stands for another; the test that must fail runs against the copy. Exits with 1 if a mutant
+survives. With ``--by-chance`` only the histories that hypothesis makes up are tried against it.
 """
 
+import os
 import shutil
 import subprocess
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 LAYER: Final = ROOT / "layers/act_one"
-HISTORIES: Final = "tests/protocol/test_histories.py"
+HISTORIES: Final = ("tests/protocol/test_histories.py", "-k")
+BY_CHANCE: Final = ("tests/protocol/test_protocol.py", "--hypothesis-profile=unshrunk", "-k")
+CHANCES: Final = "300"
 
 
 @dataclass(frozen=True)
@@ -271,7 +276,7 @@ MUTANTS: Final = (
 )
 
 
-def survives(mutant: Mutant, folder: Path) -> bool:
+def survives(mutant: Mutant, folder: Path, *, by_chance: bool) -> bool:
     """Run a mutant's killer against it; whether the test passes all the same."""
     package = folder / str(MUTANTS.index(mutant)) / "act_one"
     shutil.copytree(LAYER / "act_one", package, ignore=shutil.ignore_patterns("__pycache__"))
@@ -280,16 +285,19 @@ def survives(mutant: Mutant, folder: Path) -> bool:
     if text.count(mutant.old) != 1:
         sys.exit(f"{mutant.name}: its text is {text.count(mutant.old)} times in {module.name}")
     module.write_text(text.replace(mutant.old, mutant.new))
+    if by_chance:
+        return _passes("test_no_history_breaks_a_promise", package.parent, BY_CHANCE)
     return _passes(mutant.killer, package.parent)
 
 
-def _passes(test: str, layer: Path) -> bool:
+def _passes(test: str, layer: Path, where: tuple[str, ...] = HISTORIES) -> bool:
     ended = subprocess.run(
         [
             *(sys.executable, "-m", "pytest", "-q", "--no-header", "-p", "no:cacheprovider", "-x"),
-            *("-o", f"pythonpath=. {layer}", "-k", test, HISTORIES),
+            *("-o", f"pythonpath=. {layer}", *where, test),
         ],
         cwd=ROOT,
+        env={**os.environ, "ACT_ONE_HISTORIES": CHANCES, "ACT_ONE_SOAK": "0"},
         capture_output=True,
         text=True,
         check=False,
@@ -302,13 +310,18 @@ def _passes(test: str, layer: Path) -> bool:
 def main(words: list[str]) -> int:
     """Try the mutants; 1 if one survives."""
     began_at = monotonic()
+    by_chance = "--by-chance" in words
+    words = [word for word in words if word != "--by-chance"]
     chosen = [mutant for mutant in MUTANTS if not words or any(w in mutant.name for w in words)]
     if not _passes(" or ".join(mutant.killer for mutant in chosen), LAYER):
         sys.exit("the tests fail without any mutant")
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(2) as pool:
-        outcomes = list(pool.map(lambda mutant: survives(mutant, Path(folder)), chosen))
-    for mutant, survived in zip(chosen, outcomes, strict=True):
-        print(f"{'SURVIVED' if survived else 'killed'}: {mutant.name} ({mutant.killer})")
+        run = partial(survives, folder=Path(folder), by_chance=by_chance)
+        outcomes = []
+        for mutant, survived in zip(chosen, pool.map(run, chosen), strict=True):
+            outcomes.append(survived)
+            killer = "chance" if by_chance else mutant.killer
+            print(f"{'SURVIVED' if survived else 'killed'}: {mutant.name} ({killer})", flush=True)
     print(f"{len(chosen)} mutants, {sum(outcomes)} survived, {monotonic() - began_at:.0f} s")
     return int(any(outcomes))
 

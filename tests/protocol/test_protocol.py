@@ -1,8 +1,10 @@
 """Histories that nobody thought of: every part of the core, interleaved, dying, unheard.
 
-`make test` tries the same few dozen each time. To try new ones for ten minutes:
+`make test` tries the same few dozen each time (`ACT_ONE_HISTORIES` says how many). To try new ones
+for ten minutes, and to see that broken cores are noticed:
 
     ACT_ONE_SOAK=600 .venv/bin/pytest -s tests/protocol
+    .venv/bin/python -m tests.protocol.mutants
 """
 
 import os
@@ -10,7 +12,7 @@ import time
 from dataclasses import dataclass
 
 import pytest
-from hypothesis import HealthCheck, Phase, note, settings
+from hypothesis import HealthCheck, note, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -233,7 +235,6 @@ def test_no_history_breaks_a_promise(deployment):
         stateful_step_count=30,
         derandomize=True,
         database=None,
-        phases=[Phase.generate, Phase.shrink],
     )
 
 
