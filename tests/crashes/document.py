@@ -32,11 +32,13 @@ before the next call.
 
 It is tested, not argued: `make crashes` runs every point on the local stack, `make test` those
 with a dot (•). The real functions run unchanged; their settings lead their calls through a tap that
-knows which process is calling and kills it at the right one. Then the system is left alone. Leases
-and waits of minutes are not waited for: the times in the row of a task to which nothing happens any
-more are moved into the past until it is due; nothing else is touched. `tests/crashes/points.py`
-holds the table; `python -m tests.crashes.document` writes this page from it, and a test compares
-the two.
+knows which process is calling and kills it at the right one. Then the system is left alone, only
+swept more often than once a minute. Leases and waits of minutes are not waited for: the times in
+the row of a task to which nothing happens any more are moved into the past until it is due (those
+of an `unconfirmed` one that was looked at in vain, until its deadline); nothing else is touched. A
+callback that gets no 2xx is tried again by the provider only where the callback is not what dies.
+`tests/crashes/points.py` holds the table; `python -m tests.crashes.document` writes this page from
+it, and a test compares the two.
 
 At every point it also holds that
 

@@ -60,7 +60,7 @@ LIVES: Final = {
         says="The provider's reply to the create is lost; the callback comes.",
         behaviour="seconds=1&create=cut_after",
     ),
-    "unconfirmed, called twice": Life(
+    "unconfirmed, called again": Life(
         says="The same, and a callback that gets no 2xx is tried again.",
         behaviour="seconds=1&create=cut_after&callback_retries=2&callback_retry_seconds=2",
         fallback=None,
@@ -225,8 +225,8 @@ def _callback() -> Iterator[Point]:
     yield from _at("unconfirmed", "callback", "ask who has the id", BEFORE)
     yield from _at("unconfirmed", "callback", "move to storing", BEFORE)
     yield from _at("unconfirmed", "callback", "move to storing", AFTER, rescue="nothing")
-    yield from _at("unconfirmed, called twice", "callback", noted, BEFORE, rescue="callback")
-    yield from _at("unconfirmed, called twice", "callback", noted, AFTER, rescue="callback")
+    yield from _at("unconfirmed, called again", "callback", noted, BEFORE, rescue="callback")
+    yield from _at("unconfirmed, called again", "callback", noted, AFTER, rescue="callback")
     yield from _at("early", "callback", noted)
     yield from _at("early", "callback", "ask the feed")
     yield from _at("early", "callback", "note")

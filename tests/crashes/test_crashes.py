@@ -87,9 +87,10 @@ def test_every_move_was_told_on_the_bus(point, outcomes):
     heard = {event["detail"]["version"]: event for event in outcome.events}
     version = outcome.row.version
 
+    untold = {2, 3} if point.life.startswith("refused") else set()  # to accepted, to submitting
+
     assert heard[version]["detail-type"] == DETAIL_TYPES[outcome.row.stage]
-    if not LIVES[point.life].behaviour.startswith("seconds=1&create=throttled"):
-        assert set(heard) == set(range(2, version + 1))  # the others have moves that aren't told
+    assert set(range(2, version + 1)) - set(heard) <= untold
     for event in outcome.events:
         assert event["detail"]["event_id"] == f"{outcome.task_id}#{event['detail']['version']}"
 
@@ -180,7 +181,7 @@ def _claims(watch, task_id):
 def test_an_execution_that_is_stopped_is_replaced(outcomes, stack, caller):
     del outcomes
     machine = stack.client("stepfunctions")
-    task_id = caller.submit("seconds=20&callback=lost&reason=stopped")
+    task_id = caller.submit("seconds=10&callback=lost&reason=stopped")
     make_due(caller.row(task_id), caller)
     stack.sweep()
     caller.wait(task_id, {"running"})
@@ -189,7 +190,7 @@ def test_an_execution_that_is_stopped_is_replaced(outcomes, stack, caller):
         stateMachineArn=stack.fallback_arn, statusFilter="RUNNING"
     )["executions"]:
         machine.stop_execution(executionArn=execution["executionArn"])
-    time.sleep(5)
+    time.sleep(3)  # longer than it would have waited
     assert caller.row(task_id).stage == "running"
     make_due(caller.row(task_id), caller)
     stack.sweep()

@@ -306,6 +306,20 @@ def test_who_calls_back_was_not_refused_and_is_not_sent_again(world, dies):
     ends(world, Stage.SUCCEEDED)
 
 
+def test_a_lesser_callback_does_not_replace_the_one_that_announced_a_success(world):
+    world.run(world.submit("a", create=Create.BROKEN_BUT_MADE))
+    made(world).becomes(State.SUCCEEDED, world.now)
+    success = world.callback("a", Says.TRUTH_BY_UPSTREAM_ID)
+    made(world).state = State.RUNNING
+    earlier = world.callback("a", Says.TRUTH_BY_UPSTREAM_ID)
+    made(world).state = State.SUCCEEDED
+
+    world.run(success)
+    world.run(earlier)
+
+    ends(world, Stage.SUCCEEDED)
+
+
 # ── Failed, and then not ──────────────────────────────────────────────────────────────────────
 
 
@@ -337,6 +351,20 @@ def test_a_look_at_a_failed_task_is_not_called_off_once_a_callback_asked_for_it(
     world.provider.feed_outage = "500"
 
     world.run(world.callback("a", Says.TRUTH))
+    world.run(look)
+
+    ends(world, Stage.SUCCEEDED)
+
+
+def test_a_look_that_ends_a_task_is_not_the_last_once_a_callback_asked_for_another(world):
+    world.run(world.submit("a"))
+    world.wait(950)
+    world.run(world.sweep())
+    made(world).becomes(State.FAILED, world.now)
+    look = world.run(world.look(world.awake()[0]), until="update row")
+    made(world).becomes(State.SUCCEEDED, world.now)
+
+    world.step(world.callback("a", Says.TRUTH), Fault.DIES_AFTER)
     world.run(look)
 
     ends(world, Stage.SUCCEEDED)
@@ -443,6 +471,21 @@ def test_a_released_copy_s_repeated_request_frees_no_other_copy(world):
     ends(world, Stage.SUCCEEDED)
 
 
+def test_a_look_frees_no_lease_that_was_taken_while_it_asked_the_feed(world):
+    message = storing(world)
+    world.wait(300)
+    world.run(world.sweep())
+    look = world.run(world.look(world.awake()[0]), until="update row")
+    first = world.run(world.copy(message, again=True), until="put object")
+
+    world.run(look)
+
+    assert row(world).copy_lease_until is not None
+    assert world.run(world.copy(message)).result is None
+    world.run(first)
+    ends(world, Stage.SUCCEEDED)
+
+
 @pytest.mark.parametrize("fault", [Fault.DIES_AFTER, Fault.REPLY_LOST, Fault.LATE])
 @pytest.mark.parametrize("at", ["put object", "update row"])
 def test_an_object_that_an_earlier_attempt_left_is_adopted(world, fault, at):
@@ -467,6 +510,21 @@ def test_a_result_known_only_by_its_callback_gets_a_fresh_address_from_the_feed(
     assert row(world).stage is Stage.STORING
 
     world.wait(3_600)
+
+    ends(world, Stage.SUCCEEDED)
+
+
+def test_a_callback_during_the_copy_can_still_name_a_better_address(world):
+    world.provider.url_seconds = 1_800.0
+    world.run(world.submit("a", create=Create.BROKEN_BUT_MADE))
+    made(world).becomes(State.SUCCEEDED, world.now)
+    world.provider.media_outage = "down"
+    world.run(world.callback("a", Says.TRUTH_WITHOUT_ID))
+    minutes_pass(world, 15)
+    assert row(world).stage is Stage.STORING
+    world.wait(3_600)
+
+    world.run(world.callback("a", Says.TRUTH))
 
     ends(world, Stage.SUCCEEDED)
 

@@ -231,7 +231,7 @@ def try_histories(deployment, **options):
 def test_no_history_breaks_a_promise(deployment):
     try_histories(
         deployment,
-        max_examples=int(os.environ.get("ACT_ONE_HISTORIES", "70")),
+        max_examples=int(os.environ.get("ACT_ONE_HISTORIES", "60")),
         stateful_step_count=30,
         derandomize=True,
         database=None,

@@ -580,7 +580,7 @@ class World:
             self.broken.append(f"there is still something to do, {then - self.now:,.0f} s on")
 
     def _next_moment(self) -> float | None:
-        moments = [task.due_at for task in self.tasks.values() if task.due_at is not None]
+        moments = [_looked_at(task) for task in self.tasks.values() if task.due_at is not None]
         moments += [ours.wakes_at for ours in self.executions.values() if not ours.ended]
         return min(moments, default=None)
 
@@ -673,6 +673,14 @@ def _seen(old: Task | None, new: Task, began_at: float) -> str:
             after = [warning.code for warning in after]
         changed.append(f"{name}={getattr(after, 'code', after)}")
     return f"[{new.stage}#{new.version}] {' '.join(changed)}"
+
+
+def _looked_at(task: Task) -> float:
+    """Say when the sweeper comes. Where nothing can be asked it is hours late: that saves looks."""
+    unknown = task.provider_task_id is None and task.evidence is None
+    if task.stage is Stage.EXPIRED and unknown:
+        return max(task.due_at, (task.sent_at or task.created_at) + 23.5 * HOUR)
+    return task.due_at
 
 
 _BLANK = Task(

@@ -94,6 +94,7 @@ tasks = st.builds(
     feed_asked_at=st.none() | times,
     feed_failing_since=st.none() | times,
     evidence=st.none() | st.builds(Evidence, received_at=times, body=texts),
+    announced=st.none() | st.builds(Evidence, received_at=times, body=texts),
     source=st.none() | sources,
     copy_attempts=counts,
     copy_lease_until=st.none() | times,

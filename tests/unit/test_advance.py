@@ -429,7 +429,7 @@ def test_a_success_that_only_a_callback_told_is_waited_for_until_it_is_believed(
     there, advanced, provider, clock, stage, answer
 ):
     announced = replace(CALLED, body=ANNOUNCED, received_at=BEGINNING + DAY)
-    there(stage, provider_task_id="p", error=REASON, evidence=announced)
+    there(stage, provider_task_id="p", error=REASON, evidence=announced, announced=announced)
     provider.answers["p"] = answer
     clock.now = BEGINNING + DAY
 
@@ -449,7 +449,7 @@ def test_a_success_that_the_feed_denies_is_not_waited_for(
     there, advanced, provider, clock, stage, answer
 ):
     announced = replace(CALLED, body=ANNOUNCED, received_at=BEGINNING + DAY)
-    there(stage, provider_task_id="p", error=REASON, evidence=announced)
+    there(stage, provider_task_id="p", error=REASON, evidence=announced, announced=announced)
     provider.answers["p"] = answer
     clock.now = BEGINNING + DAY
     advanced()

@@ -7,7 +7,7 @@ import pytest
 
 from act_one.cometapi import NoAnswer, NotKnown, ProviderState, Report
 from act_one.doorbell import EVIDENCE_BYTES, ring
-from act_one.task import Billing, Remark, SettledBy, Stage
+from act_one.task import Billing, Evidence, Remark, SettledBy, Stage
 from tests.unit.fakes import BEGINNING, FakeClock, FakeProvider, backend
 from tests.unit.forms import FORMS
 from tests.unit.tasks import SOURCE, TASK, task
@@ -59,7 +59,7 @@ def test_a_callback_for_a_row_that_is_gone_does_nothing(stack, provider):
     assert provider.looks == []
 
 
-@pytest.mark.parametrize("stage", [Stage.STORING, Stage.SUCCEEDED, Stage.CANCELED])
+@pytest.mark.parametrize("stage", [Stage.SUCCEEDED, Stage.CANCELED])
 @pytest.mark.parametrize("body", [SUCCESS, FAILURE, b""])
 def test_a_callback_changes_nothing_once_the_result_is_in_hand(
     stack, there, table, provider, stage, body
@@ -69,6 +69,17 @@ def test_a_callback_changes_nothing_once_the_result_is_in_hand(
 
     assert ring(TASK.task_id, body, stack) == before
     assert table.read(TASK.task_id) == before
+    assert provider.looks == []
+
+
+@pytest.mark.parametrize(("body", "announces"), [(SUCCESS, True), (FAILURE, False), (b"", False)])
+def test_a_callback_during_a_copy_is_only_kept(there, stack, provider, clock, body, announces):
+    before = there(Stage.STORING, provider_task_id="p", source=SOURCE)
+
+    after = ring(TASK.task_id, body, stack)
+
+    told = Evidence(received_at=clock.now, body=body.decode())
+    assert after == replace(before, evidence=told, announced=told if announces else None)
     assert provider.looks == []
 
 

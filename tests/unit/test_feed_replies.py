@@ -417,6 +417,8 @@ def test_a_refused_key_is_no_answer_about_the_task(status):
         b'{"code": "success", "data": []}',
         b'{"code": "success", "data": {"data": {}}}',
         b'{"code": "fail_to_fetch_task", "message": "try again", "data": null}',
+        b'{"status": "error", "message": "upstream timed out"}',
+        b'{"code": "success", "data": {"status": "FAILURE", "fail_reason": "x"}}',
     ],
 )
 def test_a_2xx_without_a_task_is_no_answer(body):

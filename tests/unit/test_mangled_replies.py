@@ -292,9 +292,7 @@ def test_no_reason_carries_a_query_or_a_key(body, status):
 
 
 def assert_is_scrubbed(text):
-    for leak in LEAKY:
-        assert leak.split()[-1] not in text
-    assert f"sig={SECRET}" not in text
+    assert SECRET not in text
     assert len(text) <= 500
 
 

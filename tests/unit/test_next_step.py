@@ -164,7 +164,8 @@ def test_the_feeds_silence_is_remembered_until_it_answers():
 @pytest.mark.parametrize("stage", [Stage.UNCONFIRMED, Stage.RUNNING, Stage.EXPIRED, Stage.FAILED])
 def test_a_callbacks_success_is_believed_after_ten_minutes_of_silence(stage, silent):
     body = '{"task_id": "p", "status": "3", "video_url": "https://cdn.example/v.mp4"}'
-    called = {"evidence": Evidence(received_at=NOW - 700, body=body)}
+    told = Evidence(received_at=NOW - 700, body=body)
+    called = {"evidence": told, "announced": told}
 
     early = step_of(stage, silent, feed_failing_since=NOW - 599, **called)
     believed = step_of(stage, silent, feed_failing_since=NOW - 600, **called)
@@ -185,7 +186,8 @@ def test_a_callbacks_success_is_believed_after_ten_minutes_of_silence(stage, sil
     ],
 )
 def test_nothing_but_a_success_with_a_url_is_ever_believed(body):
-    called = {"evidence": Evidence(received_at=NOW - 7_000, body=body)}
+    told = Evidence(received_at=NOW - 7_000, body=body)
+    called = {"evidence": told, "announced": told}
 
     step = step_of(Stage.RUNNING, NotKnown(), feed_failing_since=NOW - 7_000, **called)
 

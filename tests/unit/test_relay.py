@@ -244,10 +244,10 @@ def test_of_a_tables_real_stream_the_moves_are_published(aws, table):
     submitted = table.move(created, Stage.SUBMITTED, NOW, provider_task_id="p", due_at=NOW)
     claimed = table.claim_look(TASK.task_id, NOW, NOW, 120.0)
     noted = table.note(claimed, progress=40, feed_failing_since=NOW)
-    storing = table.move(noted, Stage.STORING, NOW, source=SOURCE)
+    table.move(noted, Stage.STORING, NOW, source=SOURCE)
     copying = table.claim_copy(TASK.task_id, NOW, 360.0)
-    table.release_copy(copying, NOW, NOW)
-    table.move(storing, Stage.FAILED, NOW, due_at=None)
+    released = table.release_copy(copying, NOW, NOW)
+    table.move(released, Stage.FAILED, NOW, due_at=None)
     events = FakeEvents()
 
     assert publish(records_of(aws, table.name), events, BUS) is None

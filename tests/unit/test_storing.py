@@ -243,7 +243,7 @@ def test_a_task_that_is_not_storing_is_nobodys_to_copy(table, stack, storage, st
 def test_a_task_that_another_copies_is_left_to_it(table, stack, storage, clock):
     source = MediaUrls(video="http://127.0.0.1:1/v")
     before = table.create(
-        task(Stage.STORING, source=source, copy_lease_until=clock.now, copy_attempts=1)
+        task(Stage.STORING, source=source, copy_lease_until=clock.now + 1.0, copy_attempts=1)
     )
 
     assert store_result(TASK.task_id, stack, storage) is None
@@ -268,16 +268,15 @@ def test_a_copy_holds_its_lease_for_longer_than_its_function_may_run(table, stac
 
 
 @pytest.mark.parametrize("content", [ALL["/video"], status(403)])
-def test_a_copy_whose_lease_ran_out_leaves_the_row_to_its_successor(
-    table, stack, s3, clock, content
-):
+def test_a_copy_whose_lease_ran_out_leaves_the_row_to_its_successor(table, stack, s3, content):
     class Overtaken(Storage):
         """By the time that a file is opened, another attempt has the task."""
 
         def open_url(self, url):
             current = table.read(TASK.task_id)
             if current.version == 1:
-                table.move(current, Stage.STORING, clock.now, copy_lease_until=None)
+                over = current.copy_lease_until + 1.0
+                table.move(current, Stage.STORING, over, copy_lease_until=None)
             return safe_http.get(url, POLICY, self.http)
 
     overtaken = Overtaken(bucket=BUCKET, s3=s3, http=safe_http.session(POLICY), policy=POLICY)

@@ -175,6 +175,7 @@ def test_a_move_may_write_and_remove_every_field(table):
         "warnings": (Remark(code="b", message="c"),),
         "settled_by": SettledBy.READ,
         "evidence": Evidence(received_at=NOW, body=""),
+        "announced": Evidence(received_at=NOW, body=""),
         "copy_lease_until": NOW + 0.5,
         "expires_at": NOW,
         "late": True,
@@ -185,7 +186,7 @@ def test_a_move_may_write_and_remove_every_field(table):
     assert {name: getattr(moved, name) for name in full} == full
 
     empty = dict.fromkeys(full) | {"late": False, "warnings": ()}
-    moved = table.move(moved, Stage.STORING, NOW, **empty)
+    moved = table.move(moved, Stage.STORING, NOW + 1.0, **empty)
     assert {name: getattr(moved, name) for name in empty} == empty
 
 
@@ -382,7 +383,7 @@ def test_only_a_task_that_is_storing_is_copied(table, stage):
 
 
 @pytest.mark.parametrize(
-    ("after", "taken"), [(0, False), (359.999, False), (360, False), (360.001, True)]
+    ("after", "taken"), [(0, False), (359.999, False), (360, True), (360.001, True)]
 )
 def test_a_live_lease_keeps_others_away_until_it_ends(table, after, taken):
     table.create(STORING)
@@ -492,12 +493,22 @@ def test_a_callback_is_kept_makes_the_row_due_and_reserves_the_feed(table, stage
     assert table.read(TASK.task_id) == row
 
 
-@pytest.mark.parametrize("stage", IN_HAND)
+@pytest.mark.parametrize("stage", [Stage.SUCCEEDED, Stage.CANCELED])
 def test_a_callback_changes_nothing_once_the_result_is_in_hand(table, stage):
     before = table.create(task(stage, due_at=None))
 
     assert table.note_callback(TASK.task_id, EVIDENCE, NOW + 10.0, REST) == (before, False)
     assert table.read(TASK.task_id) == before
+
+
+@pytest.mark.parametrize("announces", [True, False])
+def test_a_callback_during_a_copy_is_kept_and_asks_for_nothing(table, announces):
+    before = table.create(task(Stage.STORING, due_at=NOW + 360.0))
+
+    kept = table.note_callback(TASK.task_id, EVIDENCE, NOW + 10.0, REST, announces=announces)
+
+    announced = EVIDENCE if announces else None
+    assert kept == (replace(before, evidence=EVIDENCE, announced=announced), False)
 
 
 def test_a_callback_for_a_row_that_is_gone_makes_none(table):

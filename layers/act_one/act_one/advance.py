@@ -127,7 +127,7 @@ def _known_by_now(task: Task) -> dict[str, object]:
 
 def announced_success(task: Task) -> Report | None:
     """Return what a tokened callback announced, if it was a success with a media URL."""
-    said = read_callback(task.evidence.body) if task.evidence else None
+    said = read_callback(task.announced.body) if task.announced else None
     return said if said is not None and said.media is not None else None
 
 
@@ -331,7 +331,7 @@ def _due_of_rumour(task: Task, now: float) -> float | None:
     """When a success that only a callback announced may be believed, if that is yet to come."""
     silent_since = task.feed_failing_since or now
     believed_at = silent_since + BELIEVED_AFTER_SECONDS
-    heard = task.evidence is not None and now - task.evidence.received_at < LATE_SECONDS
+    heard = task.announced is not None and now - task.announced.received_at < LATE_SECONDS
     return believed_at if heard and announced_success(task) and now < believed_at else None
 
 
@@ -355,6 +355,9 @@ def _copy_again(task: Task, now: float, backend: Backend) -> None:
         return
     answer, learnt = _ask(task, backend, FEED_SECONDS)
     fresh = answer.media if isinstance(answer, Report) else None
+    if fresh is None and task.settled_by is SettledBy.CALLBACK_BODY:
+        told = announced_success(task)
+        fresh = told.media if told else None
     backend.table.move(
         task,
         Stage.STORING,

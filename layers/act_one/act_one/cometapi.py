@@ -272,6 +272,8 @@ def read_report(body: Mapping[str, Json]) -> Report | None:
     if not (_text(outer.get("task_id")) or _text(outer.get("id")) or _state_words(outer, nested)):
         return None
     state, word = _state_of(outer, nested)
+    if state is ProviderState.FAILED and not _names_a_task(outer, nested):
+        return None  # an error of a proxy's, say: what ends a paid task must name one
     succeeded = state is ProviderState.SUCCEEDED
     return Report(
         provider_task_id=_text(outer.get("task_id")) or _text(outer.get("id")) or None,
@@ -281,6 +283,10 @@ def read_report(body: Mapping[str, Json]) -> Report | None:
         failure=_failure_of(outer, nested, word) if state is ProviderState.FAILED else None,
         created_at=_created_at(outer, nested),
     )
+
+
+def _names_a_task(*objects: Mapping[str, Json]) -> bool:
+    return any(_text(found.get(name)) for found in objects for name in ("task_id", "id"))
 
 
 def scrub(text: str) -> str:

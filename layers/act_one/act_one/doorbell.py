@@ -28,8 +28,13 @@ def ring(task_id: str, body: bytes, backend: Backend) -> Task | None:
     """
     now = backend.clock()
     evidence = Evidence(received_at=now, body=body[:EVIDENCE_BYTES].decode("utf-8", "replace"))
+    said = read_callback(evidence.body)
     task, may_ask = backend.table.note_callback(
-        task_id, evidence, now + DUE_AGAIN_SECONDS, backend.settings.min_poll_seconds
+        task_id,
+        evidence,
+        now + DUE_AGAIN_SECONDS,
+        backend.settings.min_poll_seconds,
+        announces=said is not None and said.media is not None,
     )
     if task is None or not may_ask:
         logger.info("callback", extra={"stage": task.stage if task else None, "asks": False})

@@ -177,7 +177,7 @@ def _write_down(
     while True:
         try:
             if current.version == task.version:
-                return _write_outcome(task, outcome, backend)
+                return _write_outcome(current, outcome, backend)
             return _add_id(current, outcome, backend)
         except MovedOnError as error:
             # A callback or the fallback was faster; what it found stays, the id is added.

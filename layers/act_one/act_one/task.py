@@ -182,6 +182,8 @@ class Task:
     feed_failing_since: float | None = None
     """Since when the feed gave no answer for this task; None: its last answer was one."""
     evidence: Evidence | None = None
+    announced: Evidence | None = None
+    """The latest callback that announced a success; a lesser one doesn't replace it."""
     source: MediaUrls | None = None
     copy_attempts: int = 0
     copy_lease_until: float | None = None

@@ -53,7 +53,7 @@ _ABSENT: Final = "attribute_not_exists(task_id)"
 _VERSION_SEEN: Final = "version = :seen_version"
 _DUE_SEEN: Final = "due_at = :seen_due"
 _STORING: Final = "stage = :storing"
-_NO_LIVE_LEASE: Final = "(attribute_not_exists(copy_lease_until) OR copy_lease_until < :now)"
+_NO_LIVE_LEASE: Final = "(attribute_not_exists(copy_lease_until) OR copy_lease_until <= :now)"
 _ID_UNKNOWN: Final = "attribute_not_exists(provider_task_id)"
 _LEASE_MINE: Final = "copy_lease_until = :my_lease"
 _IN_HAND: Final = frozenset({Stage.STORING, Stage.SUCCEEDED, Stage.CANCELED})
@@ -106,11 +106,17 @@ class TaskTable:
             message = f"{task.stage} to {target} is no move of a task"
             raise ValueError(message)
         moved = {"stage": target, "version": task.version + 1, "updated_at": now}
+        # What is stored or canceled needs no look any more, whoever asked for one.
+        ends = target in {Stage.SUCCEEDED, Stage.CANCELED}
+        condition, values = _as_seen(task, {} if ends else changes)
+        if task.stage is Stage.STORING and target is not Stage.SUCCEEDED:
+            # A claim makes no version: nobody may take the task from under a copy that runs.
+            condition, values = f"{condition} AND {_NO_LIVE_LEASE}", {**values, ":now": now}
         return self._update(
             task.task_id,
             {**changes, **moved},
-            condition=_VERSION_SEEN,
-            values={":seen_version": task.version},
+            condition=condition,
+            values=values,
             claim_id=new_claim_id(),
         )
 
@@ -164,14 +170,23 @@ class TaskTable:
         )
 
     def note_callback(
-        self, task_id: str, evidence: Evidence, due_at: float, feed_rest_seconds: float
+        self,
+        task_id: str,
+        evidence: Evidence,
+        due_at: float,
+        feed_rest_seconds: float,
+        *,
+        announces: bool = False,
     ) -> tuple[Task | None, bool]:
         """Keep a callback's evidence and make the row due soon, unless its result is in hand.
 
         Answers the row (None: there is none) and whether the feed may be asked now, which this
         write then reserves: at most once per ``feed_rest_seconds`` and task.
         """
-        facts = {"evidence": evidence, "due_at": due_at}
+        told = (
+            {"evidence": evidence, "announced": evidence} if announces else {"evidence": evidence}
+        )
+        facts = {**told, "due_at": due_at}
         now = evidence.received_at
         waiting = {f":{stage}": stage for stage in _IN_HAND}
         try:
@@ -182,6 +197,8 @@ class TaskTable:
                 values={**waiting, ":rested": now - feed_rest_seconds},
             )
         except MovedOnError as error:
+            if error.current is not None and error.current.stage is Stage.STORING:
+                return self._keep(task_id, told), False
             if error.current is None or error.current.stage in _IN_HAND:
                 return error.current, False
         else:
@@ -194,17 +211,25 @@ class TaskTable:
             return error.current, False
         return row, False
 
+    def _keep(self, task_id: str, told: Mapping[str, Evidence]) -> Task | None:
+        """Keep what may name a better address, should the copy under way fail."""
+        try:
+            return self._update(
+                task_id,
+                told,
+                condition=_STORING,
+                values={":storing": Stage.STORING},
+            )
+        except MovedOnError as error:
+            return error.current
+
     def note(self, task: Task, **facts: object) -> Task:
         """Write fields of a row that stays in its stage, unless it has moved since it was seen.
 
         Nor is a look called off that was asked for since, by a callback. Raises ``MovedOnError``
         in both cases.
         """
-        condition = _VERSION_SEEN
-        values: dict[str, object] = {":seen_version": task.version}
-        if "due_at" in facts and facts["due_at"] is None:
-            condition = f"{_VERSION_SEEN} AND {_DUE_SEEN}"
-            values[":seen_due"] = task.due_at
+        condition, values = _as_seen(task, facts)
         return self._update(task.task_id, facts, condition=condition, values=values)
 
     def due(self, now: float) -> Iterator[tuple[str, float]]:
@@ -275,6 +300,14 @@ class TaskTable:
             except self.client.exceptions.TransactionConflictException:
                 time.sleep(_TRANSACTION_SECONDS)
         return write()
+
+
+def _as_seen(task: Task, changes: Mapping[str, object]) -> tuple[str, dict[str, object]]:
+    """The row has not moved, nor is a look called off that a callback asked for meanwhile."""
+    values: dict[str, object] = {":seen_version": task.version}
+    if "due_at" not in changes or changes["due_at"] is not None:
+        return _VERSION_SEEN, values
+    return f"{_VERSION_SEEN} AND {_DUE_SEEN}", {**values, ":seen_due": task.due_at}
 
 
 def _ours_or_raise(response: Mapping[str, Any], claim_id: str | None) -> Task:
@@ -359,6 +392,7 @@ def _read_output(stored: Mapping[str, Any]) -> Output:
 
 _NESTED: Final[Mapping[str, Any]] = {
     "evidence": lambda value: Evidence(**value),
+    "announced": lambda value: Evidence(**value),
     "source": lambda value: MediaUrls(**value),
     "output": _read_output,
     "error": lambda value: Remark(**value),
