@@ -158,9 +158,9 @@ MUTANTS: Final = (
     ),
     Mutant(
         "a callback's failure is believed",
-        "advance",
-        "    return said if said is not None and said.media is not None else None",
-        "    return said",
+        "doorbell",
+        "        announces=said is not None and said.media is not None,\n",
+        "        announces=said is not None,\n",
         "test_a_failure_that_only_a_callback_tells_is_never_believed",
     ),
     Mutant(

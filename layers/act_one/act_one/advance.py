@@ -126,9 +126,8 @@ def _known_by_now(task: Task) -> dict[str, object]:
 
 
 def announced_success(task: Task) -> Report | None:
-    """Return what a tokened callback announced, if it was a success with a media URL."""
-    said = read_callback(task.announced.body) if task.announced else None
-    return said if said is not None and said.media is not None else None
+    """Return what a tokened callback announced, if one announced a success with a media URL."""
+    return read_callback(task.announced.body) if task.announced else None
 
 
 def _believable(task: Task, now: float) -> Report | None:
