@@ -20,6 +20,7 @@ from botocore.exceptions import ClientError
 from urllib3.exceptions import HTTPError
 
 from act_one import safe_http
+from act_one.media_file import sniff
 from act_one.task import StoredMedia
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ _PLAIN_HTTP: Final = Config(
 )
 
 
-# ── What the first bytes say ──────────────────────────────────────────────────────────────────
+# ── What is stored, and its name ──────────────────────────────────────────────────────────────
 
 VIDEO_TYPES: Final = {"video/mp4": "mp4", "video/quicktime": "mov", "video/webm": "webm"}
 IMAGE_TYPES: Final = {
@@ -83,23 +84,6 @@ IMAGE_TYPES: Final = {
     "image/webp": "webp",
     "image/gif": "gif",
 }
-
-
-def sniff(head: bytes) -> str | None:
-    """Name the media type of a file by its first bytes, whatever its sender called it."""
-    if head[4:8] == b"ftyp":
-        return "video/quicktime" if head[8:12] == b"qt  " else "video/mp4"
-    if head.startswith(b"\x1a\x45\xdf\xa3"):
-        return "video/webm"
-    if head.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "image/png"
-    if head.startswith(b"\xff\xd8\xff"):
-        return "image/jpeg"
-    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        return "image/webp"
-    if head.startswith((b"GIF87a", b"GIF89a")):
-        return "image/gif"
-    return None
 
 
 # ── Fetching ──────────────────────────────────────────────────────────────────────────────────
