@@ -1,14 +1,17 @@
 """``POST /v1/tasks``: a request becomes a task, which is sent to the provider at once."""
 
 import os
+from functools import partial
 from typing import Any
 
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from act_one import safe_http
 from act_one.api import body_of, client_of, header, seconds_left_of
 from act_one.backend import backend, key_ring
+from act_one.preflight import Limits, check_inputs
 from act_one.problems import ProblemError, json_response, problem_response
 from act_one.settings import Settings
 from act_one.submission import submit
@@ -20,6 +23,19 @@ metrics = Metrics()
 settings = Settings.from_environment(os.environ)
 collaborators = backend(settings)
 callback_keys = key_ring(settings.callback_secret)
+look_at_inputs = partial(
+    check_inputs,
+    limits=Limits(
+        max_video_bytes=settings.max_video_bytes,
+        max_image_bytes=settings.max_image_bytes,
+        min_video_seconds=settings.min_video_seconds,
+        max_video_seconds=settings.max_video_seconds,
+    ),
+    # Nothing is believed of what plain http says, and the provider fetches it all the same.
+    http=safe_http.session(
+        safe_http.Policy(allow_http=True, allow_private=settings.unsafe_allow_private_media)
+    ),
+)
 
 
 @metrics.log_metrics
@@ -34,7 +50,12 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, object]:
         )
         client_id = client_of(event["headers"])
         task, replayed = submit(
-            request, client_id, callback_keys.keys(), collaborators, seconds_left_of(context)
+            request,
+            client_id,
+            callback_keys.keys(),
+            collaborators,
+            seconds_left_of(context),
+            look_at_inputs,
         )
     except ProblemError as problem:
         logger.info("problem", extra={"code": problem.code, "field": problem.field})

@@ -74,7 +74,7 @@ def test_a_reused_key_with_another_body_is_refused(world):
 
 
 def test_nothing_is_sent_before_its_row_is_written(world):
-    submit = world.submit("a")
+    submit = world.run(world.submit("a"), until="create row")
 
     world.step(submit, Fault.NOT_SENT)
 
@@ -84,7 +84,7 @@ def test_nothing_is_sent_before_its_row_is_written(world):
 
 
 def test_a_row_whose_writer_heard_no_reply_is_known_again_and_sent(world):
-    submit = world.submit("a")
+    submit = world.run(world.submit("a"), until="create row")
 
     world.step(submit, Fault.SENT_AGAIN)
     world.run(submit)

@@ -141,6 +141,10 @@ class World:
             task_timeout_seconds=3_600,
             copy_timeout_seconds=deployment.seconds["copy"],
             max_media_bytes=1_000_000,
+            max_video_bytes=1_000_000,
+            max_image_bytes=1_000_000,
+            min_video_seconds=3.0,
+            max_video_seconds=30.0,
             allow_http_media=False,
             unsafe_allow_private_media=False,
             result_retention_days=retention_days,
@@ -324,7 +328,9 @@ class World:
         def work(actor, backend):
             keys = self._ring("submit", "callback").keys()
             try:
-                return submit(request, CLIENT, keys, backend, self._seconds_left(actor))
+                return submit(
+                    request, CLIENT, keys, backend, self._seconds_left(actor), lambda _: ()
+                )
             except ProblemError as problem:
                 return problem
 

@@ -20,6 +20,11 @@ def plenty():
     return 28.0
 
 
+def no_doubt(_request):
+    """Find nothing to say about a request's inputs."""
+    return ()
+
+
 class FakeClock:
     """A clock that stands still until a test moves it."""
 
@@ -101,6 +106,10 @@ def settings(**chosen):
         "task_timeout_seconds": 3600.0,
         "copy_timeout_seconds": 300.0,
         "max_media_bytes": 536_870_912,
+        "max_video_bytes": 33_554_432,
+        "max_image_bytes": 16_777_216,
+        "min_video_seconds": 3.0,
+        "max_video_seconds": 30.0,
         "allow_http_media": True,
         "unsafe_allow_private_media": True,
         "result_retention_days": 0,

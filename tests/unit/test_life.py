@@ -41,7 +41,7 @@ from act_one.task import (
 )
 from act_one.task_table import MovedOnError
 from act_one.transfer_request import TransferRequest
-from tests.unit.fakes import CALLBACK_KEYS, FakeClock, FakeProvider, backend, plenty
+from tests.unit.fakes import CALLBACK_KEYS, FakeClock, FakeProvider, backend, no_doubt, plenty
 from tests.unit.tasks import SOURCE
 
 REQUEST = TransferRequest(
@@ -125,14 +125,14 @@ class Life(RuleBasedStateMachine):
     def somebody_submits(self, mode):
         self.world.mode = mode
         with suppress(DiedError):
-            submit(REQUEST, "client-1", CALLBACK_KEYS, self.stack, plenty)
+            submit(REQUEST, "client-1", CALLBACK_KEYS, self.stack, plenty, no_doubt)
 
     @rule(mode=st.sampled_from(MODES))
     def somebody_submits_the_same_again_and_something_else(self, mode):
         self.somebody_submits(mode)
         other = TransferRequest(video="https://a.example/", image="", idempotency_key="order-42")
         with pytest.raises(ProblemError):
-            submit(other, "client-1", CALLBACK_KEYS, self.stack, plenty)
+            submit(other, "client-1", CALLBACK_KEYS, self.stack, plenty, no_doubt)
 
     @precondition(lambda self: self.world.made)
     @rule(state=st.sampled_from(ProviderState), data=st.data())

@@ -14,7 +14,7 @@ from act_one.cometapi import Accepted, Ambiguous, ProviderState, Refused, Reject
 from act_one.doorbell import ring
 from act_one.problems import ProblemError
 from act_one.submission import RESEND_MAX_SECONDS, resend, submit
-from act_one.task import Billing, Evidence, Remark, Stage
+from act_one.task import Billing, Evidence, Remark, Stage, derive_task_id
 from act_one.task_table import MovedOnError, TaskTable
 from act_one.transfer_request import TransferRequest
 from tests.unit.fakes import (
@@ -24,6 +24,7 @@ from tests.unit.fakes import (
     FakeProvider,
     backend,
     key_ring,
+    no_doubt,
     plenty,
 )
 from tests.unit.tasks import SOURCE, task
@@ -54,11 +55,59 @@ def stack(table, provider, clock):
     return backend(table, provider, clock)
 
 
-def send(stack, request=REQUEST, client="client-1"):
-    return submit(request, client, CALLBACK_KEYS, stack, plenty)
+def send(stack, request=REQUEST, client="client-1", check_inputs=no_doubt):
+    return submit(request, client, CALLBACK_KEYS, stack, plenty, check_inputs)
 
 
 # ── Before the create ─────────────────────────────────────────────────────────────────────────
+
+
+def wrong(_request):
+    raise ProblemError(422, "input-wrong-type", "The provider would fail", "…", field="video")
+
+
+def test_a_wrong_input_leaves_no_row_and_is_not_paid_for(stack, table, provider):
+    with pytest.raises(ProblemError) as caught:
+        send(stack, check_inputs=wrong)
+
+    assert caught.value.status == 422
+    assert table.read(derive_task_id("client-1", "order-42")) is None
+    assert provider.creates == []
+
+
+def test_doubts_about_the_inputs_become_warnings_of_the_task(stack, table):
+    doubts = (Remark(code="input_not_checked", message="video: …"),)
+
+    created, _ = send(stack, check_inputs=lambda _: doubts)
+
+    assert created.warnings == doubts
+    assert table.read(created.task_id).warnings == doubts
+
+
+def test_a_repeat_gets_its_task_whatever_became_of_its_inputs(stack, provider):
+    created, _ = send(stack)
+
+    assert send(stack, check_inputs=wrong) == (created, True)
+    assert len(provider.creates) == 1
+
+
+def test_a_repeat_with_another_body_is_refused_before_its_inputs_are_looked_at(stack):
+    send(stack)
+
+    with pytest.raises(ProblemError) as caught:
+        send(stack, replace(REQUEST, image="https://media.example/c.png"), check_inputs=wrong)
+
+    assert caught.value.code == "idempotency-key-reused"
+
+
+@pytest.mark.parametrize("key", ["order-42", None])
+def test_without_a_preflight_no_input_is_looked_at(stack, provider, key):
+    created, replayed = send(
+        stack, replace(REQUEST, preflight=False, idempotency_key=key), check_inputs=wrong
+    )
+
+    assert (created.stage, replayed) == (Stage.SUBMITTED, False)
+    assert len(provider.creates) == 1
 
 
 def test_the_row_is_written_before_the_provider_is_called(stack, table, provider):
@@ -302,7 +351,7 @@ def test_the_replys_id_is_added_when_the_row_moved_without_one(stack, table, pro
 
 
 def test_nothing_is_sent_without_the_time_to_write_down_what_came_of_it(stack, provider):
-    created, _ = submit(REQUEST, "client-1", CALLBACK_KEYS, stack, lambda: 19.9)
+    created, _ = submit(REQUEST, "client-1", CALLBACK_KEYS, stack, lambda: 19.9, no_doubt)
 
     assert provider.creates == []
     assert created.stage is Stage.ACCEPTED
@@ -328,8 +377,7 @@ class Outage:
         self.times = times
         self.exceptions = client.exceptions
 
-    def put_item(self, **request):
-        return self._client.put_item(**request)
+        self.get_item, self.put_item = client.get_item, client.put_item
 
     def update_item(self, **request):
         self.times -= 1
@@ -353,7 +401,7 @@ def test_writing_down_ends_with_the_time_there_is(table, provider):
     left = iter([28.0, 5.0, 1.9])
 
     with pytest.raises(ClientError):
-        submit(REQUEST, "client-1", CALLBACK_KEYS, stack, lambda: next(left))
+        submit(REQUEST, "client-1", CALLBACK_KEYS, stack, lambda: next(left), no_doubt)
 
     ((task_id, due_at),) = table.due(BEGINNING + DAY)
     assert (table.read(task_id).stage, due_at) == (Stage.SUBMITTING, BEGINNING + 60)

@@ -274,6 +274,18 @@ def test_metadata_with_a_number_that_json_cannot_give_back_is_refused(number):
     assert_says(problem(body), "metadata-number", "metadata")
 
 
+@pytest.mark.parametrize(("value", "asked"), [("on", True), ("off", False)])
+def test_a_preflight_may_be_left_out(value, asked):
+    assert read(GOOD | {"preflight": value}).preflight is asked
+    assert read(GOOD).preflight is True
+    assert read(GOOD | {"preflight": value}).fingerprint() == read(GOOD).fingerprint()
+
+
+@pytest.mark.parametrize("value", [None, True, False, "", "OFF", "no", 0, [], {}])
+def test_a_preflight_is_on_or_off(value):
+    assert_says(problem(GOOD | {"preflight": value}), "preflight-unknown", "preflight")
+
+
 @pytest.mark.parametrize("key", ["", " ", "\t"])
 def test_an_empty_idempotency_key_is_refused(key):
     assert_says(problem(GOOD, key), "idempotency-key-empty", "Idempotency-Key")

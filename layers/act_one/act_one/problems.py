@@ -13,11 +13,19 @@ class ProblemError(Exception):
     """A request that can't be served.
 
     ``code`` (``kebab-case``) names the kind of problem for programs, ``detail`` says what was
-    found and what to do about it, ``field`` names the member of the request that is to blame.
+    found and what to do about it, ``field`` names the member of the request that is to blame,
+    ``told`` are further members for programs.
     """
 
     def __init__(
-        self, status: int, code: str, title: str, detail: str, *, field: str | None = None
+        self,
+        status: int,
+        code: str,
+        title: str,
+        detail: str,
+        *,
+        field: str | None = None,
+        told: Mapping[str, Json] | None = None,
     ) -> None:
         super().__init__(detail)
         self.status = status
@@ -25,9 +33,10 @@ class ProblemError(Exception):
         self.title = title
         self.detail = detail
         self.field = field
+        self.told = dict(told or {})
 
     def document(self) -> dict[str, Json]:
-        """Write the problem as RFC 9457 has it, with ``code`` and ``field`` as extensions."""
+        """Write the problem as RFC 9457 has it; ``code``, ``field`` and ``told`` are its extensions."""
         found: dict[str, Json] = {
             "type": f"urn:act-one:problem:{self.code}",
             "title": self.title,
@@ -37,7 +46,7 @@ class ProblemError(Exception):
         }
         if self.field is not None:
             found["field"] = self.field
-        return found
+        return found | self.told
 
 
 def json_response(

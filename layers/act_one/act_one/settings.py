@@ -39,6 +39,12 @@ class Settings:
     copy_timeout_seconds: float
     """The copy function's own time-out; leases are measured by it."""
     max_media_bytes: int
+    """Of a result's video."""
+    max_video_bytes: int
+    """Of an input, as are the next three."""
+    max_image_bytes: int
+    min_video_seconds: float
+    max_video_seconds: float
     allow_http_media: bool
     unsafe_allow_private_media: bool
     result_retention_days: int

@@ -43,6 +43,9 @@ WRITE_NEEDS_SECONDS: Final = 2.0
 type SecondsLeft = Callable[[], float]
 """Tells how long this invocation may still run."""
 
+type InputsCheck = Callable[[TransferRequest], tuple[Remark, ...]]
+"""Looks at a request's inputs: ``ProblemError`` for what is wrong, warnings for what is unclear."""
+
 logger = Logger(child=True)
 metrics = Metrics()
 
@@ -53,17 +56,26 @@ def submit(
     keys: Keys,
     backend: Backend,
     seconds_left: SecondsLeft,
+    check_inputs: InputsCheck,
 ) -> tuple[Task, bool]:
     """Turn a request into a task, sending it to the provider unless it has one already.
 
     Answers the task and whether it was there before. ``keys`` sign the callback URL. With too
     little time left for a create, the task is `accepted` and the fallback sends it. Raises
-    ``ProblemError``: 503 while the provider key is not set, 409 for a reused idempotency key.
+    ``ProblemError``: 503 while the provider key is not set, 409 for a reused idempotency key, and
+    422 for inputs that the provider would fail on.
     """
     _require_provider_key(backend)
+    task_id = derive_task_id(client_id, request.idempotency_key)
+    warnings: tuple[Remark, ...] = ()
+    if request.preflight:
+        # A repeat gets its task even if the inputs are gone by now.
+        if request.idempotency_key and (existing := backend.table.read(task_id)):
+            return _replay(request, existing), True
+        warnings = check_inputs(request)
     now = backend.clock()
     task = Task(
-        task_id=derive_task_id(client_id, request.idempotency_key),
+        task_id=task_id,
         client_id=client_id,
         stage=Stage.SUBMITTING,
         created_at=now,
@@ -77,11 +89,12 @@ def submit(
         attempt=1,
         due_at=now + SEND_LEASE_SECONDS,
         billing=Billing.UNKNOWN,
+        warnings=warnings,
     )
     try:
         created = backend.table.create(task)
     except MovedOnError as error:
-        return _replay(task, error.current), True
+        return _replay(request, error.current), True
     return _send(created, keys, backend, seconds_left), False
 
 
@@ -138,8 +151,8 @@ def _require_provider_key(backend: Backend) -> None:
         ) from error
 
 
-def _replay(asked: Task, existing: Task | None) -> Task:
-    if existing is None or existing.request_hash != asked.request_hash:
+def _replay(asked: TransferRequest, existing: Task | None) -> Task:
+    if existing is None or existing.request_hash != asked.fingerprint():
         raise ProblemError(
             409,
             "idempotency-key-reused",

@@ -17,7 +17,7 @@ MAX_URL_CHARACTERS: Final = 2_048
 MAX_METADATA_BYTES: Final = 2_048
 MAX_KEY_CHARACTERS: Final = 255
 
-_FIELDS: Final = frozenset({"video", "image", "metadata"})
+_FIELDS: Final = frozenset({"video", "image", "metadata", "preflight"})
 _HOST: Final = re.compile(
     r"(?!-)[a-z0-9_-]{1,63}(?<!-)(\.(?!-)[a-z0-9_-]{1,63}(?<!-))*\.?", re.IGNORECASE
 )
@@ -26,15 +26,17 @@ _NUMBER: Final = re.compile(r"0x[0-9a-f]*|[0-9]+", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransferRequest:
-    """A valid request: the performance ``video``, the character ``image``, the caller's notes."""
+    """A valid request: the performance ``video``, the character ``image``, the caller's wishes."""
 
     video: str
     image: str
     metadata: Mapping[str, Json] = field(default_factory=dict)
+    preflight: bool = True
+    """Whether the inputs are looked at before they are paid for."""
     idempotency_key: str | None = None
 
     def fingerprint(self) -> str:
-        """Hash what makes two requests the same; the idempotency key isn't part of it."""
+        """Hash what makes two requests the same; neither the key nor the preflight is part of it."""
         return hash_request(
             {"video": self.video, "image": self.image, "metadata": dict(self.metadata)}
         )
@@ -54,13 +56,14 @@ def read_request(
         _refuse(
             "unknown-field",
             "There is no such field",
-            f"{shown!r} is not a field of a task; send video, image and, if you like, metadata",
+            f"{shown!r} is not a field of a task; send video, image and, if you like, metadata and preflight",
             shown,
         )
     return TransferRequest(
         video=_url(fields, "video", allow_addresses=allow_addresses),
         image=_url(fields, "image", allow_addresses=allow_addresses),
         metadata=_metadata(fields.get("metadata", {})),
+        preflight=_preflight(fields.get("preflight", "on")),
         idempotency_key=_key(idempotency_key),
     )
 
@@ -172,6 +175,13 @@ def _metadata(value: Json) -> dict[str, Json]:
         )
         _refuse("metadata-too-large", "metadata is too large", detail, "metadata")
     return value
+
+
+def _preflight(value: Json) -> bool:
+    if value not in ("on", "off"):
+        detail = 'preflight is "on", which looks at the inputs before they are paid for, or "off"'
+        _refuse("preflight-unknown", "preflight is neither on nor off", detail, "preflight")
+    return value == "on"
 
 
 def _key(value: str | None) -> str | None:
