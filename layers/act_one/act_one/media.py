@@ -10,16 +10,13 @@ import hashlib
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from time import monotonic
-from typing import IO, TYPE_CHECKING, Any, Final, NoReturn
+from typing import IO, TYPE_CHECKING, Any, Final
 
 import boto3
-import requests
 from botocore.config import Config
 from botocore.exceptions import ClientError
-from urllib3.exceptions import HTTPError
 
-from act_one import safe_http
+from act_one.safe_http import Download, PeerError, UnsafeAddressError
 from act_one.task import StoredMedia
 
 if TYPE_CHECKING:
@@ -28,8 +25,8 @@ if TYPE_CHECKING:
 CHUNK_BYTES: Final = 262_144
 _HEAD_BYTES: Final = 4_096
 
-type Opener = Callable[[str], requests.Response]
-"""GETs a URL with its body still to be read (``safe_http.get`` with its policy and session)."""
+type Opener = Callable[[str, float, int], Download]
+"""GETs a URL within so many seconds and bytes, its body still to be read (``safe_http.get``)."""
 
 
 class MediaError(Exception):
@@ -106,23 +103,22 @@ def sniff(head: bytes) -> str | None:
 
 
 class _Body:
-    """A response's body as a file to read: counted, hashed, capped, and whole or an error.
+    """A download as a file to read: hashed, and whole or an error.
 
     botocore wraps what a body raises; ``failure`` keeps the original.
     """
 
-    def __init__(self, response: requests.Response, *, max_bytes: int, ends_at: float) -> None:
-        self._response = response
-        self._max_bytes = max_bytes
-        self._ends_at = ends_at
+    def __init__(self, download: Download) -> None:
+        self._download = download
         self._digest = hashlib.sha256()
-        self.length = _content_length(response)
-        self.count = 0
+        self.length = download.length
         self.failure: MediaError | None = None
-        if self.length is not None and self.length > max_bytes:
-            self._fail("media_too_large", f"it announces {self.length:,} bytes")
         self._head = self._take(_HEAD_BYTES)
         self.media_type = sniff(self._head)
+
+    @property
+    def count(self) -> int:
+        return self._download.count
 
     @property
     def sha256(self) -> bytes:
@@ -139,35 +135,20 @@ class _Body:
             yield chunk
 
     def _take(self, amount: int) -> bytes:
-        """Read that much, or what is left. In steps: a single read outlasts any dribble."""
+        """Read that much, or what is left, as it comes."""
         taken = bytearray()
-        while len(taken) < amount:
-            if monotonic() > self._ends_at:
-                self._fail("media_too_slow", f"{self.count:,} bytes came in the time there was")
-            try:
-                piece: bytes = self._response.raw.read1(amount - len(taken))
-            except (HTTPError, OSError) as error:
-                self._fail("media_cut_off", f"{type(error).__name__} after {self.count:,} bytes")
-            if not piece:
-                break
-            taken += piece
-            self.count += len(piece)
+        try:
+            while len(taken) < amount and (piece := self._download.read1(amount - len(taken))):
+                taken += piece
+        except PeerError as error:
+            self.failure = _media_error(error)
+            raise self.failure from error
         self._digest.update(taken)
-        if self.count > self._max_bytes:
-            self._fail("media_too_large", f"it has more than {self._max_bytes:,} bytes")
-        if not taken and self.length is not None and self.count != self.length:
-            self._fail("media_cut_off", f"{self.count:,} of {self.length:,} bytes came")
         return bytes(taken)
 
-    def _fail(self, code: str, message: str) -> NoReturn:
-        self.failure = MediaError(code, message)
-        raise self.failure
 
-
-def _content_length(response: requests.Response) -> int | None:
-    text = response.headers.get("content-length", "")
-    encoded = response.headers.get("transfer-encoding") or response.headers.get("content-encoding")
-    return int(text) if text.isascii() and text.isdigit() and not encoded else None
+def _media_error(error: PeerError) -> MediaError:
+    return MediaError(f"media_{error.code}", str(error))
 
 
 def copy(
@@ -185,19 +166,18 @@ def copy(
     ``types`` are the media types wanted, with their extensions. Raises ``MediaError`` when the
     file can't be fetched, is broken or is something else; then no object was written.
     """
-    ends_at = monotonic() + seconds
     try:
-        response = open_url(url)
-    except safe_http.UnsafeAddressError as error:
+        download = open_url(url, seconds, max_bytes)
+    except UnsafeAddressError as error:
         raise MediaError("media_address_refused", str(error)) from error
-    except requests.RequestException as error:
-        raise MediaError("media_unreachable", type(error).__name__) from None
-    with response:
-        if response.status_code != 200:
-            raise MediaError("media_refused", f"its server answered HTTP {response.status_code}")
-        body = _Body(response, max_bytes=max_bytes, ends_at=ends_at)
+    except PeerError as error:
+        raise _media_error(error) from error
+    with download:
+        if download.status != 200:
+            raise MediaError("media_refused", f"its server answered HTTP {download.status}")
+        body = _Body(download)
         if body.media_type is None or body.media_type not in types:
-            found = body.media_type or response.headers.get("content-type", "unknown")[:80]
+            found = body.media_type or download.headers.get("content-type", "unknown")[:80]
             raise MediaError("media_wrong_type", f"it is {found}")
         key = f"{place.key}.{types[body.media_type]}"
         return _put(body, key, body.media_type, place, s3)
