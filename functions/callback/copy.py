@@ -24,12 +24,7 @@ collaborators = backend(settings)
 policy = safe_http.Policy(
     allow_http=settings.allow_http_media, allow_private=settings.unsafe_allow_private_media
 )
-storage = Storage(
-    bucket=settings.results_bucket,
-    s3=s3_client(),
-    http=safe_http.session(policy),
-    policy=policy,
-)
+storage = Storage(bucket=settings.results_bucket, s3=s3_client(), http=safe_http.session(policy))
 
 
 @metrics.log_metrics

@@ -4,13 +4,14 @@ import io
 import json
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Self
 from urllib.parse import parse_qs, urlsplit
 
 import requests
+from requests.adapters import BaseAdapter
 
 from act_one.cometapi import CREATE_PATH
 from act_one.exchange import NoReplyError, NotSentError, Reply
+from act_one.safe_http import PeerError
 
 STARTS_AFTER_SECONDS = 20.0
 CDN = "https://cdn.provider.example"
@@ -284,39 +285,39 @@ class Provider:
 
     # ── Media ─────────────────────────────────────────────────────────────────────────────────
 
-    def get(self, url: str, **_options) -> "_Response":
-        """Stand in for ``requests.Session.get`` of the provider's CDN."""
+    @property
+    def cdn(self) -> requests.Session:
+        """A session that reaches the provider's CDN."""
+        session = requests.Session()
+        session.mount("https://", _Network(self))
+        return session
+
+    def get(self, url: str) -> tuple[int, bytes, int | None]:
+        """Answer a GET at the CDN: status, body and announced length."""
         return self.world.io(
             "media",
             lambda: self._media(url),
-            not_sent=requests.ConnectionError("reset"),
-            lost=requests.ReadTimeout("slow"),
-            refused=requests.ConnectionError("refused"),
+            not_sent=PeerError("unreachable", "reset"),
+            lost=PeerError("unreachable", "slow"),
+            refused=PeerError("unreachable", "refused"),
             repeats=False,
             may_be_late=False,
         )
 
-    def close(self) -> None:
-        """Drop kept connections, of which there are none."""
-
-    @property
-    def cookies(self) -> dict[str, str]:
-        return {}
-
-    def _media(self, url: str) -> "_Response":
+    def _media(self, url: str) -> tuple[int, bytes, int | None]:
         if self.media_outage == "down":
-            raise requests.ConnectionError("down")
+            raise PeerError("unreachable", "down")
         target = urlsplit(url)
         provider_task_id, name = target.path.strip("/").split("/")
         made = next((made for made in self.made if made.id == provider_task_id), None)
         expires = float(parse_qs(target.query)["expires"][0])
         if made is None or made.state is not State.SUCCEEDED or expires < self.world.now:
-            return _Response(403, b"<html>expired</html>", None)
+            return 403, b"<html>expired</html>", None
         content = made.media(name)
         announced = None if made.number % 2 else len(content)
         if self.media_outage == "cut off":
-            return _Response(200, content[:-7], len(content))
-        return _Response(200, content, announced)
+            return 200, content[:-7], len(content)
+        return 200, content, announced
 
 
 STRANGER = "somebody-elses-task"
@@ -326,19 +327,22 @@ class _BusyError(Exception):
     pass
 
 
-class _Response:
-    is_redirect = False
+class _Network(BaseAdapter):
+    def __init__(self, provider: Provider) -> None:
+        super().__init__()
+        self.provider = provider
 
-    def __init__(self, status: int, content: bytes, length: int | None) -> None:
-        self.status_code = status
-        self.raw = io.BytesIO(content)
-        self.headers = {} if length is None else {"content-length": str(length)}
+    def send(self, request, **_options):
+        response = requests.Response()
+        response.request = request
+        response.status_code, content, length = self.provider.get(request.url)
+        response.raw = io.BytesIO(content)
+        if length is not None:
+            response.headers["content-length"] = str(length)
+        return response
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_failure: object) -> None:
-        return
+    def close(self) -> None:
+        """Nothing is kept."""
 
 
 def _intent(callback_url: str) -> str:

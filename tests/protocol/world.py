@@ -15,7 +15,7 @@ from unittest.mock import patch
 
 from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
 
-from act_one import cometapi, safe_http, submission
+from act_one import cometapi, submission
 from act_one.advance import advance
 from act_one.backend import Backend
 from act_one.callback_token import verify
@@ -449,7 +449,7 @@ class World:
         task_id = message.event["id"]
         key = next(known.key for known in self.intents.values() if known.task_id == task_id)
         s3 = FakeS3(self)
-        storage = Storage(bucket="results", s3=s3, http=self.provider, policy=safe_http.Policy())
+        storage = Storage(bucket="results", s3=s3, http=self.provider.cdn)
         message.receives += 1
 
         def work(_actor, backend):

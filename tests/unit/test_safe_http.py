@@ -1,198 +1,476 @@
-"""The only way out to an address that somebody else chose."""
+"""The only way out to an address that somebody else chose, among peers that wish us ill."""
 
+import _socket
+import gzip
+import logging
 import socket
-from concurrent.futures import ThreadPoolExecutor
+import ssl
+import threading
+import tracemalloc
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from time import monotonic
 
 import pytest
 import requests
 
 from act_one import safe_http
-from act_one.safe_http import MAX_REDIRECTS, Policy, UnsafeAddressError
-from tests.unit.content import PNG, serves, status, with_length
-from tests.unit.hostile import CA, peer, server_tls
+from act_one.addresses import Policy, UnsafeAddressError
+from act_one.safe_http import MAX_REDIRECTS, PeerError
+from tests.unit.content import OK, PNG, in_chunks, serves, status, until_closed, with_length
+from tests.unit.hostile import CA, OTHER_CA, client_tls, deaf, peer, reset, server_tls
 
 LOCAL = Policy(allow_http=True, allow_private=True)
 PUBLIC = Policy(allow_http=True)
+STRICT = Policy()
 IMAGE = with_length(PNG)
+LIMIT = 1_000_000
+SECONDS = 0.25
+"""What a test gives a peer that takes for ever."""
+MARGIN = 0.5
+"""By how much later than it should something may end on a busy machine."""
+
+SERVER_TLS = server_tls("media.example")
+TRUSTING = client_tls()
 
 
-def get(url, policy=LOCAL, http=None):
-    return safe_http.get(url, policy, http or safe_http.session(policy))
+def session(policy=LOCAL):
+    return safe_http.session(policy, TRUSTING)
+
+
+def request(method, url, policy=LOCAL, *, seconds=5.0, max_bytes=LIMIT, **more):
+    return safe_http.request(
+        method, url, session(policy), seconds=seconds, max_bytes=max_bytes, **more
+    )
+
+
+def get(url, policy=LOCAL, **more):
+    return request("GET", url, policy, **more)
+
+
+def whole(url, policy=LOCAL, **more):
+    """GET a URL and read all of its body."""
+    with get(url, policy, **more) as download:
+        return rest(download)
+
+
+def rest(download, amount=65_536):
+    return b"".join(iter(lambda: download.read1(amount), b""))
+
+
+def read_on(download):
+    while download.read1(65_536):
+        pass
 
 
 def url_of(found, path="/a.png?sig=SECRET"):
     return f"http://127.0.0.1:{found.port}{path}"
 
 
-def refused(url, policy):
-    with pytest.raises(UnsafeAddressError) as caught:
-        get(url, policy)
-    assert "SECRET" not in str(caught.value)
-    assert "?" not in str(caught.value)
-    return str(caught.value)
+@contextmanager
+def ends_within(seconds):
+    began_at = monotonic()
+    yield
+    assert monotonic() - began_at < seconds
 
 
-def is_unreachable(url, policy=LOCAL):
-    with pytest.raises(requests.RequestException):
-        get(url, policy)
+def says_no_secret(error):
+    text = str(error)
+    assert text
+    assert "SECRET" not in text
+    assert "?" not in text
+    assert "\n" not in text
+    assert len(text) < 200
+    return text
 
 
-# ── Addresses ─────────────────────────────────────────────────────────────────────────────────
+def refused(url, policy, within=MARGIN, **more):
+    """What is said of a URL that the policy refuses."""
+    with ends_within(within), pytest.raises(UnsafeAddressError) as caught:
+        whole(url, policy, **more)
+    return says_no_secret(caught.value)
+
+
+def fails(url, policy=LOCAL, within=SECONDS + MARGIN, seconds=SECONDS, **more):
+    """The code and the words of what a peer does wrong."""
+    with ends_within(within), pytest.raises(PeerError) as caught:
+        whole(url, policy, seconds=seconds, **more)
+    assert caught.value.__cause__ is None
+    return caught.value.code, says_no_secret(caught.value)
+
+
+def fails_at(treat, tls=None, **more):
+    treatment = treat if callable(treat) else serves(treat)
+    with peer(treatment, tls) as found:
+        return fails(url_of(found), **more)
+
+
+# ── A public internet that a test makes up ────────────────────────────────────────────────────
+
+HERE = "93.184.215.14"
+"""A public address at which the fixture lets a server of this machine be."""
+
+
+class Internet:
+    def __init__(self):
+        self.answers = {}
+        self.places = {}
+        self.asked = []
+        self.tried = []
+
+    def at(self, host, *answers):
+        """Let a name be at these addresses, at those when asked again, and so on."""
+        self.answers[host] = list(answers)
+
+    def put(self, found, port=443, host="media.example", address=HERE):
+        """Let a server of this machine be a public one."""
+        self.at(host, [address])
+        self.places[address, port] = found.port
+
+    def getaddrinfo(self, host, port, *_rest, **_more):
+        self.asked.append(host)
+        left = self.answers.get(host)
+        if left is None:
+            raise socket.gaierror(socket.EAI_NONAME, "unknown")
+        addresses = left.pop(0) if len(left) > 1 else left[0]
+        return [
+            (socket.AF_INET6, socket.SOCK_STREAM, 6, "", (one.partition("%")[0], port, 0, 3))
+            if "%" in one
+            else (
+                socket.AF_INET6 if ":" in one else socket.AF_INET,
+                socket.SOCK_STREAM,
+                6,
+                "",
+                (one, port),
+            )
+            for one in addresses
+        ]
+
+    def connect(self, connecting, address):
+        self.tried.append(address[0])
+        place = self.places.get(address[:2])
+        if place is None:
+            raise ConnectionRefusedError
+        _socket.socket.connect(connecting, ("127.0.0.1", place))
+
+
+@pytest.fixture
+def internet(monkeypatch):
+    made = Internet()
+    monkeypatch.setattr(socket, "getaddrinfo", made.getaddrinfo)
+
+    def connect(connecting, address):
+        made.connect(connecting, address)
+
+    monkeypatch.setattr(socket.socket, "connect", connect)
+    return made
+
 
 PRIVATE = [
     "127.0.0.1",
-    "127.1.2.3",
+    "127.255.255.254",
     "0.0.0.0",  # noqa: S104 - nobody binds it
     "10.0.0.1",
     "172.16.0.1",
     "192.168.1.1",
     "169.254.169.254",
+    "169.254.170.2",
     "100.64.0.1",
+    "192.0.0.192",
     "192.0.2.1",
+    "192.88.99.1",
     "198.18.0.1",
+    "198.51.100.1",
+    "203.0.113.1",
+    "224.0.0.1",
     "240.0.0.1",
     "255.255.255.255",
     "::1",
     "::",
+    "::127.0.0.1",
     "::ffff:127.0.0.1",
     "::ffff:169.254.169.254",
+    "::FFFF:A9FE:A9FE",
+    "::ffff:8.8.8.8",
     "fe80::1",
+    "fec0::1",
+    "fc00::1",
     "fd00:ec2::254",
+    "FD00:EC2::254",
+    "2001::1",
     "2001:db8::1",
     "2002:7f00:1::",
-    "64:ff9b:1::7f00:1",
+    "2002:a9fe:a9fe::",
+    "64:ff9b::7f00:1",
+    "64:ff9b::169.254.169.254",
+    "64:ff9b:1::808:808",
+    "3fff::1",
+    "ff02::1",
 ]
 
 
-@pytest.fixture
-def resolving(monkeypatch):
-    """Let names be at addresses of the test's choice; nothing is ever connected to."""
-
-    def resolve(addresses):
-        def getaddrinfo(host, port, *_, **__):
-            assert host == "media.example", "only the name itself is looked up"
-            families = [socket.AF_INET6 if ":" in one else socket.AF_INET for one in addresses]
-            return [
-                (family, socket.SOCK_STREAM, 6, "", (address, port))
-                for family, address in zip(families, addresses, strict=True)
-            ]
-
-        def connect(address, *_, **__):
-            tried.append(address[0])
-            raise ConnectionRefusedError
-
-        tried = []
-        monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
-        monkeypatch.setattr(socket, "create_connection", connect)
-        return tried
-
-    return resolve
-
-
-@pytest.mark.parametrize("address", PRIVATE)
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_a_name_at_an_address_that_is_not_public_is_refused(address, scheme, resolving):
-    tried = resolving([address])
+@pytest.mark.parametrize("address", PRIVATE)
+def test_a_name_at_an_address_that_is_not_public_is_refused(address, scheme, internet):
+    internet.at("media.example", [address])
 
     message = refused(f"{scheme}://media.example/a.png?sig=SECRET", PUBLIC)
 
     assert message == "media.example is at an address that is not public"
-    assert tried == []
+    assert internet.tried == []
 
 
+@pytest.mark.parametrize("place", [0, 1, 2], ids=["first", "between", "last"])
 @pytest.mark.parametrize("address", PRIVATE)
-def test_one_address_that_is_not_public_among_others_is_enough(address, resolving):
-    tried = resolving(["8.8.8.8", address, "2606:4700::1111"])
+def test_one_address_that_is_not_public_among_others_is_enough(address, place, internet):
+    addresses = ["8.8.8.8", "2606:4700::1111"]
+    addresses.insert(place, address)
+    internet.at("media.example", addresses)
 
-    refused("https://media.example/a.png", PUBLIC)
+    refused("https://media.example/a.png", STRICT)
 
-    assert tried == []
-
-
-def test_the_addresses_that_were_checked_are_those_that_are_connected_to(resolving):
-    tried = resolving(["8.8.8.8", "2606:4700::1111"])
-
-    is_unreachable("https://media.example/a.png", PUBLIC)
-
-    assert tried == ["8.8.8.8", "2606:4700::1111"]
+    assert internet.tried == []
 
 
-def test_a_scoped_address_is_refused(resolving):
-    resolving(["fe80::1%eth0"])
+def test_a_private_address_behind_many_public_ones_is_found(internet):
+    internet.at("media.example", [f"8.8.8.{number}" for number in range(250)] + ["10.0.0.1"])
 
-    refused("https://media.example/a.png", PUBLIC)
+    refused("https://media.example/a.png", STRICT)
+
+    assert internet.tried == []
 
 
-@pytest.mark.parametrize(
-    "host",
-    ["127.0.0.1", "127.1", "2130706433", "0x7f.1", "0177.0.0.1", "[::1]", "[::ffff:127.0.0.1]"],
-)
-def test_an_address_in_the_url_is_checked_in_any_spelling(host):
-    def treat(found, connection):
-        found.read_request(connection)
+def test_the_address_that_was_checked_is_the_one_that_is_connected_to(internet):
+    """The name is private when it is asked for again; nobody asks."""
+    with peer(serves(IMAGE), SERVER_TLS) as found:
+        internet.put(found)
+        internet.at("media.example", [HERE], ["127.0.0.1"])
 
-    with peer(treat) as found, pytest.raises((UnsafeAddressError, requests.RequestException)):
-        get(f"http://{host}:{found.port}/", PUBLIC)
+        assert whole("https://media.example/a.png", STRICT) == PNG
+
+    assert internet.asked == ["media.example"]
+    assert internet.tried == [HERE]
+
+
+def test_a_name_is_checked_again_for_each_redirect(internet):
+    with peer(redirects("/b.png"), SERVER_TLS) as found:
+        internet.put(found)
+        internet.at("media.example", [HERE], ["127.0.0.1"])
+
+        refused("https://media.example/a.png", STRICT)
+
+    assert internet.asked == ["media.example"] * 2
+    assert internet.tried == [HERE]
+    assert len(found.requests) == 1
+
+
+def test_every_address_has_its_turn_until_one_answers(internet):
+    with peer(serves(IMAGE), SERVER_TLS) as found:
+        internet.put(found)
+        internet.at("media.example", ["8.8.8.8", "2606:4700::1111", HERE])
+
+        assert whole("https://media.example/a.png", STRICT) == PNG
+
+    assert internet.tried == ["8.8.8.8", "2606:4700::1111", HERE]
+
+
+def test_of_very_many_addresses_not_all_are_tried(internet):
+    internet.at("media.example", [f"8.8.8.{number}" for number in range(250)])
+
+    code, message = fails("https://media.example/a.png", STRICT)
+
+    assert (code, message) == ("unreachable", "no connection: ConnectionRefusedError")
+    assert len(internet.tried) == safe_http.MAX_ADDRESSES
+
+
+def test_a_scoped_address_is_refused(internet):
+    internet.at("media.example", ["fe80::1%eth0"])
+
+    refused("https://media.example/a.png", STRICT)
+
+
+def test_an_address_of_the_internet_behind_nat64_is_connected_to(internet):
+    with peer(serves(IMAGE), SERVER_TLS) as found:
+        internet.put(found, address="64:ff9b::5db8:d70e")
+        internet.connect = lambda connecting, _address: reconnect(connecting, found.port)
+
+        assert whole("https://media.example/a.png", STRICT) == PNG
+
+
+def reconnect(connecting, port):
+    """Let a socket for IPv6 be one for IPv4 that is connected to a server of this machine."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as other:
+        _socket.socket.connect(other, ("127.0.0.1", port))
+        seconds = connecting.gettimeout()
+        _socket.socket.__init__(connecting, fileno=socket.dup(other.fileno()))
+        connecting.settimeout(seconds)
+
+
+LITERALS = {
+    "loopback": "127.0.0.1",
+    "loopback elsewhere": "127.1.2.3",
+    "this host": "0.0.0.0",  # noqa: S104
+    "short": "127.1",
+    "decimal": "2130706433",
+    "hex": "0x7f000001",
+    "hex parts": "0x7f.1",
+    "octal parts": "0177.0.0.1",
+    "a dot behind": "127.0.0.1.",
+    "v6 loopback": "[::1]",
+    "v6 loopback in full": "[0000:0000:0000:0000:0000:0000:0000:0001]",
+    "v6 nothing": "[::]",
+    "mapped": "[::ffff:127.0.0.1]",
+    "mapped in hex": "[::FFFF:7F00:1]",
+    "mapped in full": "[0:0:0:0:0:ffff:7f00:0001]",
+    "compatible": "[::127.0.0.1]",
+    "NAT64": "[64:ff9b::127.0.0.1]",
+    "local NAT64": "[64:ff9b:1::7f00:1]",
+    "6to4": "[2002:7f00:1::]",
+    "Teredo": "[2001:0:7f00:1::80ff:fffe]",
+    "a zone": "[fe80::1%25lo]",
+    "link-local": "[fe80::1]",
+    "unique local": "[fd00:ec2::254]",
+    "metadata": "169.254.169.254",
+    "metadata in decimal": "2852039166",
+    "metadata in hex": "0xA9FEA9FE",
+    "metadata mapped": "[::ffff:a9fe:a9fe]",
+    "containers' metadata": "169.254.170.2",
+    "Azure's": "168.63.129.16",
+    "a user": "media.example@127.0.0.1",
+    "an encoded dot": "127%2e0.0.1",
+    "full-width": "\uff11\uff12\uff17.0.0.1",
+    "full-width dots": "127\u30020\u30020\u30021",
+    "circled": "\u2460\u2461\u2466.0.0.1",
+}
+
+
+@pytest.mark.parametrize("host", LITERALS.values(), ids=LITERALS.keys())
+def test_an_address_in_the_url_is_refused_in_any_spelling(host):
+    with peer(serves(IMAGE)) as found:
+        refused(f"http://{host}:{found.port}/?SECRET", PUBLIC)
 
     assert found.connections == 0
 
 
 def test_a_local_stack_may_allow_private_addresses():
     with peer(serves(IMAGE)) as found:
-        assert get(url_of(found)).content == PNG
+        assert whole(url_of(found)) == PNG
+        assert whole(f"http://localhost:{found.port}/") == PNG
 
 
-# ── Schemes ───────────────────────────────────────────────────────────────────────────────────
+@pytest.mark.parametrize("answer", [[], None], ids=["nothing", "no such name"])
+def test_a_name_without_an_address_is_unreachable(answer, internet):
+    if answer is not None:
+        internet.at("media.example", answer)
+
+    assert fails("https://media.example/a") == ("unreachable", "media.example has no address")
 
 
-@pytest.mark.parametrize("url", ["http://media.example/a?sig=SECRET", "HTTP://media.example/"])
-def test_plain_http_is_refused_unless_it_is_allowed(url):
-    assert "only https" in refused(url, Policy(allow_private=True))
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "ftp://a.example/?SECRET",
-        "file:///etc/passwd",
-        "data:,SECRET",
-        "a.example/?SECRET",
-        "//a/",
-        "",
-    ],
-)
-def test_no_other_scheme_is_ever_fetched(url):
+@pytest.mark.parametrize("url", ["ftp://a.example/?SECRET", "file:///etc/passwd", "a", "", "//a/"])
+def test_what_is_not_http_is_refused(url):
     refused(url, LOCAL)
 
 
-def test_what_is_no_url_is_refused():
-    refused("http://[::1?SECRET", LOCAL)
+def test_whoever_sends_through_the_session_itself_gets_no_further(internet):
+    internet.at("media.example", ["10.0.0.1"])
 
-
-@pytest.mark.parametrize("host", ["a..example", "a" * 64 + ".example", "no-such-host.invalid"])
-def test_a_name_that_there_cannot_be_is_an_error_of_the_request(host):
-    is_unreachable(f"http://{host}/a.png")
+    for url in ("https://media.example/", "https://127.0.0.1/", "http://media.example/"):
+        with pytest.raises(UnsafeAddressError), session(STRICT) as http:
+            http.get(url)
+    assert internet.tried == []
 
 
 # ── Over TLS ──────────────────────────────────────────────────────────────────────────────────
 
+EXPIRED = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+CA.issue_cert("media.example", not_after=datetime(2020, 1, 1, tzinfo=UTC)).configure_cert(EXPIRED)
 
-@pytest.mark.parametrize(
-    ("name", "trusted", "works"),
-    [("localhost", True, True), ("other.example", True, False), ("localhost", False, False)],
-)
-def test_over_tls_the_server_must_be_who_its_name_says(name, trusted, works, tmp_path):
-    session = safe_http.session(Policy(allow_private=True))
-    if trusted:
-        CA.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
-        session.verify = str(tmp_path / "authority.pem")
-    with peer(serves(IMAGE), server_tls(name)) as found:
-        url = f"https://localhost:{found.port}/a.png"
-        if works:
-            assert get(url, Policy(allow_private=True), session).content == PNG
-        else:
-            with pytest.raises(requests.exceptions.SSLError):
-                get(url, Policy(allow_private=True), session)
+CERTIFICATES = {
+    "of another name": (server_tls("other.example"), "Hostname mismatch"),
+    "of a parent": (server_tls("example"), "Hostname mismatch"),
+    "of a wildcard too far": (server_tls("*.media.example"), "Hostname mismatch"),
+    "of the address": (server_tls(HERE), "Hostname mismatch"),
+    "expired": (EXPIRED, "certificate has expired"),
+    "of an unknown authority": (server_tls("media.example", OTHER_CA), "unable to get local"),
+}
+
+
+@pytest.mark.parametrize(("tls", "reason"), CERTIFICATES.values(), ids=CERTIFICATES.keys())
+def test_over_tls_the_server_must_be_who_its_name_says(tls, reason, internet):
+    with peer(serves(IMAGE), tls) as found:
+        internet.put(found)
+        code, message = fails("https://media.example/?SECRET", STRICT)
+
+    assert code == "unreachable"
+    assert message.startswith("no answer: its certificate is refused: ")
+    assert reason in message
+    assert found.requests == []
+
+
+def test_over_tls_the_name_is_also_the_one_that_is_asked_for(internet):
+    names = []
+    tls = server_tls("media.example")
+    tls.sni_callback = lambda _connection, name, _context: names.append(name)
+    with peer(serves(IMAGE), tls) as found:
+        internet.put(found)
+        assert whole("https://media.example/a.png", STRICT) == PNG
+
+    assert names == ["media.example"]
+    assert b"Host: media.example\r\n" in found.requests[0]
+
+
+def test_without_a_context_only_public_authorities_are_trusted(internet):
+    with peer(serves(IMAGE), SERVER_TLS) as found:
+        internet.put(found)
+        with pytest.raises(PeerError, match="certificate is refused"):
+            safe_http.get(
+                "https://media.example/", safe_http.session(STRICT), seconds=5.0, max_bytes=LIMIT
+            )
+
+
+def test_no_way_of_asking_makes_a_certificate_unimportant(internet):
+    with peer(serves(IMAGE), server_tls("other.example")) as found, session(STRICT) as http:
+        internet.put(found)
+        http.verify = False
+        with pytest.raises(PeerError, match="certificate is refused"):
+            http.get("https://media.example/", verify=False)
+
+
+def silent(found, _connection):
+    found.stall()
+
+
+def dribbling_tls(found, connection):
+    connection.recv(65_536)
+    # A handshake record of 16 KB, byte by byte.
+    found.dribble(connection, b"\x16\x03\x03\x40\x00\x02\x00\x3f\xfc" + bytes(16_000), 0.02)
+
+
+def alert(_found, connection):
+    connection.recv(65_536)
+    connection.sendall(b"\x15\x03\x03\x00\x02\x02\x28")
+
+
+TLS_PEERS = {
+    "silent": silent,
+    "dribbling": dribbling_tls,
+    "in plain HTTP": lambda _, connection: connection.sendall(IMAGE),
+    "an alert": alert,
+    "garbage": lambda _, connection: connection.sendall(b"\xff" * 1_000),
+    "hanging up": lambda _, connection: connection.recv(65_536),
+    "resetting": lambda _, connection: reset(connection),
+}
+
+
+@pytest.mark.parametrize("treat", TLS_PEERS.values(), ids=TLS_PEERS.keys())
+def test_a_server_that_does_not_agree_on_tls_is_unreachable(treat, internet):
+    with peer(treat) as found:
+        internet.put(found)
+        code, message = fails("https://media.example/?SECRET", STRICT)
+
+    assert code == "unreachable"
+    if treat in {silent, dribbling_tls}:
+        assert message == "TLS was not agreed on in time"
 
 
 # ── Redirects ─────────────────────────────────────────────────────────────────────────────────
@@ -212,162 +490,827 @@ def redirects(*locations, code=302, last=IMAGE):
 
 
 @pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
-def test_a_redirect_is_followed(code):
-    with peer(redirects("/b.png", code=code)) as found:
-        assert get(url_of(found)).content == PNG
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_a_redirect_is_followed(code, method):
+    with peer(redirects("/b.png", code=code)) as found, request(method, url_of(found)) as answer:
+        assert answer.status == 200
+        assert rest(answer) == (PNG if method == "GET" else b"")
 
-    assert found.requests[1].startswith(b"GET /b.png HTTP/1.1\r\n")
+    assert found.requests[1].startswith(f"{method} /b.png HTTP/1.1\r\n".encode())
+
+
+@pytest.mark.parametrize("code", [300, 304, 305, 306])
+def test_other_answers_with_a_place_in_them_are_not_followed(code):
+    with peer(redirects("/b.png", code=code)) as found, get(url_of(found)) as answer:
+        assert answer.status == code
+
+    assert found.connections == 1
+
+
+def test_a_redirect_to_nowhere_said_is_an_answer():
+    with peer(serves(status(302))) as found, get(url_of(found)) as answer:
+        assert answer.status == 302
 
 
 def test_three_redirects_are_followed_and_no_more():
     with peer(redirects(*"123")) as found:
-        assert get(url_of(found)).content == PNG
+        assert whole(url_of(found)) == PNG
     assert len(found.requests) == MAX_REDIRECTS + 1
 
     with peer(redirects(*"1234")) as found:
-        refused(url_of(found), LOCAL)
+        assert refused(url_of(found), LOCAL) == "it redirects more than 3 times"
     assert len(found.requests) == MAX_REDIRECTS + 1
 
 
-@pytest.mark.parametrize(
-    "location",
-    [
-        "ftp://media.example/?SECRET",
-        "file:///etc/passwd",
-        "http://[",
-        "http://[::1?SECRET",
-        "//[x",
-    ],
-)
-def test_a_redirect_to_what_may_not_be_fetched_is_refused(location):
-    with peer(redirects(location)) as found:
+@pytest.mark.parametrize("location", ["/a.png", "", "?sig=SECRET", "//127.0.0.1:{port}/a.png"])
+def test_a_redirect_in_a_circle_ends(location):
+    def circle(found, connection):
+        found.read_request(connection)
+        where = location.format(port=found.port).encode()
+        connection.sendall(status(302, b"Location: %s\r\n" % where))
+
+    with peer(circle) as found:
         refused(url_of(found), LOCAL)
 
-
-@pytest.mark.parametrize(
-    "location", ["http://a..example/", "http://media.example:99999/", "http://%zz/", "\xff\xfe"]
-)
-def test_a_redirect_to_nowhere_is_an_error(location):
-    with peer(redirects(location, last=status(404))) as found:
-        try:
-            assert get(url_of(found)).status_code == 404
-        except requests.RequestException:
-            assert len(found.requests) == 1
+    assert found.connections == MAX_REDIRECTS + 1
 
 
-def test_each_redirect_is_checked_like_the_first_url():
-    with peer(serves(IMAGE)) as inside, peer(redirects(url_of(inside))) as outside:
-        reached = []
-        policy = Policy(allow_http=False, allow_private=True)
-        session = safe_http.session(policy)
-        session.mount("https://", Through(outside, reached))
+def test_redirects_that_take_their_time_have_but_one_time_together():
+    def slow_circle(found, connection):
+        found.read_request(connection)
+        found.over.wait(SECONDS / 3)
+        connection.sendall(status(302, b"Location: /b\r\n"))
 
-        with pytest.raises(UnsafeAddressError, match="only https"):
-            get("https://media.example/a.png", policy, session)
-
-    assert reached == ["https://media.example/a.png"]
-    assert inside.connections == 0
+    assert fails_at(slow_circle)[0] == "unreachable"
 
 
-def test_a_redirect_to_a_private_address_is_refused():
-    with peer(serves(IMAGE)) as inside, peer(redirects(url_of(inside))) as outside:
-        session = safe_http.session(PUBLIC)
-        session.mount("http://media.example", Through(outside, []))
+def test_where_no_redirect_is_wanted_one_is_an_answer():
+    with peer(redirects("/b")) as found, get(url_of(found), redirects=0) as answer:
+        assert (answer.status, answer.headers["location"]) == (302, "/b")
 
-        with pytest.raises(UnsafeAddressError, match="not public"):
-            get("http://media.example/a.png", PUBLIC, session)
-
-    assert inside.connections == 0
+    assert len(found.requests) == 1
 
 
-class Through(requests.adapters.HTTPAdapter):
-    """Reach a server of this machine as if it had a public address."""
+def test_a_post_is_not_sent_anywhere_else():
+    with (
+        peer(redirects("/b", code=307)) as found,
+        request("POST", url_of(found), body=b"{}") as answer,
+    ):
+        assert answer.status == 307
 
-    def __init__(self, found, reached):
-        super().__init__()
-        self.found = found
-        self.reached = reached
+    assert len(found.requests) == 1
 
-    def send(self, request, **more):
-        self.reached.append(request.url)
-        request.url = url_of(self.found)
-        return super().send(request, **more)
+
+HOSTILE_LOCATIONS = {
+    "to http": "http://media.example/",
+    "to http elsewhere": "http://other.example/",
+    "to a file": "file:///etc/passwd",
+    "to ftp": "ftp://media.example/",
+    "to gopher": "gopher://127.0.0.1:6379/_INFO",
+    "to data": "data:text/plain,a",
+    "to a script": "javascript:alert(1)",
+    "to a bracket": "https://[",
+    "to a user": "https://media.example@127.0.0.1/",
+    "to a user without a scheme": "//media.example@127.0.0.1/",
+    "to a backslash": "https:\\\\127.0.0.1\\",
+    "to slash and backslash": "/\\127.0.0.1/",
+    "to a backslash before an at": "https://media.example\\@127.0.0.1/",
+    "to a tab": "/\t/127.0.0.1/",
+    "to loopback": "https://127.0.0.1/",
+    "to loopback without a scheme": "//127.0.0.1/",
+    "to loopback in upper case": "HTTPS://LOCALHOST/",
+    "to its name": "https://localhost/",
+    "to a private name": "https://intranet.example/",
+    "to one that is half private": "https://half.example/",
+    "to decimal": "https://2130706433/",
+    "to hex": "//0x7f.1/",
+    "to octal": "//0177.0.0.1/",
+    "to short": "//127.1/",
+    "to v6": "https://[::1]/",
+    "to mapped": "https://[::ffff:169.254.169.254]/",
+    "to NAT64": "https://[64:ff9b::a9fe:a9fe]/",
+    "to link-local": "https://[fe80::1]/",
+    "to a zone": "https://[fe80::1%25eth0]/",
+    "to metadata": "https://169.254.169.254/latest/meta-data/",
+    "to metadata over v6": "https://[fd00:ec2::254]/",
+    "to credentials": "https://169.254.170.2/v2/credentials",
+    "to SSH": "https://media.example:22/",
+    "to Redis": "https://media.example:6379/",
+    "to no port": "https://media.example:99999/",
+    "to full-width digits": "https://\xef\xbc\x91\xef\xbc\x92\xef\xbc\x97.0.0.1/",
+    "to ideographic dots": "//127\xe3\x80\x820\xe3\x80\x820\xe3\x80\x821/",
+    "to other letters": "https://m\xc3\xbcnchen.example/",
+    "to bytes": "https://\xff\xfe/",
+    "to an encoded host": "https://%31%32%37.0.0.1/",
+}
+
+
+@pytest.mark.parametrize("location", HOSTILE_LOCATIONS.values(), ids=HOSTILE_LOCATIONS.keys())
+def test_each_redirect_is_checked_like_the_first_url(location, internet):
+    with peer(redirects(location), SERVER_TLS) as found:
+        internet.put(found)
+        internet.at("localhost", ["127.0.0.1"])
+        internet.at("intranet.example", ["10.0.0.1"])
+        internet.at("half.example", [HERE, "10.0.0.1"])
+
+        refused("https://media.example/a.png?sig=SECRET", STRICT)
+
+    assert internet.tried == [HERE]
+
+
+@pytest.mark.parametrize("policy", [PUBLIC, STRICT], ids=["allowed", "not"])
+def test_a_redirect_to_plain_http_at_a_public_address_needs_leave(policy, internet):
+    with (
+        peer(serves(IMAGE)) as plain,
+        peer(redirects("http://plain.example/"), SERVER_TLS) as found,
+    ):
+        internet.put(plain, 80, "plain.example", "8.8.8.8")
+        internet.put(found)
+        if policy is PUBLIC:
+            assert whole("https://media.example/a.png", policy) == PNG
+        else:
+            assert "only https" in refused("https://media.example/a.png", policy)
+
+    assert plain.connections == (policy is PUBLIC)
 
 
 def test_the_body_of_a_redirect_is_not_read():
-    endless = b"HTTP/1.1 302 Found\r\nLocation: /b.png\r\n\r\n"
-
     def treat(found, connection):
         found.read_request(connection)
         if len(found.requests) > 1:
             connection.sendall(IMAGE)
             return
-        connection.sendall(endless)
+        connection.sendall(OK.replace(b"200", b"302") + b"Location: /b.png\r\n\r\n")
         while not found.over.is_set():
             connection.sendall(bytes(65_536))
 
-    with peer(treat) as found, ThreadPoolExecutor(1) as pool:
-        fetching = pool.submit(lambda: get(url_of(found)).content)
-        assert fetching.result(timeout=5) == PNG
+    with peer(treat) as found:
+        assert whole(url_of(found)) == PNG
+
+
+# ── Heads of answers ──────────────────────────────────────────────────────────────────────────
+
+
+def dribbles(content, pause=0.02):
+    """A treatment: answer byte by byte, over and over."""
+
+    def treat(found, connection):
+        found.read_request(connection)
+        while not found.over.is_set():
+            found.dribble(connection, content, pause)
+
+    return treat
+
+
+def floods(begin, again):
+    """A treatment: answer with something that has no end, as fast as it can be sent."""
+
+    def treat(found, connection):
+        found.read_request(connection)
+        connection.sendall(begin)
+        while not found.over.is_set():
+            connection.sendall(again)
+
+    return treat
+
+
+def deaf_after_accepting(found, connection):
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+    found.stall()
+
+
+SLOW_HEADS = {
+    "no byte": silent,
+    "a status line in dribbles": dribbles(b"HTTP/1.1 200 OK" * 100),
+    "a header in dribbles": dribbles(b"a: " + b"b" * 1_000),
+    "headers in dribbles": dribbles(OK + b"a: b\r\n" * 1_000),
+    "interim answers in dribbles": dribbles(b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "an interim answer, then nothing": serves(
+        b"HTTP/1.1 100 Continue\r\n\r\n", lambda f, _: f.stall()
+    ),
+    "half a head, then nothing": serves(OK + b"Content-Le", lambda found, _: found.stall()),
+    "all but its last byte": serves(OK + b"A: b\r\n\r", lambda found, _: found.stall()),
+}
+
+
+@pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
+@pytest.mark.parametrize("treat", SLOW_HEADS.values(), ids=SLOW_HEADS.keys())
+def test_a_head_that_takes_for_ever_is_given_up_in_time(treat, secure, internet):
+    with peer(treat, SERVER_TLS if secure else None) as found:
+        internet.put(found, 443 if secure else 80)
+        url = f"{'https' if secure else 'http'}://media.example/?SECRET"
+        assert fails(url, PUBLIC) == ("unreachable", "no answer came in the time there was")
+
+
+def test_a_server_that_says_nothing_is_given_up_before_all_the_time_is_over(monkeypatch):
+    monkeypatch.setattr(safe_http, "READ_SECONDS", 0.2)
+
+    code, message = fails_at(silent, seconds=30.0)
+
+    assert (code, message) == ("unreachable", "no answer: nothing came for 0.2 s")
+
+
+def test_a_server_that_takes_no_request_is_given_up_in_time():
+    with peer(deaf_after_accepting) as found:
+        with ends_within(SECONDS + MARGIN), pytest.raises(PeerError) as caught:
+            request("POST", url_of(found), body=bytes(20_000_000), seconds=SECONDS)
+
+        assert caught.value.code == "unreachable"
+
+
+@pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
+def test_a_server_that_takes_a_request_in_sips_is_given_up_in_time(secure, internet):
+    def sips(found, connection):
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        while not found.over.wait(0.02):
+            connection.recv(4_096)
+
+    with peer(sips, SERVER_TLS if secure else None) as found:
+        internet.put(found, 443 if secure else 80)
+        url = f"{'https' if secure else 'http'}://media.example/"
+        with ends_within(SECONDS + MARGIN), pytest.raises(PeerError) as caught:
+            request("POST", url, PUBLIC, body=bytes(20_000_000), seconds=SECONDS)
+
+    assert caught.value.code == "unreachable"
+
+
+ENDLESS_HEADS = {
+    "a status line": (b"HTTP/1.1 200 ", b"a" * 4_096),
+    "no status line": (b"", b"a" * 4_096),
+    "a header": (OK + b"a: ", b"b" * 4_096),
+    "a header's name": (OK, b"a" * 4_096),
+    "a folded header": (OK + b"a: b\r\n", b" " + b"b" * 4_000 + b"\r\n"),
+    "long headers": (OK, b"a: " + b"b" * 4_000 + b"\r\n"),
+    "short headers": (OK, b"a: b\r\n"),
+    "the same length": (OK, b"Content-Length: 5\r\n"),
+    "cookies": (OK, b"Set-Cookie: a=" + b"b" * 4_000 + b"\r\n"),
+    "interim answers": (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "interim answers with headers": (b"", b"HTTP/1.1 100 Continue\r\na: b\r\n\r\n"),
+    "a long interim answer": (b"HTTP/1.1 100 Continue\r\n", b"a: " + b"b" * 4_000 + b"\r\n"),
+    "nulls": (b"", bytes(4_096)),
+    "empty lines": (b"", b"\r\n" * 100),
+}
+
+
+@pytest.mark.parametrize(("begin", "again"), ENDLESS_HEADS.values(), ids=ENDLESS_HEADS.keys())
+def test_a_head_without_an_end_is_refused_in_no_memory(begin, again):
+    with peer(floods(begin, again)) as found, little_memory():
+        assert fails(url_of(found), seconds=10.0, within=MARGIN)[0] == "unreachable"
+
+
+@contextmanager
+def little_memory(most=600_000):
+    tracemalloc.start()
+    try:
+        yield
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < most
+
+
+BAD_HEADS = {
+    "nothing": b"",
+    "one byte": b"H",
+    "half a status line": b"HTTP/1.1 20",
+    "a status line alone": OK,
+    "half a header": OK + b"Content-Length: 1",
+    "headers without their end": OK + b"Content-Length: 100\r\n",
+    "an interim answer alone": b"HTTP/1.1 100 Continue\r\n\r\n",
+    "another protocol": b"SSH-2.0-OpenSSH_9.6\r\n\r\n",
+    "mail": b"220 mail.example ESMTP\r\n\r\n",
+    "its own request, echoed": b"GET /a.png?sig=SECRET HTTP/1.1\r\n\r\n",
+    "HTTP/2": b"\x00\x00\x12\x04\x00\x00\x00\x00\x00\x00\x03\x00\x00\x00\x80",
+    "HTTP/2 in words": b"HTTP/2 200 OK\r\n\r\n",
+    "no number": b"HTTP/1.1 OK\r\n\r\n",
+    "a number too large": b"HTTP/1.1 20000 OK\r\n\r\n",
+    "a negative number": b"HTTP/1.1 -200 OK\r\n\r\n",
+    "a header without a colon": OK + b"SECRET\r\nContent-Length: 0\r\n\r\n",
+    "a header without a name": OK + b": b\r\n\r\n",
+    "a space before the colon": OK + b"Content-Length : 5\r\n\r\nabcde",
+    "a folded first line": OK + b" a: b\r\n\r\n",
+    "a length of words": with_length(b"").replace(b"h: 0", b"h: SECRET"),
+    "a length of nothing": with_length(b"").replace(b"h: 0", b"h: "),
+    "a negative length": with_length(b"").replace(b"h: 0", b"h: -1"),
+    "a signed length": with_length(PNG).replace(b"h: ", b"h: +"),
+    "a length in hex": with_length(b"").replace(b"h: 0", b"h: 0x10"),
+    "a length with underscores": with_length(b"").replace(b"h: 0", b"h: 1_0"),
+    "a length with a fraction": with_length(b"").replace(b"h: 0", b"h: 1.0"),
+    "a length in other digits": with_length(b"").replace(b"h: 0", b"h: \xb2"),
+    "a length beyond all numbers": with_length(b"").replace(b"h: 0", b"h: " + b"9" * 5_000),
+    "two lengths": with_length(PNG, headers=b"Content-Length: 5\r\n"),
+    "two lengths in one": with_length(PNG).replace(b"h: ", b"h: 5, "),
+    "an encoding of its way": OK + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+    "another encoding of its way": OK + b"Transfer-Encoding: gzip\r\n\r\n",
+    "an odd encoding of its way": OK + b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
+    "chunks with a space": OK + b"Transfer-Encoding: chunked \r\n\r\n0\r\n\r\n",
+    "chunks twice": OK + b"Transfer-Encoding: chunked\r\n" * 2 + b"\r\n0\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("content", BAD_HEADS.values(), ids=BAD_HEADS.keys())
+def test_what_is_no_head_of_an_answer_is_refused(content, caplog):
+    with caplog.at_level(logging.DEBUG):
+        code, message = fails_at(content)
+
+    assert code == "unreachable"
+    assert message.startswith("no answer: ")
+    assert "SECRET" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", OK + b"Content-Length: 1"],
+    ids=["before its head", "in its head"],
+)
+def test_a_server_that_resets_is_unreachable(content):
+    treat = serves(content, then=lambda _, connection: reset(connection))
+
+    assert fails_at(treat)[0] == "unreachable"
+
+
+def test_a_server_that_is_not_there_is_unreachable():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+
+    code, message = fails(f"http://127.0.0.1:{port}/?SECRET")
+
+    assert (code, message) == ("unreachable", "no connection: ConnectionRefusedError")
+
+
+def test_a_server_that_takes_no_connection_is_given_up_in_time():
+    with deaf("127.0.0.1") as port:
+        code, message = fails(f"http://127.0.0.1:{port}/?SECRET")
+
+    assert (code, message) == ("unreachable", "no connection: TimeoutError")
+
+
+def test_every_address_has_its_share_of_the_time(internet):
+    with peer(serves(IMAGE)) as found, deaf("127.0.0.1") as port:
+        internet.put(found, 80, address="8.8.8.8")
+        internet.places["8.8.4.4", 80] = port
+        internet.at("media.example", ["8.8.4.4", "8.8.8.8"])
+
+        assert whole("http://media.example/", PUBLIC, seconds=1.0) == PNG
+
+
+def test_connecting_ends_before_all_the_time_is_over(monkeypatch):
+    monkeypatch.setattr(safe_http, "CONNECT_SECONDS", 0.2)
+    with deaf("127.0.0.1") as port:
+        assert fails(f"http://127.0.0.1:{port}/", seconds=30.0)[0] == "unreachable"
+
+
+def test_a_name_that_is_never_resolved_is_given_up_in_time(monkeypatch):
+    over = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: over.wait(10) and [])
+
+    code, message = fails("https://media.example/?SECRET", STRICT)
+    over.set()
+
+    assert (code, message) == ("unreachable", "media.example was not resolved in time")
+
+
+def test_no_time_left_is_said_to_be(internet):
+    internet.at("media.example", [HERE])
+
+    assert fails("https://media.example/", STRICT, seconds=0.0)[0] == "unreachable"
+    assert fails("https://media.example/", STRICT, seconds=-1.0)[0] == "unreachable"
+
+
+# ── Bodies ────────────────────────────────────────────────────────────────────────────────────
+
+FRAMINGS = {"with a length": with_length, "in chunks": in_chunks, "until closed": until_closed}
+
+
+@pytest.mark.parametrize("amount", [1, 7, 4_096, 1_000_000])
+@pytest.mark.parametrize("framing", FRAMINGS.values(), ids=FRAMINGS.keys())
+def test_a_body_is_read_in_steps_of_no_more_than_was_asked_for(framing, amount):
+    content = PNG[:2_000] if amount < 10 else PNG
+    with peer(serves(framing(content))) as found, get(url_of(found)) as download:
+        assert download.length == (len(content) if framing is with_length else None)
+        pieces = list(iter(lambda: download.read1(amount), b""))
+        assert download.read1(amount) == b""
+
+    assert b"".join(pieces) == content
+    assert max(len(piece) for piece in pieces) <= amount
+    assert download.count == len(content)
+
+
+def test_of_chunks_and_a_length_the_chunks_count():
+    content = in_chunks(PNG).replace(OK, OK + b"Content-Length: 5\r\n")
+    with peer(serves(content)) as found, get(url_of(found)) as download:
+        assert download.length is None
+        assert rest(download) == PNG
+
+
+def test_the_same_length_twice_is_one():
+    content = with_length(PNG, headers=b"Content-Length: %d\r\n" % len(PNG))
+    with peer(serves(content)) as found, get(url_of(found)) as download:
+        assert download.length == len(PNG)
+        assert rest(download) == PNG
+
+
+def test_more_than_was_announced_is_not_read():
+    with peer(serves(with_length(PNG + b"and more", len(PNG)))) as found:
+        assert whole(url_of(found)) == PNG
+
+
+@pytest.mark.parametrize("cut", [0, 1, 100, len(PNG) - 1])
+def test_less_than_was_announced_is_an_error(cut):
+    code, message = fails_at(with_length(PNG[:cut], len(PNG)))
+
+    assert (code, message) == ("cut_off", f"only {cut:,} of {len(PNG):,} bytes came")
+
+
+BAD_CHUNKS = {
+    "no chunk": b"",
+    "half a size": b"a",
+    "a size alone": b"a\r\n",
+    "half a chunk": b"a\r\nabc",
+    "no end": b"3\r\nabc\r\n",
+    "a chunk without its end": b"3\r\nabc",
+    "no size": b"\r\nabc\r\n",
+    "words for a size": b"zz\r\nabc\r\n0\r\n\r\n",
+    "a negative size": b"-3\r\nabc\r\n0\r\n\r\n",
+    "a negative size after a chunk": b"3\r\nabc\r\n-1\r\n" + bytes(10_000),
+    "a size beyond all numbers": b"f" * 5_000 + b"\r\nabc",
+    "a size of gigabytes": b"fffffffff\r\nabc",
+    "a fraction": b"1.5\r\nabc\r\n0\r\n\r\n",
+    "a body without chunks": PNG,
+    "an endless size": b"0" * 100_000,
+    "an endless extension": b"3;" + b"a" * 200_000 + b"\r\nabc\r\n0\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("content", BAD_CHUNKS.values(), ids=BAD_CHUNKS.keys())
+def test_chunks_that_are_none_are_an_error(content):
+    code, message = fails_at(OK + b"Transfer-Encoding: chunked\r\n\r\n" + content)
+
+    assert code == "cut_off"
+    assert " after " in message
+
+
+@pytest.mark.parametrize("framing", [lambda part: with_length(part, len(PNG)), in_chunks])
+def test_a_reset_is_an_error(framing):
+    content = framing(PNG[:5_000]).removesuffix(b"0\r\n\r\n")
+    treat = serves(content, then=lambda _, connection: reset(connection))
+
+    assert fails_at(treat) in {
+        ("cut_off", f"{name} after {so_far} bytes")
+        for name in ("ConnectionResetError", "IncompleteRead")
+        for so_far in ("0", "5,000", f"5,000 of {len(PNG):,}")
+    }
+
+
+@pytest.mark.parametrize("framing", ["until closed", "in chunks"])
+def test_a_body_without_an_end_is_refused_at_the_limit_in_no_memory(framing):
+    begin, again = until_closed(b""), bytes(65_536)
+    if framing == "in chunks":
+        begin, again = in_chunks(b"", end=b""), b"10000\r\n" + bytes(65_536) + b"\r\n"
+    with (
+        peer(floods(begin, again)) as found,
+        little_memory(),
+        ends_within(5.0),
+        get(url_of(found), max_bytes=20_000_000) as download,
+        pytest.raises(PeerError) as caught,
+    ):
+        read_on(download)
+
+    assert caught.value.code == "too_large"
+    assert str(caught.value) == "it has more than 20,000,000 bytes"
+    assert download.count <= 20_000_000 + 65_536
+
+
+ENDLESS_FRAMING = {
+    "an extension": (b"1;", b"a" * 4_096),
+    "trailers": (b"0\r\n", b"a: b\r\n"),
+    "long trailers": (b"0\r\n", b"a: " + b"b" * 4_000 + b"\r\n"),
+    "a trailer": (b"0\r\na: ", b"b" * 4_096),
+}
+
+
+@pytest.mark.parametrize(("begin", "again"), ENDLESS_FRAMING.values(), ids=ENDLESS_FRAMING.keys())
+def test_what_is_around_chunks_may_not_be_endless(begin, again):
+    with peer(floods(in_chunks(b"", end=begin), again)) as found, little_memory():
+        assert fails(url_of(found), seconds=10.0, within=MARGIN)[0] == "cut_off"
+
+
+def test_a_body_that_announces_too_much_is_not_read():
+    code, message = fails_at(with_length(PNG, LIMIT + 1))
+
+    assert (code, message) == ("too_large", "it announces 1,000,001 bytes")
+
+
+@pytest.mark.parametrize("framing", FRAMINGS.values(), ids=FRAMINGS.keys())
+def test_a_body_of_just_the_limit_is_read_and_no_byte_more(framing):
+    with peer(serves(framing(PNG))) as found:
+        assert whole(url_of(found), max_bytes=len(PNG)) == PNG
+    assert fails_at(framing(PNG), max_bytes=len(PNG) - 1)[0] == "too_large"
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "GZIP", "br", "deflate", "zstd", "x", "gzip, br", ""])
+def test_a_body_that_comes_compressed_all_the_same_is_refused(encoding):
+    packed = gzip.compress(bytes(100_000))
+    headers = b"Content-Encoding: %s\r\n" % encoding.encode()
+
+    code, message = fails_at(with_length(packed, headers=headers))
+
+    assert code == "encoded"
+    assert repr(encoding.lower()) in message
+
+
+@pytest.mark.parametrize("encoding", [b"identity", b"Identity", b" identity "])
+def test_a_body_that_is_said_to_be_as_it_is_is_read(encoding):
+    content = with_length(PNG, headers=b"Content-Encoding: %s\r\n" % encoding)
+    with peer(serves(content)) as found:
+        assert whole(url_of(found)) == PNG
+
+
+SLOW_BODIES = {
+    "in its first bytes": (with_length(b"", LIMIT), b"x"),
+    "with a length": (with_length(PNG, LIMIT), b"x"),
+    "without one": (until_closed(PNG), b"x"),
+    "in chunks": (in_chunks(PNG, end=b""), b"1\r\nx\r\n"),
+    "in the size of a chunk": (in_chunks(PNG, end=b""), b"0"),
+    "in its trailers": (in_chunks(PNG), b"a: b\r\n"),
+}
+
+
+@pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
+@pytest.mark.parametrize(("begin", "again"), SLOW_BODIES.values(), ids=SLOW_BODIES.keys())
+def test_a_body_that_dribbles_is_given_up_in_time(begin, again, secure, internet):
+    if again == b"a: b\r\n":
+        begin = begin.removesuffix(b"\r\n")
+
+    def treat(found, connection):
+        found.read_request(connection)
+        connection.sendall(begin)
+        while not found.over.is_set():
+            found.dribble(connection, again, 0.02)
+
+    with peer(treat, SERVER_TLS if secure else None) as found:
+        internet.put(found, 443 if secure else 80)
+        url = f"{'https' if secure else 'http'}://media.example/?SECRET"
+        code, message = fails(url, PUBLIC)
+
+    assert code == "too_slow"
+    assert message.endswith(" bytes came in the time there was")
+
+
+def test_a_body_that_stalls_is_given_up_before_all_the_time_is_over(monkeypatch):
+    monkeypatch.setattr(safe_http, "READ_SECONDS", 0.2)
+    treat = serves(with_length(PNG, LIMIT), then=lambda found, _: found.stall())
+
+    code, message = fails_at(treat, seconds=30.0)
+
+    came = f"{len(PNG):,} of {LIMIT:,} bytes"
+    assert (code, message) == ("cut_off", f"nothing came for 0.2 s after {came}")
+
+
+def test_a_body_that_nobody_reads_in_time_is_late():
+    with (
+        peer(serves(with_length(bytes(500_000)))) as found,
+        get(url_of(found), seconds=0.2) as download,
+    ):
+        assert download.read1(10)
+        found.over.wait(0.3)
+        with pytest.raises(PeerError) as caught:
+            rest(download)
+
+    assert caught.value.code == "too_slow"
+
+
+def sends(bytes_per_second, pause=0.01):
+    """A treatment: answer with an endless body of about that speed."""
+
+    def treat(found, connection):
+        found.read_request(connection)
+        connection.sendall(until_closed(b""))
+        while not found.over.wait(pause):
+            connection.sendall(bytes(round(bytes_per_second * pause)))
+
+    return treat
+
+
+@pytest.fixture
+def quick_look(monkeypatch):
+    """Judge a speed after 0.5 s instead of 30."""
+    monkeypatch.setattr(safe_http, "SPEED_SECONDS", 0.5)
+
+
+@pytest.mark.usefixtures("quick_look")
+def test_a_body_that_is_too_slow_is_given_up_with_its_speed():
+    code, message = fails_at(sends(30_000), seconds=30.0, within=0.5 + MARGIN)
+
+    assert code == "too_slow"
+    rate, _, rest_of_it = message.partition(" KB/s over 0.5")
+    assert 10 < float(rate) < 32
+    assert rest_of_it.endswith(" bytes had come")
+
+
+@pytest.mark.usefixtures("quick_look")
+def test_a_body_that_becomes_too_slow_is_given_up_whatever_came_before():
+    def treat(found, connection):
+        found.read_request(connection)
+        connection.sendall(until_closed(bytes(LIMIT // 2)))
+        found.over.wait(0.1)
+        while not found.over.wait(0.01):
+            connection.sendall(bytes(300))
+
+    code, message = fails_at(treat, seconds=30.0, within=0.8 + MARGIN)
+
+    assert code == "too_slow"
+    assert "KB/s" in message
+
+
+@pytest.mark.usefixtures("quick_look")
+def test_a_body_that_is_fast_enough_is_read_for_as_long_as_there_is_time():
+    with (
+        peer(sends(200_000)) as found,
+        get(url_of(found), seconds=1.3) as download,
+        pytest.raises(PeerError, match="in the time there was"),
+    ):
+        read_on(download)
+
+    assert download.count > 100_000
+
+
+@pytest.mark.usefixtures("quick_look")
+def test_a_reader_that_takes_its_time_does_not_make_a_peer_slow():
+    content = bytes(40_000)
+    with peer(serves(with_length(content))) as found, get(url_of(found)) as download:
+        came = 0
+        while piece := download.read1(4_000):
+            came += len(piece)
+            found.over.wait(0.1)
+
+    assert came == len(content)
 
 
 # ── What is sent, and kept ────────────────────────────────────────────────────────────────────
 
 
+def test_a_request_says_little_about_us():
+    with peer(serves(IMAGE)) as found:
+        whole(url_of(found, "/a b.png?sig=SECRET#part"))
+
+    lines = found.requests[0].split(b"\r\n")
+    assert lines == [
+        b"GET /a%20b.png?sig=SECRET HTTP/1.1",
+        b"Host: 127.0.0.1:%d" % found.port,
+        b"User-Agent: act-one",
+        b"Accept: */*",
+        b"Accept-Encoding: identity",
+        b"Connection: close",
+        b"",
+        b"",
+    ]
+
+
+def test_a_part_of_a_file_can_be_asked_for_wherever_it_is():
+    part = (
+        OK.replace(b"200", b"206") + b"Content-Range: bytes 2-5/9\r\nContent-Length: 4\r\n\r\nabcd"
+    )
+    with (
+        peer(redirects("/b", last=part)) as found,
+        get(url_of(found), headers={"Range": "bytes=2-5"}) as download,
+    ):
+        assert (download.status, download.length) == (206, 4)
+        assert download.headers["content-range"] == download.headers["Content-Range"]
+        assert rest(download) == b"abcd"
+
+    assert all(b"Range: bytes=2-5\r\n" in asked for asked in found.requests)
+
+
+def test_a_head_is_asked_for_without_a_body():
+    head = with_length(b"", LIMIT * 5, headers=b"Content-Encoding: gzip\r\n")
+    with peer(serves(head)) as found, request("HEAD", url_of(found)) as download:
+        assert (download.status, download.length) == (200, LIMIT * 5)
+        assert download.read1(10) == b""
+
+    assert found.requests[0].startswith(b"HEAD ")
+
+
+@pytest.mark.parametrize("body", [b"", b'{"a": 1}', bytes(100_000)], ids=len)
+def test_a_body_is_sent_whole_with_its_length(body):
+    with peer(serves(with_length(b"ok"))) as found:
+        headers = {"content-type": "application/json", "user-agent": "act-one/webhooks"}
+        with request("POST", url_of(found), headers=headers, body=body) as download:
+            assert rest(download) == b"ok"
+
+    head, _, sent = found.requests[0].partition(b"\r\n\r\n")
+    assert sent == body
+    assert b"Content-Length: %d" % len(body) in head
+    assert b"content-type: application/json" in head
+    assert head.lower().count(b"user-agent") == 1
+
+
+@pytest.mark.parametrize("value", ["a\r\nb: c", "a\nb", "a\rb"])
+def test_a_header_that_is_two_is_never_sent(value):
+    with peer(serves(IMAGE)) as found, pytest.raises(ValueError, match="Invalid header value"):
+        get(url_of(found), headers={"A": value})
+
+    assert found.requests == []
+
+
+def test_a_part_of_a_reply_may_be_all_that_is_read():
+    with (
+        peer(floods(until_closed(b""), bytes(4_096))) as found,
+        ends_within(MARGIN),
+        request("POST", url_of(found), body=b"{}", max_bytes=10_000) as download,
+    ):
+        assert 0 < len(download.read1(4_096)) <= 4_096
+
+
+def test_an_answer_before_the_whole_request_was_taken_is_an_answer():
+    with peer(serves(status(413))) as found, request("POST", url_of(found), body=b"{}") as answer:
+        assert answer.status == 413
+
+
 def test_no_cookie_is_kept():
     cookie = b"Set-Cookie: session=1; Path=/\r\n"
-    session = safe_http.session(LOCAL)
     answers = [status(302, cookie + b"Location: /b\r\n"), with_length(PNG, headers=cookie), IMAGE]
 
     def treat(found, connection):
         found.read_request(connection)
         connection.sendall(answers.pop(0))
 
-    with peer(treat) as found:
-        get(url_of(found), http=session).close()
-        get(url_of(found), http=session).close()
+    with peer(treat) as found, session() as http:
+        for _ in range(2):
+            safe_http.get(url_of(found), http, seconds=5.0, max_bytes=LIMIT).close()
 
     assert len(found.requests) == 3
-    assert all(b"cookie" not in request.lower() for request in found.requests)
+    assert all(b"cookie" not in asked.lower() for asked in found.requests)
 
 
 def test_the_environment_of_the_process_changes_nothing(monkeypatch, tmp_path):
-    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
-    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
-    monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:1")
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
     (tmp_path / "netrc").write_text("machine 127.0.0.1 login user password SECRET\n")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     with peer(serves(IMAGE)) as found:
-        assert get(url_of(found)).content == PNG
+        assert whole(url_of(found)) == PNG
 
     assert b"authorization" not in found.requests[0].lower()
 
 
-def test_files_are_asked_for_uncompressed_and_under_our_name():
-    with peer(serves(IMAGE)) as found:
-        get(url_of(found)).close()
-
-    lines = found.requests[0].split(b"\r\n")
-    assert b"Accept-Encoding: identity" in lines
-    assert b"User-Agent: act-one" in lines
-
-
-def test_every_get_has_a_connection_of_its_own():
-    """One that was kept may have died meanwhile, and no GET is tried twice."""
+def test_every_request_has_a_connection_of_its_own():
+    """One that was kept may have died meanwhile, and nothing is tried twice."""
 
     def treat(found, connection):
         for _ in range(2):
             found.read_request(connection)
             connection.sendall(IMAGE)
 
-    with peer(treat) as found, safe_http.session(LOCAL) as session:
+    with peer(treat) as found, session() as http:
         for _ in range(3):
-            assert get(url_of(found), http=session).content == PNG
+            with safe_http.get(url_of(found), http, seconds=5.0, max_bytes=LIMIT) as download:
+                assert rest(download) == PNG
 
     assert found.connections == 3
 
 
+def test_whoever_leaves_hangs_up():
+    hung_up = threading.Event()
+
+    def treat(found, connection):
+        found.read_request(connection)
+        connection.sendall(with_length(b"a", LIMIT))
+        if connection.recv(1) == b"":
+            hung_up.set()
+
+    with peer(treat) as found:
+        with get(url_of(found)) as download:
+            assert download.read1(10) == b"a"
+        assert hung_up.wait(2)
+
+
+def test_what_fails_hangs_up():
+    hung_up = threading.Event()
+
+    def treat(found, connection):
+        found.read_request(connection)
+        connection.sendall(OK + b"nonsense\r\n\r\n")
+        if connection.recv(1) == b"":
+            hung_up.set()
+
+    with peer(treat) as found:
+        fails(url_of(found))
+        assert hung_up.wait(2)
+
+
 @pytest.mark.parametrize("code", [200, 206, 304, 403, 404, 500])
 def test_any_other_answer_is_the_callers_to_judge(code):
-    with peer(serves(status(code))) as found:
-        assert get(url_of(found)).status_code == code
+    with peer(serves(status(code))) as found, get(url_of(found)) as answer:
+        assert answer.status == code
+        assert rest(answer) == b""
+
+
+def test_many_headers_of_one_name_are_all_there():
+    content = with_length(PNG, headers=b"Link: a\r\nLINK: b\r\n")
+    with peer(serves(content)) as found, get(url_of(found)) as download:
+        assert download.headers["link"] == "a, b"
+
+
+def test_the_session_is_one_of_requests():
+    assert isinstance(session(), requests.Session)

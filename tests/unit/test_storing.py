@@ -45,7 +45,7 @@ def stack(table, clock):
 
 @pytest.fixture
 def storage(s3):
-    return Storage(bucket=BUCKET, s3=s3, http=safe_http.session(POLICY), policy=POLICY)
+    return Storage(bucket=BUCKET, s3=s3, http=safe_http.session(POLICY))
 
 
 @pytest.fixture
@@ -254,11 +254,11 @@ def test_a_copy_holds_its_lease_for_longer_than_its_function_may_run(table, stac
     rows = []
 
     class Watching(Storage):
-        def open_url(self, url):
+        def open_url(self, url, *limits):
             rows.append(table.read(TASK.task_id))
-            return safe_http.get(url, POLICY, self.http)
+            return super().open_url(url, *limits)
 
-    watching = Watching(bucket=BUCKET, s3=s3, http=safe_http.session(POLICY), policy=POLICY)
+    watching = Watching(bucket=BUCKET, s3=s3, http=safe_http.session(POLICY))
     with peer(serves_by_path(ALL)) as found:
         source = MediaUrls(video=f"http://127.0.0.1:{found.port}/video")
         table.create(task(Stage.STORING, source=source))
@@ -272,14 +272,14 @@ def test_a_copy_whose_lease_ran_out_leaves_the_row_to_its_successor(table, stack
     class Overtaken(Storage):
         """By the time that a file is opened, another attempt has the task."""
 
-        def open_url(self, url):
+        def open_url(self, url, *limits):
             current = table.read(TASK.task_id)
             if current.version == 1:
                 over = current.copy_lease_until + 1.0
                 table.move(current, Stage.STORING, over, copy_lease_until=None)
-            return safe_http.get(url, POLICY, self.http)
+            return super().open_url(url, *limits)
 
-    overtaken = Overtaken(bucket=BUCKET, s3=s3, http=safe_http.session(POLICY), policy=POLICY)
+    overtaken = Overtaken(bucket=BUCKET, s3=s3, http=safe_http.session(POLICY))
     with peer(serves_by_path({"/video": content})) as found:
         source = MediaUrls(video=f"http://127.0.0.1:{found.port}/video")
         table.create(task(Stage.STORING, source=source))

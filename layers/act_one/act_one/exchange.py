@@ -42,7 +42,8 @@ class Reply:
 
 
 @cache
-def _trusted() -> ssl.SSLContext:
+def trusted() -> ssl.SSLContext:
+    """Trust the public authorities, read once per process."""
     return ssl.create_default_context(cafile=certifi.where())
 
 
@@ -61,7 +62,7 @@ def post(
     """
     target = urlsplit(url)
     ends_at = monotonic() + seconds
-    connected = _connect(url, min(CONNECT_SECONDS, seconds), tls or _trusted())
+    connected = _connect(url, min(CONNECT_SECONDS, seconds), tls or trusted())
     with _closing_at(ends_at, connected):
         connection = http.client.HTTPConnection(target.netloc)
         connection.sock = connected

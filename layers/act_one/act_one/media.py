@@ -10,17 +10,15 @@ import hashlib
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from time import monotonic
-from typing import IO, TYPE_CHECKING, Any, Final, NoReturn
+from typing import IO, TYPE_CHECKING, Any, Final
 
 import boto3
-import requests
 from botocore.config import Config
 from botocore.exceptions import ClientError
-from urllib3.exceptions import HTTPError
 
-from act_one import safe_http
-from act_one.media_file import sniff
+from act_one.media_file import MediaFacts, MediaFileError, sniff
+from act_one.probe import Scan
+from act_one.safe_http import Download, PeerError, UnsafeAddressError
 from act_one.task import StoredMedia
 
 if TYPE_CHECKING:
@@ -29,8 +27,8 @@ if TYPE_CHECKING:
 CHUNK_BYTES: Final = 262_144
 _HEAD_BYTES: Final = 4_096
 
-type Opener = Callable[[str], requests.Response]
-"""GETs a URL with its body still to be read (``safe_http.get`` with its policy and session)."""
+type Opener = Callable[[str, float, int], Download]
+"""GETs a URL within so many seconds and bytes, its body still to be read (``safe_http.get``)."""
 
 
 class MediaError(Exception):
@@ -90,23 +88,26 @@ IMAGE_TYPES: Final = {
 
 
 class _Body:
-    """A response's body as a file to read: counted, hashed, capped, and whole or an error.
+    """A download as a file to read: hashed and checked on the way, whole or an error.
 
-    botocore wraps what a body raises; ``failure`` keeps the original.
+    What is wrong with it is raised before its last bytes are given away. botocore wraps what a
+    body raises; ``failure`` keeps the original.
     """
 
-    def __init__(self, response: requests.Response, *, max_bytes: int, ends_at: float) -> None:
-        self._response = response
-        self._max_bytes = max_bytes
-        self._ends_at = ends_at
+    def __init__(self, download: Download) -> None:
+        self._download = download
         self._digest = hashlib.sha256()
-        self.length = _content_length(response)
-        self.count = 0
+        self._scan = Scan(download.length)
+        self.length = download.length
+        self.facts: MediaFacts | None = None
+        """Known once all of it was read."""
         self.failure: MediaError | None = None
-        if self.length is not None and self.length > max_bytes:
-            self._fail("media_too_large", f"it announces {self.length:,} bytes")
         self._head = self._take(_HEAD_BYTES)
         self.media_type = sniff(self._head)
+
+    @property
+    def count(self) -> int:
+        return self._download.count
 
     @property
     def sha256(self) -> bytes:
@@ -123,35 +124,24 @@ class _Body:
             yield chunk
 
     def _take(self, amount: int) -> bytes:
-        """Read that much, or what is left. In steps: a single read outlasts any dribble."""
+        """Read that much, or what is left, as it comes."""
         taken = bytearray()
-        while len(taken) < amount:
-            if monotonic() > self._ends_at:
-                self._fail("media_too_slow", f"{self.count:,} bytes came in the time there was")
-            try:
-                piece: bytes = self._response.raw.read1(amount - len(taken))
-            except (HTTPError, OSError) as error:
-                self._fail("media_cut_off", f"{type(error).__name__} after {self.count:,} bytes")
-            if not piece:
-                break
-            taken += piece
-            self.count += len(piece)
-        self._digest.update(taken)
-        if self.count > self._max_bytes:
-            self._fail("media_too_large", f"it has more than {self._max_bytes:,} bytes")
-        if not taken and self.length is not None and self.count != self.length:
-            self._fail("media_cut_off", f"{self.count:,} of {self.length:,} bytes came")
+        try:
+            while len(taken) < amount and (piece := self._download.read1(amount - len(taken))):
+                taken += piece
+            self._digest.update(taken)
+            self._scan.feed(taken)
+            if len(taken) < amount or self.count == self.length:
+                self.facts = self._scan.finish()
+        except (PeerError, MediaFileError) as error:
+            self.failure = _media_error(error)
+            raise self.failure from error
         return bytes(taken)
 
-    def _fail(self, code: str, message: str) -> NoReturn:
-        self.failure = MediaError(code, message)
-        raise self.failure
 
-
-def _content_length(response: requests.Response) -> int | None:
-    text = response.headers.get("content-length", "")
-    encoded = response.headers.get("transfer-encoding") or response.headers.get("content-encoding")
-    return int(text) if text.isascii() and text.isdigit() and not encoded else None
+def _media_error(error: PeerError | MediaFileError) -> MediaError:
+    code = f"media_{error.code}" if isinstance(error, PeerError) else error.code
+    return MediaError(code, str(error))
 
 
 def copy(
@@ -169,20 +159,18 @@ def copy(
     ``types`` are the media types wanted, with their extensions. Raises ``MediaError`` when the
     file can't be fetched, is broken or is something else; then no object was written.
     """
-    ends_at = monotonic() + seconds
     try:
-        response = open_url(url)
-    except safe_http.UnsafeAddressError as error:
+        download = open_url(url, seconds, max_bytes)
+    except UnsafeAddressError as error:
         raise MediaError("media_address_refused", str(error)) from error
-    except requests.RequestException as error:
-        raise MediaError("media_unreachable", type(error).__name__) from None
-    with response:
-        if response.status_code != 200:
-            raise MediaError("media_refused", f"its server answered HTTP {response.status_code}")
-        body = _Body(response, max_bytes=max_bytes, ends_at=ends_at)
+    except PeerError as error:
+        raise _media_error(error) from error
+    with download:
+        if download.status != 200:
+            raise MediaError("media_refused", f"its server answered HTTP {download.status}")
+        body = _Body(download)
         if body.media_type is None or body.media_type not in types:
-            found = body.media_type or response.headers.get("content-type", "unknown")[:80]
-            raise MediaError("media_wrong_type", f"it is {found}")
+            raise MediaError("media_wrong_type", f"it is {body.media_type}")
         key = f"{place.key}.{types[body.media_type]}"
         return _put(body, key, body.media_type, place, s3)
 
@@ -211,12 +199,7 @@ def _put(body: _Body, key: str, media_type: str, place: Place, s3: "S3Client") -
     stored = answer.get("ChecksumSHA256")
     if stored is not None and base64.b64decode(stored) != body.sha256:
         raise MediaError("store_failed", "S3 holds other bytes than those that were sent")
-    return StoredMedia(
-        s3_uri=f"s3://{place.bucket}/{key}",
-        size=body.count,
-        sha256=body.sha256.hex(),
-        content_type=media_type,
-    )
+    return _stored(place, key, body.count, body.sha256, media_type, body.facts)
 
 
 def _put_object(
@@ -244,13 +227,28 @@ def _put_object(
 def _adopt(key: str, place: Place, s3: "S3Client") -> StoredMedia:
     """Take over the object that an earlier attempt finished: puts are atomic, so it is whole."""
     answer = s3.get_object(Bucket=place.bucket, Key=key)
-    digest, count = hashlib.sha256(), 0
-    for chunk in answer["Body"].iter_chunks(CHUNK_BYTES):
-        digest.update(chunk)
-        count += len(chunk)
+    digest, count, scan = hashlib.sha256(), 0, Scan(answer["ContentLength"])
+    try:
+        for chunk in answer["Body"].iter_chunks(CHUNK_BYTES):
+            digest.update(chunk)
+            scan.feed(chunk)
+            count += len(chunk)
+        facts = scan.finish()
+    except MediaFileError as error:
+        message = f"another object is in its place in the bucket: {error}"
+        raise MediaError("store_failed", message) from error
+    return _stored(place, key, count, digest.digest(), answer["ContentType"], facts)
+
+
+def _stored(
+    place: Place, key: str, size: int, sha256: bytes, media_type: str, facts: MediaFacts | None
+) -> StoredMedia:
     return StoredMedia(
         s3_uri=f"s3://{place.bucket}/{key}",
-        size=count,
-        sha256=digest.hexdigest(),
-        content_type=answer["ContentType"],
+        size=size,
+        sha256=sha256.hex(),
+        content_type=media_type,
+        duration_seconds=facts.duration_seconds if facts else None,
+        width=facts.width if facts else None,
+        height=facts.height if facts else None,
     )

@@ -1,160 +1,463 @@
 """The only way out to an address that somebody else chose.
 
-Resolves the name, refuses unless every address is public, and connects to the address that was
-checked, with TLS still verified for the name; each redirect is checked the same way.
+A name is resolved once, every address of it must be public, and one of just these is connected to,
+with TLS still verified for the name; each redirect is checked the same way. Whatever the peer does
+ends in the time that was given, and in no more memory than one read asks for. Connections are never
+kept: one that was may have died while the process was frozen.
 """
 
-import ipaddress
+import io
+import re
 import socket
-from dataclasses import dataclass
-from typing import Final
-from urllib.parse import urljoin, urlsplit
+import ssl
+from collections import deque
+from collections.abc import Mapping
+from http.client import HTTPConnection, HTTPException, HTTPResponse
+from ipaddress import ip_address
+from queue import Empty, SimpleQueue
+from threading import Thread
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final, Self, override
 
 import requests
-from requests.adapters import HTTPAdapter
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from requests.adapters import BaseAdapter
+from requests.structures import CaseInsensitiveDict
+from urllib3.exceptions import HeaderParsingError
+from urllib3.util.response import assert_header_parsing
 
-CONNECT_SECONDS: Final = 5.0
+from act_one.addresses import Policy, Target, UnsafeAddressError, is_public, redirected, target
+from act_one.exchange import trusted
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+__all__ = ["Download", "PeerError", "Policy", "UnsafeAddressError", "get", "request", "session"]
+
+CONNECT_SECONDS: Final = 10.0
+"""For resolving, connecting and TLS together."""
 READ_SECONDS: Final = 15.0
 """How long a peer may send nothing."""
+MIN_BYTES_PER_SECOND: Final = 65_536
+SPEED_SECONDS: Final = 30.0
+"""Over so long a body must not be slower than that; time in which nobody reads doesn't count."""
 MAX_REDIRECTS: Final = 3
+MAX_HEAD_BYTES: Final = 65_536
+"""Of status line and headers, those of interim answers included."""
+MAX_FRAMING_BYTES: Final = 65_536
+"""What chunks may have around them in one read."""
+MAX_ADDRESSES: Final = 8
+"""So many of a name's addresses are tried."""
+
+_FOLLOWED: Final = frozenset({301, 302, 303, 307, 308})
 
 
-class UnsafeAddressError(Exception):
-    """A URL that we won't follow; the message says why and holds no query string."""
+class PeerError(Exception):
+    """What was asked for can't be had from this peer now; the message holds no query string.
+
+    ``code`` is ``unreachable`` (no whole, sensible head of an answer came), or of the body
+    ``encoded`` (compressed, though asked for as it is), ``too_large``, ``too_slow`` or ``cut_off``.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Policy:
-    """What is allowed beyond https to public addresses."""
+def session(policy: Policy, tls: ssl.SSLContext | None = None) -> requests.Session:
+    """Build a session that reaches only what the policy allows.
 
-    allow_http: bool = False
-    allow_private: bool = False
-
-
-def session(policy: Policy) -> requests.Session:
-    """Build a session that reaches only what the policy allows; no proxies, no cookies kept."""
-    made = _Session()
+    It trusts ``tls``, or the public authorities; it knows no proxies and keeps no cookies.
+    """
+    made = requests.Session()
     made.trust_env = False
-    made.headers["Accept-Encoding"] = "identity"
-    made.headers["User-Agent"] = "act-one"
-    made.mount("https://", _CheckedAdapter(allow_private=policy.allow_private))
-    made.mount("http://", _CheckedAdapter(allow_private=policy.allow_private))
+    adapter = _CheckedAdapter(policy, tls or trusted())
+    for scheme in ("https://", "http://", ""):
+        made.mount(scheme, adapter)
     return made
 
 
-def get(url: str, policy: Policy, http: requests.Session) -> requests.Response:
-    """GET a URL, its body still to be read; at most three redirects, each one checked.
+def request(
+    method: str,
+    url: str,
+    http: requests.Session,
+    *,
+    seconds: float,
+    max_bytes: int,
+    headers: Mapping[str, str] | None = None,
+    body: bytes | None = None,
+    redirects: int = MAX_REDIRECTS,
+) -> "Download":
+    """Ask for a URL, the answer's body still to be read; all within ``seconds`` of wall clock.
 
-    Raises ``UnsafeAddressError``, or ``requests.RequestException`` for what the peer does.
+    Of GET and HEAD so many redirects are followed, ``headers`` going to each; with 0, and for other
+    methods, a redirect is an answer like any other. More than ``max_bytes`` of body are an error
+    when they are read. Raises ``UnsafeAddressError`` for what the session's policy refuses and
+    ``PeerError`` for what the peer does.
     """
-    for _ in range(MAX_REDIRECTS + 1):
-        _check_scheme(url, policy)
-        # A connection kept from an earlier GET may be dead by now, and no GET is tried twice.
-        http.close()
-        try:
-            response = http.get(
-                url, stream=True, allow_redirects=False, timeout=(CONNECT_SECONDS, READ_SECONDS)
-            )
-        except requests.ConnectionError as error:
-            _raise_unsafe(error)
-            raise
-        http.cookies.clear()
-        if not response.is_redirect:
-            return response
+    ends_at = monotonic() + seconds
+    followed = 0
+    while True:
+        asked = requests.PreparedRequest()
+        asked.method, asked.url, asked.body = method, url, body
+        asked.headers = CaseInsensitiveDict(headers or {})
+        left = ends_at - monotonic()
+        response = http.get_adapter(url).send(asked, stream=True, timeout=left)
+        location = response.headers.get("location")
+        following = redirects and method in {"GET", "HEAD"}
+        if not following or response.status_code not in _FOLLOWED or location is None:
+            return Download(response, ends_at=ends_at, max_bytes=max_bytes)
         response.close()
-        url = _target(url, response.headers["location"])
-    message = f"it redirects more than {MAX_REDIRECTS} times"
-    raise UnsafeAddressError(message)
+        if followed == redirects:
+            raise UnsafeAddressError(f"it redirects more than {redirects} times")
+        followed += 1
+        url = redirected(response.url, location)
 
 
-def _target(url: str, location: str) -> str:
+def get(url: str, http: requests.Session, *, seconds: float, max_bytes: int) -> "Download":
+    """GET a URL: short for ``request``."""
+    return request("GET", url, http, seconds=seconds, max_bytes=max_bytes)
+
+
+class Download:
+    """An answer, its body still to be read; a context manager that hangs up at its end."""
+
+    def __init__(self, response: requests.Response, *, ends_at: float, max_bytes: int) -> None:
+        self.status = response.status_code
+        self.headers: Mapping[str, str] = response.headers
+        self.length = _announced(response.headers)
+        """What was announced, in bytes; None if nothing was."""
+        self.count = 0
+        """Bytes of the body read so far."""
+        self._response = response
+        self._bodiless = response.request.method == "HEAD" or self.status in {204, 304}
+        self._ends_at = ends_at
+        self._max_bytes = max_bytes
+        self._waited = 0.0
+        self._marks = deque([(0.0, 0)])
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_failure: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Hang up."""
+        self._response.close()
+
+    def read1(self, amount: int) -> bytes:
+        """Read what has come, at least one byte and at most ``amount``; ``b""`` at the end.
+
+        Raises ``PeerError``.
+        """
+        if self._bodiless:
+            return b""
+        if not self.count:
+            self._check_announced()
+        began_at = monotonic()
+        try:
+            piece: bytes = self._response.raw.read1(amount)
+        except _LateError:
+            raise PeerError("too_slow", f"{self._so_far()} came in the time there was") from None
+        except TimeoutError:
+            silence = f"nothing came for {READ_SECONDS:g} s"
+            raise PeerError("cut_off", f"{silence} after {self._so_far()}") from None
+        except (OSError, HTTPException) as error:
+            raise PeerError("cut_off", f"{_reason(error)} after {self._so_far()}") from None
+        self._waited += monotonic() - began_at
+        self.count += len(piece)
+        if self.count > self._max_bytes:
+            raise PeerError("too_large", f"it has more than {self._max_bytes:,} bytes")
+        if piece:
+            self._check_speed()
+        elif self.length is not None and self.count != self.length:
+            raise PeerError("cut_off", f"only {self._so_far()} came")
+        return piece
+
+    def _check_announced(self) -> None:
+        encoding = self.headers.get("content-encoding", "identity").strip().lower()
+        if encoding != "identity":
+            message = f"its body comes as {encoding[:40]!r}, though asked for as it is"
+            raise PeerError("encoded", message)
+        if self.length is not None and self.length > self._max_bytes:
+            raise PeerError("too_large", f"it announces {self.length:,} bytes")
+
+    def _check_speed(self) -> None:
+        """Look at the last 30 s of waiting, by marks that are made once a second."""
+        while self._marks and (seconds := self._waited - self._marks[0][0]) >= SPEED_SECONDS:
+            _, before = self._marks.popleft()
+            rate = (self.count - before) / seconds
+            if rate < MIN_BYTES_PER_SECOND:
+                measured = f"{rate / 1_024:,.1f} KB/s over {seconds:.3g} s"
+                raise PeerError("too_slow", f"{measured}, when {self._so_far()} had come")
+        if not self._marks or self._waited - self._marks[-1][0] >= SPEED_SECONDS / 30:
+            self._marks.append((self._waited, self.count))
+
+    def _so_far(self) -> str:
+        of_all = "" if self.length is None else f" of {self.length:,}"
+        return f"{self.count:,}{of_all} bytes"
+
+
+def _announced(headers: Mapping[str, str]) -> int | None:
+    text = headers.get("content-length", "")
+    if "transfer-encoding" in headers or not (text.isascii() and text.isdigit()):
+        return None
+    return int(text)
+
+
+# ── One exchange ──────────────────────────────────────────────────────────────────────────────
+
+
+class _LateError(Exception):
+    """The time for all of it is over."""
+
+
+class _BrokenError(HTTPException):
+    """The peer breaks the rules of HTTP; the message says which, in our words."""
+
+
+class _CheckedAdapter(BaseAdapter):
+    """Sends a request over a connection of its own; ``timeout`` is for all of the exchange."""
+
+    def __init__(self, policy: Policy, tls: ssl.SSLContext) -> None:
+        super().__init__()
+        self._policy = policy
+        self._tls = tls
+
+    @override
+    def send(
+        self,
+        request: requests.PreparedRequest,
+        stream: bool = False,
+        timeout: object = None,
+        verify: object = True,
+        cert: object = None,
+        proxies: object = None,
+    ) -> requests.Response:
+        seconds = timeout if isinstance(timeout, int | float) else READ_SECONDS
+        ends_at = monotonic() + seconds
+        to = target(request.url or "", self._policy)
+        try:
+            with _connect(to, self._policy, self._tls, ends_at) as connected:
+                _send(connected, to, request, ends_at)
+                answer = _answer(connected, request.method, ends_at)
+        except _LateError:
+            raise PeerError("unreachable", "no answer came in the time there was") from None
+        except TimeoutError:
+            silence = f"no answer: nothing came for {READ_SECONDS:g} s"
+            raise PeerError("unreachable", silence) from None
+        except (OSError, HTTPException) as error:
+            raise PeerError("unreachable", f"no answer: {_reason(error)}") from None
+        response = requests.Response()
+        response.request, response.url, response.raw = request, to.url, answer
+        response.status_code, response.reason = answer.status, answer.reason
+        for name, value in answer.headers.items():
+            earlier = response.headers.get(name)
+            response.headers[name] = value if earlier in {None, value} else f"{earlier}, {value}"
+        return response
+
+    @override
+    def close(self) -> None:
+        """Nothing is kept."""
+
+
+def _reason(error: OSError | HTTPException) -> str:
+    """Say what went wrong, in no words of the peer's: it might echo what it was sent."""
+    match error:
+        case _BrokenError():
+            return str(error)
+        case ssl.SSLCertVerificationError():
+            return f"its certificate is refused: {error.verify_message}"
+        case ssl.SSLError():
+            return f"TLS failed ({error.reason})"
+    return type(error).__name__
+
+
+def _connect(
+    to: Target, policy: Policy, tls: ssl.SSLContext, ends_at: float
+) -> socket.socket | ssl.SSLSocket:
+    """Connect to a public address of a host, and check over TLS that it is the host."""
+    ends_at = min(ends_at, monotonic() + CONNECT_SECONDS)
+    found = _addresses(to, ends_at)
+    if not policy.allow_private and not all(is_public(str(one[0])) for _, one in found):
+        raise UnsafeAddressError(f"{to.host} is at an address that is not public")
+    connected = _dial(found, ends_at)
+    if to.scheme == "http":
+        return connected
     try:
-        return urljoin(url, location)
-    except ValueError:
-        message = "it redirects to what is no URL"
-        raise UnsafeAddressError(message) from None
+        connected = tls.wrap_socket(
+            connected, server_hostname=to.host, do_handshake_on_connect=False
+        )
+        connected.settimeout(max(0.001, ends_at - monotonic()))
+        connected.do_handshake()
+    except TimeoutError:
+        connected.close()
+        raise PeerError("unreachable", "TLS was not agreed on in time") from None
+    except OSError:
+        connected.close()
+        raise
+    return connected
 
 
-def _check_scheme(url: str, policy: Policy) -> None:
+type _Address = tuple[socket.AddressFamily, tuple[Any, ...]]
+"""A family, and what `connect` takes in it."""
+
+
+def _addresses(to: Target, ends_at: float) -> list[_Address]:
+    """Resolve a host. That can't be interrupted, so a thread does it and may be left behind."""
     try:
-        scheme = urlsplit(url).scheme.lower()
+        version = ip_address(to.host).version
     except ValueError:
-        message = "it is no URL"
-        raise UnsafeAddressError(message) from None
-    if scheme != "https" and not (scheme == "http" and policy.allow_http):
-        message = f"its scheme is {scheme or 'missing'}, and only https is fetched"
-        raise UnsafeAddressError(message)
+        answers: SimpleQueue[list[_Address] | Exception] = SimpleQueue()
+        Thread(target=_resolve, args=(to.host, to.port, answers), daemon=True).start()
+        try:
+            found = answers.get(timeout=max(0.0, ends_at - monotonic()))
+        except Empty:
+            raise PeerError("unreachable", f"{to.host} was not resolved in time") from None
+        if isinstance(found, Exception) or not found:
+            raise PeerError("unreachable", f"{to.host} has no address") from None
+        return found
+    return [(socket.AF_INET if version == 4 else socket.AF_INET6, (to.host, to.port))]
 
 
-def _raise_unsafe(error: BaseException | None) -> None:
-    """Find our own refusal in the chain that urllib3 and requests wrapped around it."""
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, UnsafeAddressError):
-            raise seen from None
-        inner = [argument for argument in seen.args if isinstance(argument, BaseException)]
-        reason = getattr(seen, "reason", None)
-        seen = reason if isinstance(reason, BaseException) else next(iter(inner), seen.__cause__)
-
-
-def _checked_connection(
-    host: str, port: int, seconds: float, *, allow_private: bool
-) -> socket.socket:
-    """Connect to a host, unless one of its addresses is not public."""
+def _resolve(host: str, port: int, answers: "SimpleQueue[list[_Address] | Exception]") -> None:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except UnicodeError as error:
-        message = "no host has a name like that"
-        raise OSError(message) from error
-    addresses = [str(entry[4][0]) for entry in found]
-    if not allow_private:
-        for address in addresses:
-            if not ipaddress.ip_address(address.split("%")[0]).is_global:
-                message = f"{host} is at an address that is not public"
-                raise UnsafeAddressError(message)
-    for number, address in enumerate(addresses):
+        answers.put([(family, address) for family, *_, address in found])
+    except (OSError, UnicodeError) as error:
+        answers.put(error)
+
+
+def _dial(found: list[_Address], ends_at: float) -> socket.socket:
+    """Connect to the first address that answers, each having an equal share of the time."""
+    failure: OSError | None = None
+    tried = found[:MAX_ADDRESSES]
+    for number, (family, address) in enumerate(tried):
+        share = (ends_at - monotonic()) / (len(tried) - number)
+        connected = socket.socket(family, socket.SOCK_STREAM)
+        connected.settimeout(max(0.001, share))
         try:
-            return socket.create_connection((address, port), timeout=seconds)
-        except OSError:
-            if number == len(addresses) - 1:
-                raise
-    message = f"{host} has no address"
-    raise OSError(message)
+            connected.connect(address)
+        except OSError as error:
+            connected.close()
+            failure = error
+        else:
+            return connected
+    name = type(failure).__name__
+    raise PeerError("unreachable", f"no connection: {name}") from None
 
 
-class _Session(requests.Session):
-    def get_redirect_target(self, resp: requests.Response) -> str | None:  # noqa: ARG002
-        # Where one is named, requests reads the redirect's whole body first, however large.
-        return None
+def _send(
+    connected: socket.socket, to: Target, request: requests.PreparedRequest, ends_at: float
+) -> None:
+    writing = HTTPConnection(to.host, to.port)
+    writing.auto_open = 0
+    writing.sock = connected
+    body = request.body if isinstance(request.body, bytes) else b""
+    ours = {
+        "Host": to.authority,
+        "User-Agent": "act-one",
+        "Accept": "*/*",
+        "Accept-Encoding": "identity",
+        "Connection": "close",
+    }
+    if request.body is not None:
+        ours["Content-Length"] = str(len(body))
+    writing.putrequest(request.method or "GET", to.path, skip_host=True, skip_accept_encoding=True)
+    for name, value in CaseInsensitiveDict(ours | dict(request.headers)).items():
+        writing.putheader(name, value)
+    connected.settimeout(max(0.001, ends_at - monotonic()))
+    writing.endheaders()
+    for start in range(0, len(body), 16_384):
+        connected.settimeout(max(0.001, ends_at - monotonic()))
+        connected.sendall(body[start : start + 16_384])
 
 
-class _CheckedHTTPConnection(HTTPConnection):
-    allow_private = False
-
-    def _new_conn(self) -> socket.socket:
-        return _checked_connection(
-            self._dns_host, self.port, CONNECT_SECONDS, allow_private=self.allow_private
-        )
-
-
-class _CheckedHTTPSConnection(HTTPSConnection):
-    allow_private = False
-
-    def _new_conn(self) -> socket.socket:
-        return _checked_connection(
-            self._dns_host, self.port, CONNECT_SECONDS, allow_private=self.allow_private
-        )
+def _answer(connected: socket.socket, method: str | None, ends_at: float) -> "_Answer":
+    answer = _Answer(connected, method, ends_at)
+    try:
+        answer.begin()
+    except BaseException:
+        answer.close()
+        raise
+    return answer
 
 
-class _CheckedAdapter(HTTPAdapter):
-    def __init__(self, *, allow_private: bool) -> None:
-        super().__init__(max_retries=0)
-        allowed = {"allow_private": allow_private}
-        plain = type("Plain", (_CheckedHTTPConnection,), allowed)
-        secure = type("Secure", (_CheckedHTTPSConnection,), allowed)
-        self.poolmanager.pool_classes_by_scheme = {
-            "http": type("PlainPool", (HTTPConnectionPool,), {"ConnectionCls": plain}),
-            "https": type("SecurePool", (HTTPSConnectionPool,), {"ConnectionCls": secure}),
-        }
+class _Answer(HTTPResponse):
+    """An answer of which no more is taken in than was asked for, and no nonsense."""
+
+    def __init__(self, connected: socket.socket, method: str | None, ends_at: float) -> None:
+        super().__init__(connected, method=method)
+        self._line = _Line(self.fp.detach(), connected, ends_at)
+        self.fp = io.BufferedReader(self._line)
+
+    @override
+    def begin(self) -> None:
+        try:
+            super().begin()
+            assert_header_parsing(self.msg)
+        except (HeaderParsingError, ValueError):
+            raise _BrokenError("its headers make no sense") from None
+        lengths = set(self.msg.get_all("content-length", []))
+        if len(lengths) > 1 or not all(_LENGTH.fullmatch(length) for length in lengths):
+            raise _BrokenError("the length it announces is none")
+        encodings = [value.lower() for value in self.msg.get_all("transfer-encoding", [])]
+        if encodings and encodings != ["chunked"]:
+            raise _BrokenError("it sends its body in a way that nobody asked for")
+        self._line.in_head = False
+
+    @override
+    def read1(self, n: int = -1) -> bytes:
+        self._line.allowed = n + MAX_FRAMING_BYTES
+        piece = super().read1(n)
+        if self.chunked and (self.chunk_left or 0) < 0:
+            raise _BrokenError("a chunk of negative length")
+        return piece
+
+
+_LENGTH: Final = re.compile(r"[0-9]{1,18}")
+
+
+class _Line(io.RawIOBase):
+    """What a peer sends, as far as there is time and room for it."""
+
+    def __init__(self, raw: io.RawIOBase, connected: socket.socket, ends_at: float) -> None:
+        super().__init__()
+        self.in_head = True
+        self.allowed = MAX_HEAD_BYTES
+        self._raw = raw
+        self._connected = connected
+        self._ends_at = ends_at
+        self._timeout = 0.0
+
+    @override
+    def readable(self) -> bool:
+        return True
+
+    @override
+    def readinto(self, buffer: "WriteableBuffer") -> int | None:
+        left = self._ends_at - monotonic()
+        if left <= 0:
+            raise _LateError
+        seconds = min(READ_SECONDS, left)
+        if seconds != self._timeout:  # to set one is a system call
+            self._connected.settimeout(seconds)
+            self._timeout = seconds
+        try:
+            count = self._raw.readinto(buffer)
+        except TimeoutError:
+            if seconds == left:
+                raise _LateError from None
+            raise
+        if not count and self.in_head:
+            raise _BrokenError("it hung up before its answer had begun")
+        self.allowed -= count or 0
+        if self.allowed < 0:
+            longer = "longer headers" if self.in_head else "more around its chunks"
+            raise _BrokenError(f"it sends {longer} than anybody needs")
+        return count
+
+    @override
+    def close(self) -> None:
+        self._raw.close()
+        super().close()

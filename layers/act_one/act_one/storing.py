@@ -40,11 +40,10 @@ class Storage:
     bucket: str
     s3: "S3Client"
     http: requests.Session
-    policy: safe_http.Policy
 
-    def open_url(self, url: str) -> requests.Response:
-        """GET a media URL, as far as the policy allows."""
-        return safe_http.get(url, self.policy, self.http)
+    def open_url(self, url: str, seconds: float, max_bytes: int) -> safe_http.Download:
+        """GET a media URL, as far as the session's policy allows."""
+        return safe_http.get(url, self.http, seconds=seconds, max_bytes=max_bytes)
 
 
 def result_prefix(task: Task) -> str:
