@@ -54,7 +54,7 @@ MUTANTS: Final = (
         "submission",
         "        created = backend.table.create(task)\n"
         "    except MovedOnError as error:\n"
-        "        return _replay(task, error.current), True\n"
+        "        return _replay(request, error.current), True\n"
         "    return _send(created, keys, backend, seconds_left), False\n",
         "        sent = backend.provider.create(\n"
         "            video=task.video,\n"
@@ -65,7 +65,7 @@ MUTANTS: Final = (
         "        )\n"
         "        created = backend.table.create(task)\n"
         "    except MovedOnError as error:\n"
-        "        return _replay(task, error.current), True\n"
+        "        return _replay(request, error.current), True\n"
         "    return _write_down(created, sent, backend, seconds_left), False\n",
         "test_nothing_is_sent_before_its_row_is_written",
     ),

@@ -12,6 +12,7 @@ from requests.adapters import BaseAdapter
 from act_one.cometapi import CREATE_PATH
 from act_one.exchange import NoReplyError, NotSentError, Reply
 from act_one.safe_http import PeerError
+from tests.unit.content import mp4, png
 
 STARTS_AFTER_SECONDS = 20.0
 CDN = "https://cdn.provider.example"
@@ -98,8 +99,8 @@ class Made:
         return f"{CDN}/{self.id}/{name}?expires={now + self.url_seconds}&signature=secret"
 
     def media(self, name: str) -> bytes:
-        head = b"\0\0\0\x18ftypmp42" if name.endswith("mp4") else b"\x89PNG\r\n\x1a\n"
-        return head + f"{self.id}/{name} ".encode() * 400
+        mark = f"{self.id}/{name} ".encode()
+        return mp4(10_000, mark) if name.endswith("mp4") else png(mark)
 
 
 @dataclass

@@ -11,7 +11,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from act_one import media, safe_http
-from act_one.media import CHUNK_BYTES, IMAGE_TYPES, VIDEO_TYPES, MediaError, Place, copy, sniff
+from act_one.media import CHUNK_BYTES, IMAGE_TYPES, VIDEO_TYPES, MediaError, Place, copy
+from act_one.media_file import sniff
 from act_one.task import StoredMedia
 from local.emulator import environment
 from tests.unit.content import (
@@ -20,6 +21,7 @@ from tests.unit.content import (
     OK,
     PNG,
     in_chunks,
+    mp4,
     serves,
     status,
     until_closed,
@@ -126,6 +128,9 @@ def test_a_file_is_stored_counted_hashed_and_named_by_its_type(framing, s3):
         size=len(MP4),
         sha256=hashlib.sha256(MP4).hexdigest(),
         content_type="video/mp4",
+        duration_seconds=1.0,
+        width=320,
+        height=180,
     )
     assert keys(s3) == ["tasks/task_1/video.mp4"]
     assert read(s3, "tasks/task_1/video.mp4") == MP4
@@ -135,10 +140,10 @@ def test_a_file_is_stored_counted_hashed_and_named_by_its_type(framing, s3):
 
 @pytest.mark.parametrize("framing", FRAMINGS.values(), ids=FRAMINGS.keys())
 @pytest.mark.parametrize(
-    "size", [12, 4_095, 4_096, 4_097, CHUNK_BYTES, CHUNK_BYTES + 4_096, CHUNK_BYTES * 2 + 1]
+    "size", [700, 4_095, 4_096, 4_097, CHUNK_BYTES, CHUNK_BYTES + 4_096, CHUNK_BYTES * 2 + 1]
 )
 def test_a_file_of_any_size_is_stored_whole(framing, size, s3):
-    content = (MP4 * 3)[:size]
+    content = mp4(size)
 
     assert copied(framing(content), s3).size == size
     assert read(s3, "tasks/task_1/video.mp4") == content
@@ -166,7 +171,7 @@ def test_a_file_is_asked_for_as_it_is(s3):
 
 def test_a_file_that_is_there_already_is_taken_over_and_not_replaced(s3):
     copied(with_length(MP4), s3)
-    other = MP4[:200_000]
+    other = mp4(200_000)
 
     again = copied(with_length(other), s3)
 
@@ -201,15 +206,20 @@ def test_a_file_whose_connection_is_reset_is_not_stored(framing, s3):
 
 
 @pytest.mark.parametrize("framing", FRAMINGS.values(), ids=FRAMINGS.keys())
-@pytest.mark.parametrize("content", [HTML, PNG, b"", b"\x00" * 5_000, b'{"error": "expired"}'])
+@pytest.mark.parametrize("content", [HTML, PNG, b"\x00" * 5_000, b'{"error": "expired"}'])
 def test_what_is_no_video_is_not_stored_as_one(framing, content, s3):
     assert failure(framing(content), s3).code == "media_wrong_type"
 
 
-def test_a_wrong_type_is_told_by_its_name(s3):
-    content = with_length(HTML, headers=b"Content-Type: text/html\r\n")
+@pytest.mark.parametrize("framing", FRAMINGS.values(), ids=FRAMINGS.keys())
+@pytest.mark.parametrize("size", [0, 1, 11, 700, 4_096, 262_144, 299_999])
+def test_a_file_whose_end_is_missing_is_not_stored_though_its_body_is_whole(framing, size, s3):
+    assert failure(framing(MP4[:size]), s3).code == "media_cut_off"
 
-    assert str(failure(content, s3)) == "it is text/html"
+
+@pytest.mark.parametrize(("content", "named"), [(HTML, "a web page"), (PNG, "image/png")])
+def test_a_wrong_type_is_told_by_its_name(content, named, s3):
+    assert named in str(failure(with_length(content), s3))
 
 
 def test_a_compressed_file_is_not_stored_as_if_it_were_none(s3):
@@ -434,7 +444,7 @@ BUCKET_TLS = server_tls("results.localhost")
 @pytest.mark.parametrize("framing", FRAMINGS.values(), ids=FRAMINGS.keys())
 @pytest.mark.parametrize("times", [1, 9])
 def test_over_tls_a_file_is_one_put_with_its_hash_behind_it(framing, times, secure_s3):
-    content = MP4 * times
+    content = mp4(300_000 * times)
     bucket = FakeBucket()
     with peer(bucket, BUCKET_TLS) as store, peer(serves(framing(content))) as found:
         stored = copy_from(found, secure_s3(store.port), max_bytes=len(content))

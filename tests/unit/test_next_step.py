@@ -187,9 +187,8 @@ def test_a_callbacks_success_is_believed_after_ten_minutes_of_silence(stage, sil
 )
 def test_nothing_but_a_success_with_a_url_is_ever_believed(body):
     told = Evidence(received_at=NOW - 7_000, body=body)
-    called = {"evidence": told, "announced": told}
 
-    step = step_of(Stage.RUNNING, NotKnown(), feed_failing_since=NOW - 7_000, **called)
+    step = step_of(Stage.RUNNING, NotKnown(), feed_failing_since=NOW - 7_000, evidence=told)
 
     assert step.target not in {Stage.STORING, Stage.FAILED}
 

@@ -130,7 +130,7 @@ class _Body:
             while len(taken) < amount and (piece := self._download.read1(amount - len(taken))):
                 taken += piece
             self._digest.update(taken)
-            self._scan.feed(taken)
+            self._scan.feed(memoryview(taken))
             if len(taken) < amount or self.count == self.length:
                 self.facts = self._scan.finish()
         except (PeerError, MediaFileError) as error:
@@ -227,7 +227,7 @@ def _put_object(
 def _adopt(key: str, place: Place, s3: "S3Client") -> StoredMedia:
     """Take over the object that an earlier attempt finished: puts are atomic, so it is whole."""
     answer = s3.get_object(Bucket=place.bucket, Key=key)
-    digest, count, scan = hashlib.sha256(), 0, Scan(answer["ContentLength"])
+    digest, count, scan = hashlib.sha256(), 0, Scan()
     try:
         for chunk in answer["Body"].iter_chunks(CHUNK_BYTES):
             digest.update(chunk)

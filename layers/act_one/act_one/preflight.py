@@ -84,7 +84,7 @@ def _check_image(file: "_Input", limits: Limits) -> tuple[Remark, ...]:
     facts = _facts_of(file, IMAGE_TYPES, limits.max_image_bytes)
     if facts is not None and not _is_wide(facts):
         # The source says 16:9 of its inputs; whether that binds the image, nobody says.
-        file.warn("aspect_ratio", f"it is {facts.width}×{facts.height}; 16:9 is known to work")
+        file.warn("aspect_ratio", f"it is {facts.width}x{facts.height}; 16:9 is known to work")
     return tuple(file.warnings)
 
 
@@ -118,7 +118,7 @@ def _check_aspect(file: "_Input", facts: MediaFacts) -> None:
     turned = f" (turned by {facts.rotation}°)" if facts.rotation else ""
     file.refuse(
         "aspect-ratio",
-        f"it is shown as {facts.width}×{facts.height}{turned}",
+        f"it is shown as {facts.width}x{facts.height}{turned}",
         "16:9, within 1 %",
         '-vf "scale=1280:720:force_original_aspect_ratio=increase,crop=1280:720,setsar=1"',
     )

@@ -36,7 +36,7 @@ class ProblemError(Exception):
         self.told = dict(told or {})
 
     def document(self) -> dict[str, Json]:
-        """Write the problem as RFC 9457 has it; ``code``, ``field`` and ``told`` are its extensions."""
+        """Write the problem as RFC 9457 has it, with ``code``, ``field`` and ``told`` beside."""
         found: dict[str, Json] = {
             "type": f"urn:act-one:problem:{self.code}",
             "title": self.title,

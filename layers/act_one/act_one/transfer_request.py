@@ -26,7 +26,7 @@ _NUMBER: Final = re.compile(r"0x[0-9a-f]*|[0-9]+", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransferRequest:
-    """A valid request: the performance ``video``, the character ``image``, the caller's wishes."""
+    """A valid request: the performance ``video``, the character ``image``, and wishes."""
 
     video: str
     image: str
@@ -56,7 +56,7 @@ def read_request(
         _refuse(
             "unknown-field",
             "There is no such field",
-            f"{shown!r} is not a field of a task; send video, image and, if you like, metadata and preflight",
+            f"{shown!r} is not a field of a task; there are video, image, metadata and preflight",
             shown,
         )
     return TransferRequest(
