@@ -36,7 +36,7 @@ class TransferRequest:
     idempotency_key: str | None = None
 
     def fingerprint(self) -> str:
-        """Hash what makes two requests the same; neither the key nor the preflight is part of it."""
+        """Hash what makes two requests the same; key and preflight are no part of it."""
         return hash_request(
             {"video": self.video, "image": self.image, "metadata": dict(self.metadata)}
         )
