@@ -106,7 +106,9 @@ def test_ffmpeg_says_the_same(name, sources, tmp_path):
     assert facts.pixel_aspect == pytest.approx(across / down, rel=0.01)
     shown = (round(width * across / down), height)
     if "Exif" not in name:  # which ffmpeg tells only of the pictures that it decodes
-        assert (facts.width, facts.height) == (shown if rotation % 180 == 0 else shown[::-1])
+        # Of an aspect in other numbers it makes another rounding.
+        wanted = shown if rotation % 180 == 0 else shown[::-1]
+        assert (facts.width, facts.height) == pytest.approx(wanted, abs=1)
     if name != "Whole: MP4: mirrored" and "Exif" not in name:
         assert facts.rotation == rotation
     if facts.duration_seconds is not None:
