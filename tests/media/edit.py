@@ -136,3 +136,13 @@ def parts(data):
         _, _, start, end = found[-1]
         at = end or start
     return found
+
+
+def element(name, payload, size=None):
+    """An element; its size is encoded in eight bytes, unless it is given as it shall be."""
+    raw = bytes.fromhex(name) if isinstance(name, str) else name
+    return raw + (struct.pack(">Q", len(payload) | 1 << 56) if size is None else size) + payload
+
+
+def number(name, value, size=2):
+    return element(name, value.to_bytes(size))

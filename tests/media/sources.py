@@ -57,6 +57,9 @@ RECIPES = {
     "faststart.mp4": ("-i", "h264.mp4", *COPY, "-movflags", "faststart"),
     "mute.mp4": ("-i", "h264.mp4", *COPY, "-an"),
     "sound first.mp4": ("-i", "h264.mp4", *COPY, "-map", "0:a", "-map", "0:v"),
+    "two videos.mp4": (
+        *("-i", "h265.mp4", "-i", "long.mp4", *COPY, "-t", "2", "-map", "0:v", "-map", "1:v"),
+    ),
     "sound only.mp4": ("-i", "h264.mp4", *COPY, "-vn"),
     "sound.m4a": ("-i", "h264.mp4", *COPY, "-vn"),
     "fragments.mp4": ("-i", "h264.mp4", *COPY, "-movflags", f"frag_keyframe+{FRAGMENTS}"),

@@ -135,10 +135,34 @@ def with_long_times(mp4):
     return edited(data, [*VIDEO, b"mdia", b"mdhd"], edit.long_times)
 
 
-def with_mehd(fragments):
+def with_mehd(fragments, *, long=False):
     scale = struct.unpack_from(">I", fragments, fragments.index(b"mvhd") + 16)[0]
-    mehd = box(b"mehd", struct.pack(">II", 0, 2 * scale))
+    mehd = box(b"mehd", struct.pack(">IQ" if long else ">II", long << 24, 2 * scale))
     return edited(fragments, [b"moov", b"mvex"], lambda mvex: mehd + mvex)
+
+
+def with_detail(segments):
+    """A file with a second index of the same fragments, right behind the first."""
+    start, end = edit.place(segments, b"sidx")
+    raw = bytearray(segments[start:end])
+    (gap,) = struct.unpack_from(">Q", raw, 28)
+    struct.pack_into(">Q", raw, 28, gap + end - start)
+    return segments[:start] + raw + segments[start:]
+
+
+def with_flags(mp4, *flags):
+    """A file of two video tracks, these flags in their headers: 1 is for enabled."""
+    raw = bytearray(mp4)
+    at = 0
+    for flag in flags:
+        at = mp4.index(b"tkhd", at + 1)
+        raw[at + 7] = flag
+    return bytes(raw)
+
+
+def without_durations(mp4):
+    data = edited(mp4, [*VIDEO, b"tkhd"], patched(20, ">I", 0))
+    return edited(data, [*VIDEO, b"mdia", b"mdhd"], patched(16, ">I", 0))
 
 
 def without_pasp(mp4):
@@ -192,6 +216,27 @@ def without_parts(webm, *ids):
     return webm[:header_end] + bytes.fromhex("1853806701ffffffffffffff") + kept
 
 
+WEBM_HEADER = edit.element("1a45dfa3", edit.element("4282", b"webm"))
+SIZE = edit.number("b0", 320) + edit.number("ba", 180)
+
+
+def webm_of(video, info=b"", *, before=b"", after=b"", size=None):
+    """A WebM file of one video track and one cluster, as small as they get."""
+    track = edit.element("ae", edit.number("83", 1, 1) + edit.element("e0", video))
+    content = before + edit.element(INFO, info) + edit.element(TRACKS, track)
+    content += edit.element(CLUSTERS, edit.element("a3", bytes(100))) + after
+    return these(WEBM_HEADER + edit.element("18538067", content, size))
+
+
+def with_large_part():
+    """A segment whose last part is larger than it, though the file goes on."""
+    return lambda _: webm_of(SIZE, after=edit.element("ec", b"", b"\x84"))(None) + bytes(99)
+
+
+def lasting(seconds):
+    return edit.element("4489", struct.pack(">d", seconds * 1000))
+
+
 def half(data):
     return data[: len(data) // 2]
 
@@ -205,6 +250,8 @@ CLUSTERS, TRACKS, INFO = "1f43b675", "1654ae6b", "1549a966"
 
 # ── The table ─────────────────────────────────────────────────────────────────────────────────
 
+TABLE_PATH = "moov/trak/mdia/minf/stbl"
+WEBM_SIZE = "webm 320x180"
 CUT, BROKEN, WRONG = "`media_cut_off`", "`media_broken`", "`media_wrong_type`"
 NO_VIDEO, EMPTY, UNCLEAR = "`media_no_video`", "`media_empty`", "`media_unclear`"
 MP4 = "mp4 320x180 2.00 s sound"
@@ -555,6 +602,125 @@ BROKEN_WEBM = [
     ),
     case("a header without an end", these(bytes.fromhex("1a45dfa3") + b"\xff" * 80), BROKEN),
 ]
+ODD_MP4 = [
+    late(
+        "compressed index (`cmov`)",
+        changed("moov", lambda _: box(b"cmov", bytes(99))),
+        UNCLEAR,
+        "mp4",
+    ),
+    late(
+        "turned by the movie's header",
+        changed("moov/mvhd", patched(36, ">5i", 0, 1 << 16, 0, -1 << 16, 0)),
+        "mp4 180x320 2.00 s turned 90°",
+    ),
+    case("two video tracks", "two videos.mp4", MUTE),
+    case(
+        "two video tracks, the first disabled",
+        of("two videos.mp4", with_flags, 2, 3),
+        "mp4 64x36 2.00 s",
+    ),
+    case(
+        "two video tracks, the first empty",
+        changed(f"{TABLE_PATH}/stsz", patched(8, ">I", 0), "two videos.mp4"),
+        "mp4 64x36 2.00 s",
+    ),
+    late(
+        "pixels 1,000 times as wide as high",
+        of(
+            "wide pixels.mp4",
+            lambda data: data.replace(b"pasp\0\0\0\4\0\0\0\3", b"pasp\0\0\3\xe8\0\0\0\1"),
+        ),
+        MP4,
+    ),
+    late("only the movie's duration is known", of("mute.mp4", without_durations), MUTE),
+    late(
+        "one chunk offset beyond the end",
+        changed(f"{TABLE_PATH}/stco", patched(8, ">I", 10_000_000), "h264.mp4"),
+        CUT,
+    ),
+    case("fragments, a long duration told ahead", of("fragments.mp4", with_mehd, long=True), MP4),
+    case(
+        "fragments, a segment index of another track",
+        of(
+            "segments.mp4",
+            lambda data: data.replace(b"sidx\1\0\0\0\0\0\0\1", b"sidx\1\0\0\0\0\0\0\7"),
+        ),
+        FRAGMENTS,
+    ),
+    late(
+        "fragments, a segment index in detail too",
+        of("segments.mp4", with_detail),
+        "mp4 320x180 2.02 s sound",
+    ),
+]
+ODD_WEBM = [
+    case("a file as small as they get", webm_of(SIZE, lasting(3)), "webm 320x180 3.00 s"),
+    case("of no known size", webm_of(SIZE, lasting(3), size=b"\xff"), "webm 320x180 3.00 s"),
+    case(
+        "time scale of 1 µs",
+        webm_of(SIZE, lasting(3) + edit.number("2ad7b1", 1000)),
+        "webm 320x180 0.00 s",
+    ),
+    case(
+        "cropped",
+        webm_of(
+            SIZE
+            + b"".join(
+                edit.number(side, by)
+                for side, by in (("54cc", 10), ("54dd", 20), ("54bb", 8), ("54aa", 2))
+            )
+        ),
+        "webm 290x170",
+    ),
+    case("cropped away", webm_of(SIZE + edit.number("54cc", 320)), BROKEN),
+    case(
+        "shown in twice its size",
+        webm_of(SIZE + edit.number("54b0", 640) + edit.number("54ba", 360)),
+        "webm 640x360",
+    ),
+    case(
+        "shown at 4:3",
+        webm_of(SIZE + edit.number("54b0", 4) + edit.number("54ba", 3) + edit.number("54b2", 3)),
+        "webm 240x180 pixels 0.75",
+    ),
+    case(
+        "shown in no size",
+        webm_of(SIZE + edit.number("54b0", 0) + edit.number("54ba", 360)),
+        WEBM_SIZE,
+    ),
+    case("a width of 9 bytes", webm_of(edit.number("b0", 320, 9) + edit.number("ba", 180)), BROKEN),
+    case(
+        "wider than can be", webm_of(edit.number("b0", 70_000, 4) + edit.number("ba", 180)), BROKEN
+    ),
+    case("lasting not a number", webm_of(SIZE, lasting(float("nan"))), WEBM_SIZE),
+    case("lasting for ever", webm_of(SIZE, lasting(float("inf"))), WEBM_SIZE),
+    case(
+        "turned by not a number",
+        webm_of(SIZE + edit.element("7670", edit.element("7675", b"\x7f\xc0\0\0"))),
+        WEBM_SIZE,
+    ),
+    case("two in a row", webm_of(SIZE, after=WEBM_HEADER + bytes(9), size=b"\xff"), WEBM_SIZE),
+    case(
+        "tracks of no known size",
+        these(
+            WEBM_HEADER + edit.element("18538067", edit.element(TRACKS, b"", b"\xff") + bytes(99))
+        ),
+        BROKEN,
+    ),
+    case("a part larger than the segment", with_large_part(), WEBM_SIZE, BROKEN),
+    case(
+        "a child larger than its parent", webm_of(SIZE + edit.element("b0", b"", b"\x88")), BROKEN
+    ),
+    case(
+        "another kind of document", these(WEBM_HEADER.replace(b"webm", b"wobm") + bytes(99)), WRONG
+    ),
+    case(
+        "a void before the segment",
+        these(WEBM_HEADER + edit.element("ec", bytes(9)) + webm_of(SIZE)(None)[len(WEBM_HEADER) :]),
+        WEBM_SIZE,
+    ),
+]
 BROKEN_IMAGES = [
     case("PNG, cut in its header", of("picture.png", lambda data: data[:20]), CUT),
     case("PNG, cut in half", of("picture.png", half), PNG, CUT),
@@ -618,6 +784,8 @@ TABLE: dict[str, list[Case]] = {
     "Whole: QuickTime": WHOLE_MOV,
     "Whole: WebM": WHOLE_WEBM,
     "Whole: images": IMAGES,
+    "Odd: MP4": ODD_MP4,
+    "Odd: WebM": ODD_WEBM,
     "Cut off: MP4": CUT_MP4,
     "Broken: MP4": BROKEN_MP4,
     "Cut off or broken: WebM": BROKEN_WEBM,

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from act_one.media_file import MediaFacts, MediaFileError
 from act_one.probe import MAX_READ_BYTES, MAX_READS
 from tests.media.asking import Remote, probed, scanned
-from tests.media.edit import box, long_box, place
+from tests.media.edit import box, element, long_box, place
 from tests.media.table import PROGRESSIVE, said
 
 CODES = {
@@ -132,10 +132,6 @@ IDS = st.sampled_from(
     ]
 ).map(bytes.fromhex)
 UNKNOWN = b"\x01" + b"\xff" * 7
-
-
-def element(name, payload, size=None):
-    return name + (struct.pack(">Q", len(payload) | 1 << 56) if size is None else size) + payload
 
 
 ELEMENTS = st.recursive(

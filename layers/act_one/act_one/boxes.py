@@ -293,7 +293,8 @@ def _read_table(table: list[_Child]) -> tuple[int, int]:
     chunks = _numbers(code, offsets, 8, struct.unpack_from(">I", offsets, 4)[0])
     if not chunks:
         return samples, 0
-    return samples, max(*chunks, chunks[-1] + _last_chunk_bytes(table, samples))
+    chunks[-1] += _last_chunk_bytes(table, samples)
+    return samples, max(chunks)
 
 
 def _last_chunk_bytes(table: list[_Child], samples: int) -> int:
