@@ -122,14 +122,14 @@ def _pass_by(stream: Stream, box: _Box) -> Waits[None]:
 
 def _contents(stream: Stream, box: _Box) -> Waits[memoryview | None]:
     """Take a box of the index; None if it is too large to be read."""
-    size = box.size
-    if size is None:
-        size = len((yield from stream.peek(MAX_INDEX_BYTES + 1)))
-    if size > MAX_INDEX_BYTES:
-        yield from _pass_by(stream, box)
-        return None
-    data = yield from stream.take(size)
-    return memoryview(data)[box.head_size :]
+    data: bytes | None = None
+    if box.size is None:
+        data = yield from stream.take_rest(MAX_INDEX_BYTES)
+    elif box.size <= MAX_INDEX_BYTES:
+        data = yield from stream.take(box.size)
+    else:
+        yield from stream.skip(box.size)
+    return None if data is None else memoryview(data)[box.head_size :]
 
 
 def _see_index(stream: Stream, box: _Box, seen: _Seen) -> Waits[None]:
@@ -293,7 +293,8 @@ def _read_table(table: list[_Child]) -> tuple[int, int]:
     chunks = _numbers(code, offsets, 8, struct.unpack_from(">I", offsets, 4)[0])
     if not chunks:
         return samples, 0
-    return samples, max(*chunks, chunks[-1] + _last_chunk_bytes(table, samples))
+    chunks[-1] += _last_chunk_bytes(table, samples)
+    return samples, max(chunks)
 
 
 def _last_chunk_bytes(table: list[_Child], samples: int) -> int:
@@ -365,9 +366,9 @@ def _seconds(length: int, scale: int) -> float | None:
 
 
 def _turn(header: memoryview, at: int) -> int:
-    """Say by how many quarters clockwise a matrix turns the picture."""
-    along, across = struct.unpack_from(">ii", header, at)
-    return round(atan2(across, along) / (pi / 2)) % 4
+    """Say by how many quarters clockwise a matrix turns the picture, once it has mirrored it."""
+    across, along = struct.unpack_from(">ii", header, at + 12)
+    return round(atan2(-across, along) / (pi / 2)) % 4
 
 
 def _children(box: memoryview | None) -> list[_Child]:

@@ -180,6 +180,17 @@ class Stream:
         self.position += len(data)
         return data
 
+    def take_rest(self, most: int) -> Waits[bytes | None]:
+        """Take all that is left, in whatever pieces it comes; None if it is more than that."""
+        data = bytearray()
+        while len(data) <= most:
+            piece = yield from self.some()
+            if not piece:
+                return bytes(data)
+            data += piece
+        yield from self.skip_rest()
+        return None
+
     def skip(self, count: int) -> Waits[None]:
         """Leave out that many bytes; a file that has fewer is cut off."""
         self.must_reach(self.position + count)

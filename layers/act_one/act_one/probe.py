@@ -108,6 +108,8 @@ def probe(read: Read, size: int | None) -> MediaFacts:
             next(walk)
         except StopIteration as done:
             facts: MediaFacts = done.value
+            if facts.width is None:
+                raise MediaFileError("media_unclear", "its index is too large to be read") from None
             return facts
         if stream.to_skip == sys.maxsize:
             stream.ended = True

@@ -1,0 +1,37 @@
+"""Asking what a file is, in both ways; an error is an answer."""
+
+from act_one.media_file import MediaFileError
+from act_one.probe import Scan, probe
+
+
+class Remote:
+    """A file to be read by ranges, which counts what is read of it."""
+
+    def __init__(self, data):
+        self.data = data
+        self.reads = []
+
+    def read(self, offset, length):
+        assert offset >= 0
+        assert length > 0
+        found = self.data[offset : offset + length]
+        self.reads.append(len(found))
+        return found
+
+
+def probed(remote, size):
+    try:
+        return probe(remote.read, size)
+    except MediaFileError as error:
+        return error
+
+
+def scanned(data, chunk=262_144, size=None):
+    scan = Scan(size)
+    view = memoryview(data)
+    try:
+        for start in range(0, len(data), chunk):
+            scan.feed(view[start : start + chunk])
+        return scan.finish()
+    except MediaFileError as error:
+        return error

@@ -1,0 +1,294 @@
+"""Bytes that mean harm, or nothing: an answer or a ``MediaFileError``, soon, in few reads."""
+
+import struct
+from time import process_time
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from act_one.media_file import MediaFacts, MediaFileError
+from act_one.probe import MAX_READ_BYTES, MAX_READS
+from tests.media.asking import Remote, probed, scanned
+from tests.media.edit import box, element, long_box, place
+from tests.media.table import PROGRESSIVE, said
+
+CODES = {
+    "media_cut_off",
+    "media_broken",
+    "media_wrong_type",
+    "media_no_video",
+    "media_empty",
+    "media_unclear",
+}
+SECONDS = 1.0
+"""What any file of a few MB may take, on a slow machine. Most take a hundredth of it."""
+
+
+def check(data, sizes=(), chunk=262_144):
+    """Whatever the bytes are, there is an answer, and it is the same however they came."""
+    began = process_time()
+    answers = [scanned(data, chunk), scanned(data, 1_000)]
+    assert said(answers[0]) == said(answers[1])
+    for size in (len(data), None, *sizes):
+        remote = Remote(data)
+        answers.append(probed(remote, size))
+        assert len(remote.reads) <= MAX_READS
+        assert sum(remote.reads) <= MAX_READ_BYTES
+    answers += [scanned(data, chunk, size) for size in sizes]
+    assert process_time() - began < SECONDS * len(answers)
+    for answer in answers:
+        if isinstance(answer, MediaFileError):
+            assert answer.code in CODES
+        else:
+            assert isinstance(answer, MediaFacts)
+            assert answer.duration_seconds is None or answer.duration_seconds > 0
+            assert answer.rotation in {0, 90, 180, 270}
+            assert answer.pixel_aspect > 0
+            if answer.width is not None:
+                assert min(answer.width, answer.height) > 0
+    return answers
+
+
+# ── Made up ───────────────────────────────────────────────────────────────────────────────────
+
+HEADS = (
+    b"",
+    box(b"ftyp", b"isom\0\0\2\0isommp42"),
+    b"\0\0\0\x08wide",
+    bytes.fromhex("1a45dfa3874282847765626d18538067 01ffffffffffffff"),
+    b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR\0\0\1\0\0\0\1\0\x08\2\0\0\0\0\0\0\0",
+    PROGRESSIVE[:200],
+    b"RIFF\x40\0\0\0WEBPVP8X\x0a\0\0\0\0\0\0\0\x3f\0\0\x23\0\0",
+    b"GIF89a\x10\0\x10\0\x80\0\0\0\0\0\xff\xff\xff",
+)
+ODD_SIZES = st.sampled_from((0, 1, 7, 2**31, 2**32, 2**63 - 1, 2**63, 2**64)) | st.integers(
+    0, 9_999
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from(HEADS), st.binary(max_size=400), ODD_SIZES)
+def test_any_bytes_have_an_answer(head, data, size):
+    check(head + data, [size], chunk=7)
+
+
+KINDS = st.sampled_from(
+    b"ftyp moov mvhd trak tkhd mdia mdhd hdlr minf stbl stsd stsz stz2 stco co64 stsc pasp mvex "
+    b"mehd sidx moof mdat free cmov avc1 vide edts".split()
+)
+NUMBERS = st.sampled_from((0, 1, 2, 8, 16, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)) | st.integers(0, 99)
+CONTENTS = st.binary(max_size=100) | st.lists(NUMBERS, max_size=40).map(
+    lambda numbers: struct.pack(f">{len(numbers)}I", *numbers)
+)
+
+
+def declared(kind_and_payload, size):
+    kind, payload = kind_and_payload
+    return box(kind, payload) if size is None else struct.pack(">I4s", size, kind) + payload
+
+
+BOXES = st.recursive(
+    st.tuples(KINDS, CONTENTS).map(lambda found: box(*found)),
+    lambda inner: st.builds(
+        declared,
+        st.tuples(KINDS, st.lists(inner, max_size=6).map(b"".join)),
+        st.none() | st.none() | NUMBERS,
+    ),
+    max_leaves=30,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(BOXES, max_size=6).map(b"".join), ODD_SIZES)
+def test_any_boxes_have_an_answer(data, size):
+    check(HEADS[1] + data, [size], chunk=11)
+
+
+IDS = st.sampled_from(
+    [
+        "1a45dfa3",
+        "4282",
+        "18538067",
+        "1549a966",
+        "2ad7b1",
+        "4489",
+        "1654ae6b",
+        "ae",
+        "83",
+        "e0",
+        "b0",
+        "ba",
+        "54b0",
+        "54ba",
+        "54b2",
+        "7670",
+        "7675",
+        "1f43b675",
+        "a3",
+        "e7",
+        "ec",
+        "1c53bb6b",
+    ]
+).map(bytes.fromhex)
+UNKNOWN = b"\x01" + b"\xff" * 7
+
+
+ELEMENTS = st.recursive(
+    st.builds(element, IDS, CONTENTS),
+    lambda inner: st.builds(
+        element,
+        IDS,
+        st.lists(inner, max_size=6).map(b"".join),
+        st.none() | st.sampled_from((UNKNOWN, b"\xff", b"\x80", b"\x01\0\0\0\0\xff\0\0", b"\0")),
+    ),
+    max_leaves=30,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(ELEMENTS, max_size=6).map(b"".join), ODD_SIZES)
+def test_any_elements_have_an_answer(data, size):
+    check(HEADS[3] + data, [size], chunk=11)
+
+
+# ── Real files, spoiled ───────────────────────────────────────────────────────────────────────
+
+SPOILED = (
+    "h264.mp4",
+    "faststart.mp4",
+    "segments.mp4",
+    "h264.mov",
+    "vp9.webm",
+    "live.webm",
+    "picture.png",
+    "picture.jpg",
+    "lossy.webp",
+    "animated.gif",
+)
+
+
+def index_of(data):
+    """Where a file keeps what is read of it."""
+    if data[4:8] == b"ftyp":
+        start, end = place(data, b"moov")
+        return [*range(64), *range(start, end)]
+    return range(min(len(data), 600))
+
+
+@pytest.mark.parametrize("name", SPOILED)
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.data())
+def test_a_spoiled_file_has_an_answer(name, sources, data):
+    whole = sources(name)
+    spoiled = bytearray(whole)
+    places = st.sampled_from(index_of(whole))
+    changes = st.tuples(places, st.sampled_from((0, 1, 2, 8, 0x40, 0x7F, 0x80, 0xFF)))
+    for at, value in data.draw(st.lists(changes, min_size=1, max_size=8)):
+        spoiled[at] = value
+    gap = data.draw(places)
+    spoiled[gap : gap + data.draw(st.sampled_from((0, 0, 1, 4, 100)))] = b""
+
+    check(bytes(spoiled))
+
+
+CUTTABLE = (
+    "h264.mp4",
+    "faststart.mp4",
+    "segments.mp4",
+    "long.mp4",
+    "h264.mov",
+    "faststart.mov",
+    "vp8.webm",
+    "vp9.webm",
+    "cues first.webm",
+    "picture.png",
+    "picture.jpg",
+    "lossy.webp",
+    "animated.webp",
+    "picture.gif",
+)
+
+
+@pytest.mark.parametrize("name", CUTTABLE)
+def test_a_file_that_is_cut_off_anywhere_is_found(name, sources):
+    data = sources(name)
+    end = len(data)
+    if name == "segments.mp4":  # what comes last there is an index of fragments, which may miss
+        end, _ = place(data, b"mfra") if b"mfra" in data else (end, None)
+    cuts = {*range(300), *range(0, end, max(1, end // 150)), *range(end - 300, end)}
+
+    for at in cuts:
+        found = scanned(data[:at])
+        assert isinstance(found, MediaFileError), f"cut off after {at} of {end} bytes"
+
+
+# ── Large for nothing ─────────────────────────────────────────────────────────────────────────
+
+MEGABYTE = 1 << 20
+
+
+def fill(piece, size=4 * MEGABYTE):
+    return piece * (size // len(piece))
+
+
+def index(*children):
+    return HEADS[1] + box(b"moov", b"".join(children))
+
+
+def table_box(kind, count, size):
+    return box(kind, struct.pack(">II", 0, count) + bytes(size * count))
+
+
+def track(table):
+    header = box(b"tkhd", bytes(84))
+    handler = box(b"hdlr", bytes(8) + b"vide")
+    media = box(b"mdhd", bytes(24)) + handler + box(b"minf", box(b"stbl", table))
+    return box(b"trak", header + box(b"mdia", media))
+
+
+MVHD = box(b"mvhd", bytes(100))
+LARGE = {
+    "boxes of nothing": HEADS[1] + fill(box(b"free")),
+    "long boxes of nothing": HEADS[1] + fill(long_box(b"free")),
+    "fragments of nothing": HEADS[1] + box(b"moov", MVHD) + fill(box(b"moof") + box(b"mdat")),
+    "an index of nothing": index(fill(box(b"free"))),
+    "an index of empty tracks": index(MVHD, fill(box(b"trak"))),
+    "an index of many tracks": index(MVHD, fill(track(box(b"stsz", bytes(12))))),
+    "tracks of many children": index(MVHD, *[track(fill(box(b"free"), MEGABYTE // 32))] * 96),
+    "boxes in boxes": index(MVHD, box(b"trak", fill(b"\0\1\0\0trak"))),
+    "a million chunks": index(
+        MVHD, track(box(b"stsz", struct.pack(">III", 0, 9, 9)) + table_box(b"stco", MEGABYTE, 4))
+    ),
+    "a million samples in a chunk": index(
+        MVHD,
+        track(
+            box(b"stsz", struct.pack(">III", 0, 0, MEGABYTE) + bytes(4 * MEGABYTE))
+            + table_box(b"stco", 1, 4)
+            + box(b"stsc", struct.pack(">IIIII", 0, 1, 1, MEGABYTE, 1))
+        ),
+    ),
+    "segment indexes": HEADS[1] + fill(box(b"sidx", bytes(60_000))),
+    "elements of nothing": HEADS[3] + fill(b"\xec\x80"),
+    "clusters of nothing": HEADS[3] + fill(bytes.fromhex("1f43b675ff")),
+    "tracks of nothing": HEADS[3] + element(b"\x16\x54\xae\x6b", fill(b"\xae\x80", MEGABYTE - 9)),
+    "elements in elements": HEADS[3]
+    + element(b"\x16\x54\xae\x6b", fill(b"\xae\x10\0\0\0", MEGABYTE - 9)),
+    "a number of a megabyte": HEADS[3]
+    + element(b"\x15\x49\xa9\x66", element(b"\x44\x89", bytes(MEGABYTE - 99))),
+    "PNG chunks of nothing": HEADS[4] + fill(b"\0\0\0\0IDAT\0\0\0\0"),
+    "JPEG segments of nothing": b"\xff\xd8" + fill(b"\xff\xe0\0\2"),
+    "JPEG Exif for ever": b"\xff\xd8" + fill(b"\xff\xe1\0\x12Exif\0\0MM\0*\0\0\0\1\xff\xff"),
+    "JPEG fill bytes": b"\xff\xd8" + fill(b"\xff"),
+    "JPEG without an end": PROGRESSIVE[:-2] + fill(b"\xff\0\xd9"),
+    "GIF blocks of nothing": HEADS[7] + fill(b"\x21\xfe\0"),
+    "GIF blocks of a byte": HEADS[7] + b"\x21\xfe" + fill(b"\1a"),
+    "GIF pictures": HEADS[7] + fill(b"\x2c" + bytes(9) + b"\2\0"),
+}
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_a_large_file_for_nothing_takes_little_time(name):
+    check(LARGE[name])
