@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from functools import partial
 from http.client import HTTPSConnection
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 from urllib.parse import urlsplit
 
 import boto3
@@ -40,6 +40,8 @@ MIB: Final = 1_048_576
 FOLDER: Final = ROOT / ".local/bench"
 PYTHON: Final = ROOT / ".tools/bench/bin/python"
 CONTESTANTS: Final = Path(__file__).with_name("contestants.py")
+OPENSSL: Final = ("openssl", "dgst", "-sha256")
+SHA256: Final = "(SHA-256 of as much, alone)"
 NAME: Final = "results"
 """Of the bucket and of the table."""
 
@@ -84,18 +86,21 @@ def copies() -> None:
     }
     if shutil.which("curl"):
         ways["`curl \\| curl -T -`"] = by_curls
+        if shutil.which("openssl"):
+            name = f"`curl \\| tee >({' '.join(OPENSSL)}) \\| curl -T -`"
+            ways[name] = partial(by_curls, hashing=True)
     else:
         print("There is no curl here to compare with.")
-    costs: dict[str, list[Cost]] = {name: [] for name in [*ways, "(SHA-256 of as much, alone)"]}
+    costs: dict[str, list[Cost]] = {name: [] for name in [*ways, SHA256]}
     with bench() as found:
         alone = rates(found)
         for number in range(ROUNDS):
             for name, copy in ways.items():
                 costs[name].append(copy(found, f"copies/{number}/{copy_name(name)}"))
-            costs["(SHA-256 of as much, alone)"].append(sha256())
+            costs[SHA256].append(sha256())
     report(costs)
     print()
-    print(alone)
+    print(f"Besides one SHA-256, CopyFunction's CPU is {besides_sha256(costs):.2f} s/GB. {alone}")
 
 
 def copy_name(name: str) -> str:
@@ -114,6 +119,12 @@ def report(costs: Mapping[str, list[Cost]]) -> None:
         rate, cpu = SIZE / one.seconds / 1e6, one.cpu_seconds / SIZE * GB
         ratios = f"{one.seconds / ours.seconds:.2f} | {one.cpu_seconds / ours.cpu_seconds:.2f}"
         print(f"| {name} | {rate:.0f} | {cpu:.2f} | {memory} | {ratios} |")
+
+
+def besides_sha256(costs: Mapping[str, list[Cost]]) -> float:
+    """Return the function's CPU in seconds a GB, less what hashing alone takes."""
+    spent = medians(costs["CopyFunction"]).cpu_seconds - medians(costs[SHA256]).cpu_seconds
+    return spent / SIZE * GB
 
 
 def medians(runs: list[Cost]) -> Cost:
@@ -178,28 +189,50 @@ def by_another(way: str, bench: Bench, key: str) -> Cost:
     return cost
 
 
-def by_curls(bench: Bench, key: str) -> Cost:
-    """Let one curl get and another put, as to a presigned URL: plain, its length announced."""
+def by_curls(bench: Bench, key: str, *, hashing: bool = False) -> Cost:
+    """Let one curl get and another put, as to a presigned URL: plain, its length announced.
+
+    With ``hashing``, OpenSSL hashes what passes, as the function does.
+    """
     curl = ["curl", "-q", "-sS", "--fail", "--cacert", str(bench.authority)]
     put = ["-H", f"Content-Length: {SIZE}", "-H", "Transfer-Encoding:", "-T", "-"]
     before, began_at = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    with (
-        subprocess.Popen([*curl, bench.url], stdout=subprocess.PIPE, env={}) as getting,
-        subprocess.Popen(
-            [*curl, *put, f"{bench.bucket_url}/{NAME}/{key}"],
-            stdin=getting.stdout,
-            stdout=subprocess.DEVNULL,
-            env={},
-        ) as putting,
-    ):
-        if getting.stdout:
-            getting.stdout.close()  # the other's now
-        if putting.wait() or getting.wait():
-            raise CopyError("curl failed")
+    running = [subprocess.Popen([*curl, bench.url], stdout=subprocess.PIPE, env={})]
+    if hashing:
+        digest = subprocess.Popen(OPENSSL, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+        to_digest = piped(digest.stdin)
+        running += [digest, then(running[0], ["tee", f"/dev/fd/{to_digest.fileno()}"], to_digest)]
+    running.append(then(running[-1], [*curl, *put, f"{bench.bucket_url}/{NAME}/{key}"]))
+    statuses = [process.wait() for process in reversed(running)]
+    if any(statuses):
+        raise CopyError("a curl, or what hashes between them, failed")
     seconds, after = time.perf_counter() - began_at, resource.getrusage(resource.RUSAGE_CHILDREN)
     check(bench, key)
     cpu_seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return Cost(seconds=seconds, cpu_seconds=cpu_seconds)
+
+
+def then(
+    before: "subprocess.Popen[bytes]", command: list[str], *handed: IO[bytes]
+) -> "subprocess.Popen[bytes]":
+    """Start what reads another's output and writes to what it is handed; both are its own then."""
+    given = piped(before.stdout)
+    started = subprocess.Popen(
+        command,
+        stdin=given,
+        stdout=subprocess.PIPE if handed else subprocess.DEVNULL,
+        pass_fds=[one.fileno() for one in handed],
+    )
+    for one in (given, *handed):
+        one.close()
+    return started
+
+
+def piped(end: IO[bytes] | None) -> IO[bytes]:
+    """Return an end of a pipe that was asked for."""
+    if end is None:
+        raise ValueError("there is no such pipe")
+    return end
 
 
 def sha256() -> Cost:
