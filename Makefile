@@ -16,6 +16,7 @@ checksum = $(shell cat $(1) | cksum | tr -cd '0-9')
 UV := .tools/uv/.made-$(call checksum,requirements/uv.txt)
 DEV := .venv/.made-$(call checksum,requirements/dev.txt)
 SAM := .tools/sam/.made-$(call checksum,requirements/sam.txt)
+BENCH := .tools/bench/.made-$(call checksum,requirements/bench.txt)
 MINISTACK := .tools/ministack/.made-$(call checksum,requirements/ministack.txt)
 BUILD := .aws-sam/build/.made-$(shell find $(SOURCES) -type f ! -name '*.pyc' -exec cksum {} + \
 	2>/dev/null | LC_ALL=C sort | cksum | tr -cd '0-9')
@@ -59,8 +60,8 @@ test: $(DEV) $(SAM) $(MINISTACK) $(BUILD) ## Run every test
 	@.venv/bin/pytest -q --tb=short --durations=10
 
 .PHONY: bench
-bench: $(DEV) $(BUILD) ## Measure what is built
-	@.venv/bin/python -m local.bench
+bench: $(DEV) $(MINISTACK) $(BENCH) $(BUILD) ## Measure what is built
+	@PYTHONPATH=layers/act_one .venv/bin/python -m local.bench
 
 .PHONY: crashes
 crashes: $(DEV) $(SAM) $(MINISTACK) $(BUILD) ## Kill workers at every point of a task's life
@@ -90,6 +91,7 @@ pins: $(UV) ## Pin the newest versions of everything
 	$(STEP) 'Pinning the development tools' $(call pin,requirements/dev)
 	$(STEP) 'Pinning SAM CLI' $(call pin,requirements/sam)
 	$(STEP) 'Pinning the emulator' $(call pin,requirements/ministack)
+	$(STEP) 'Pinning what the copy is measured against' $(call pin,requirements/bench)
 	$(STEP) 'Pinning the installer' $(call pin,requirements/uv)
 
 pin = uv pip compile --upgrade --universal --python-version 3.13 --generate-hashes \
@@ -117,6 +119,9 @@ $(SAM): | $(UV)
 
 $(MINISTACK): | $(UV)
 	$(call environment,.tools/ministack,ministack,the AWS emulator)
+
+$(BENCH): | $(UV)
+	$(call environment,.tools/bench,bench,what the copy is measured against)
 
 define environment
 @rm -f $(1)/.made-*

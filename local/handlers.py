@@ -26,7 +26,7 @@ started = time.process_time()
 exec(sys.argv[2])
 print(time.process_time() - started)
 """
-_LAMBDAS_OWN: Final = {"AWS_REGION": "us-east-1", "AWS_DEFAULT_REGION": "us-east-1"}
+LAMBDAS_OWN: Final = {"AWS_REGION": "us-east-1", "AWS_DEFAULT_REGION": "us-east-1"}
 
 
 class ImportFailedError(Exception):
@@ -38,6 +38,8 @@ class Handler:
     """A function as it is packaged: its import, the folders it sees, its environment."""
 
     name: str
+    path: str
+    """What Lambda calls: ``callback.copy.handler``."""
     statements: str
     folders: tuple[Path, ...]
     environment: Mapping[str, str]
@@ -61,6 +63,7 @@ def _handler(
     layers = [*shared.get("Layers", []), *own.get("Layers", [])]
     return Handler(
         name=name,
+        path=own["Handler"],
         statements=f"import {module}; assert callable({module}.{function})",
         folders=(
             BUILD / {**shared, **own}["CodeUri"],
@@ -91,7 +94,7 @@ def seconds_to_run(
     arguments = [sys.executable, "-I", "-S", "-B", "-c", _BARE, json.dumps([*map(str, folders)])]
     run = subprocess.run(
         [*arguments, statements],
-        env={**_LAMBDAS_OWN, **environment},
+        env={**LAMBDAS_OWN, **environment},
         capture_output=True,
         text=True,
         check=False,

@@ -8,6 +8,7 @@ from time import monotonic
 from types import SimpleNamespace
 
 import pytest
+from botocore import httpchecksum
 from botocore.exceptions import ClientError
 
 from act_one import media, safe_http
@@ -477,6 +478,36 @@ def test_over_tls_no_chunk_but_the_last_is_smaller_than_s3_takes(secure_s3):
 
     assert len(bucket.sizes) > 1
     assert min(bucket.sizes[:-1]) >= 8_192
+
+
+def test_over_tls_a_file_is_hashed_once(secure_s3, monkeypatch):
+    def hash_again(*_):
+        pytest.fail("botocore hashes the file too")
+
+    monkeypatch.setattr(httpchecksum.Sha256Checksum, "update", hash_again)
+    bucket = FakeBucket()
+    with peer(bucket, BUCKET_TLS) as store, peer(serves(with_length(MP4))) as found:
+        copy_from(found, secure_s3(store.port))
+
+    assert bucket.content == MP4
+
+
+def test_over_tls_one_client_stores_one_file_after_the_other(secure_s3):
+    first, second = FakeBucket(), FakeBucket()
+    puts = iter([first, second])
+    other = MP4[:200_000]
+
+    def store_next(found, connection):
+        next(puts)(found, connection)
+
+    with peer(store_next, BUCKET_TLS) as store:
+        s3 = secure_s3(store.port)
+        with peer(serves(with_length(MP4))) as found:
+            copy_from(found, s3)
+        with peer(serves(in_chunks(other))) as found:
+            copy_from(found, s3)
+
+    assert (first.content, second.content) == (MP4, other)
 
 
 def test_over_tls_an_object_with_another_hash_is_no_success(secure_s3):

@@ -9,6 +9,7 @@ import base64
 import hashlib
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any, Final
 
@@ -22,10 +23,13 @@ from act_one.safe_http import Download, PeerError, UnsafeAddressError
 from act_one.task import StoredMedia
 
 if TYPE_CHECKING:
+    from botocore.awsrequest import AWSRequest
     from mypy_boto3_s3 import S3Client
 
 CHUNK_BYTES: Final = 262_144
 _HEAD_BYTES: Final = 4_096
+_BEFORE_SIGNING: Final = "before-sign.s3.PutObject"
+_TRAILER: Final = "x-amz-checksum-sha256"
 
 type Opener = Callable[[str, float, int], Download]
 """GETs a URL within so many seconds and bytes, its body still to be read (``safe_http.get``)."""
@@ -212,16 +216,39 @@ def _put_object(
 ) -> Mapping[str, Any]:
     secure = s3.meta.endpoint_url.startswith("https:")
     checksum: dict[str, Any] = {"ChecksumAlgorithm": "SHA256"} if secure else {}
-    return s3.put_object(
-        Bucket=place.bucket,
-        Key=key,
-        Body=source,  # type: ignore[arg-type]  # botocore reads anything that has read()
-        ContentLength=length,
-        ContentType=media_type,
-        Metadata={"task-id": place.task_id},
-        IfNoneMatch="*",
-        **checksum,
-    )
+    with _hashed_once(source, s3):
+        return s3.put_object(
+            Bucket=place.bucket,
+            Key=key,
+            Body=source,  # type: ignore[arg-type]  # botocore reads anything that has read()
+            ContentLength=length,
+            ContentType=media_type,
+            Metadata={"task-id": place.task_id},
+            IfNoneMatch="*",
+            **checksum,
+        )
+
+
+@contextmanager
+def _hashed_once(source: _Body | IO[bytes], s3: "S3Client") -> Iterator[None]:
+    """Send a body's own hash behind it: botocore would hash and copy every byte once more."""
+
+    def with_trailer(request: "AWSRequest", **_: object) -> None:
+        if isinstance(source, _Body) and request.headers.get("X-Amz-Trailer") == _TRAILER:
+            request.data = _in_s3_chunks(source)
+
+    s3.meta.events.register(_BEFORE_SIGNING, with_trailer)
+    try:
+        yield
+    finally:
+        s3.meta.events.unregister(_BEFORE_SIGNING, with_trailer)
+
+
+def _in_s3_chunks(body: _Body) -> Iterator[bytes]:
+    """Frame a body the way S3 takes one whose checksum is in a trailer."""
+    for chunk in body.chunks():
+        yield b"%x\r\n%b\r\n" % (len(chunk), chunk)
+    yield b"0\r\n%b:%b\r\n\r\n" % (_TRAILER.encode(), base64.b64encode(body.sha256))
 
 
 def _adopt(key: str, place: Place, s3: "S3Client") -> StoredMedia:

@@ -1,7 +1,7 @@
-"""Measurements of what is built: `make bench`. Read the ratios; milliseconds are the machine's.
+"""Cold start: CPU time of each handler's import, its clients made.
 
-Cold start: CPU time of each handler's import, its clients made, in a fresh interpreter that sees
-what Lambda would, as we ship it and as a plain build without bytecode would.
+In a fresh interpreter that sees what Lambda would, as we ship it and as a plain build without
+bytecode would.
 """
 
 import shutil
@@ -46,7 +46,3 @@ def cold_starts() -> None:
     for name, (shipped_as, plain_as) in rows.items():
         ours, theirs = statistics.median(shipped_as), statistics.median(plain_as)
         print(f"| {name} | {ours * 1e3:.0f} | {theirs * 1e3:.0f} | {ours / theirs:.2f} |")
-
-
-if __name__ == "__main__":
-    cold_starts()
