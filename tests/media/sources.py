@@ -40,6 +40,8 @@ RECIPES = {
         *("-f", "lavfi", "-i", "color=s=64x36:r=100:d=200"),
         *("-c:v", "libx264", "-preset", "ultrafast", "-crf", "40", "-g", "100", "-bf", "0"),
     ),
+    "portrait.mp4": ("-i", "h264.mp4", "-vf", "transpose", "-preset", "ultrafast"),
+    "portrait.png": ("-i", "picture.png", "-vf", "transpose"),
     "sound.webm": ("-f", "lavfi", "-i", "sine=d=1", "-c:a", "libopus"),
     "picture.png": ("-f", "lavfi", "-i", "testsrc2=s=320x180", "-frames:v", "1"),
     "deep.png": ("-i", "picture.png", "-pix_fmt", "rgb48be"),

@@ -495,7 +495,7 @@ def test_over_tls_a_file_is_hashed_once(secure_s3, monkeypatch):
 def test_over_tls_one_client_stores_one_file_after_the_other(secure_s3):
     first, second = FakeBucket(), FakeBucket()
     puts = iter([first, second])
-    other = MP4[:200_000]
+    other = mp4(200_000)
 
     def store_next(found, connection):
         next(puts)(found, connection)

@@ -23,15 +23,17 @@ type Waits[T] = Generator[None, None, T]
 class MediaFileError(Exception):
     """A file is not a whole media file of a kind known here.
 
-    ``code`` is ``media_cut_off`` (its end is missing), ``media_broken``, ``media_wrong_type``,
-    ``media_no_video`` (a video without a video track), ``media_empty`` (a video without a single
-    picture) or ``media_unclear`` (can't be told within the bounds). The message says what was found
-    and holds nothing of the file.
+    ``code`` is ``media_cut_off`` (its end is missing), ``media_broken``, ``media_wrong_type`` (it
+    is something else), ``media_unknown_type`` (it may be anything), ``media_no_video`` (a video
+    without a video track), ``media_empty`` (a video without a single picture) or ``media_unclear``
+    (can't be told within the bounds). The message says what was found and holds nothing of the
+    file; ``media_type`` is that of a wrong type, where it is known.
     """
 
-    def __init__(self, code: str, message: str) -> None:
+    def __init__(self, code: str, message: str, media_type: str | None = None) -> None:
         super().__init__(message)
         self.code = code
+        self.media_type = media_type
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,19 +110,21 @@ def sniff(head: bytes) -> str | None:
 
 def wrong_type(head: bytes) -> MediaFileError:
     """Say what a file is that is none of ours."""
-    found = sniff(head)
-    start = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if len(head) < _SNIFF_LEAST:
         return MediaFileError("media_cut_off", f"it has {len(head)} bytes")
-    if found is None:
-        if start.startswith((b"<!doctype", b"<html", b"<head", b"<body", b"<?xml", b"<!--")):
-            found = "a web page or XML, such as servers send in place of a file that is gone"
-        elif start.startswith((b"{", b"[")):
-            found = "JSON, such as servers send in place of a file that is gone"
-        elif head.startswith(b"\x1f\x8b"):
-            found = "compressed by gzip"
-        else:
-            found = "neither a video nor an image of a kind known here"
+    found = sniff(head)
+    if found is not None:
+        return MediaFileError("media_wrong_type", f"it is {found}", found)
+    start = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if start.startswith((b"<!doctype", b"<html", b"<head", b"<body", b"<?xml", b"<!--")):
+        found = "a web page or XML, such as servers send in place of a file that is gone"
+    elif start.startswith((b"{", b"[")):
+        found = "JSON, such as servers send in place of a file that is gone"
+    elif head.startswith(b"\x1f\x8b"):
+        found = "compressed by gzip"
+    else:
+        message = "it is neither a video nor an image of a kind known here"
+        return MediaFileError("media_unknown_type", message)
     return MediaFileError("media_wrong_type", f"it is {found}")
 
 

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Final, NoReturn
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import requests
 
@@ -100,15 +100,19 @@ def _facts_of(file: "_Input", types: frozenset[str], max_bytes: int) -> MediaFac
     except UnsafeAddressError as error:
         file.refuse("unreachable", str(error), "a URL that anybody can GET")
     except MediaFileError as error:
-        if error.code in _PROBLEMS:
-            file.refuse(_PROBLEMS[error.code], str(error), _needed(types))
+        kind = (error.media_type or "").partition("/")[0]
+        # Of videos in other containers nobody says that the provider refuses them.
+        if error.code in _PROBLEMS and kind != "video":
+            fix = _AS[file.name] if kind == file.name else None
+            file.refuse(_PROBLEMS[error.code], str(error), _needed(types), fix)
         file.warn("not_checked", str(error))
         return None
     except (PeerError, _UnseenError) as error:
         file.warn("not_checked", f"it could not be looked at beforehand: {error}")
         return None
     if facts.media_type not in types:
-        file.refuse("wrong-type", f"it is {facts.media_type}", _needed(types), _AS.get(file.name))
+        fix = _AS[file.name] if facts.media_type.startswith(file.name) else None
+        file.refuse("wrong-type", f"it is {facts.media_type}", _needed(types), fix)
     return facts
 
 
@@ -145,6 +149,7 @@ def _check_duration(file: "_Input", facts: MediaFacts, limits: Limits) -> None:
 
 _PROBLEMS: Final = {
     "media_wrong_type": "wrong-type",
+    "media_broken": "broken",
     "media_no_video": "no-video",
     "media_empty": "no-video",
     "media_cut_off": "cut-off",
@@ -239,7 +244,7 @@ class _Input:
         self._has_ranges = status == 206
         self.size = _size_of(download)
         self._start = _taken(download, FIRST_BYTES)
-        if status == 200 and self.size is None and len(self._start) < FIRST_BYTES:
+        if self.size is None and len(self._start) < FIRST_BYTES:
             self.size = len(self._start)
 
     def _is_all_of_it(self) -> bool:
@@ -263,7 +268,7 @@ class _Input:
         )
 
     def _file_name(self) -> str:
-        return shlex.quote(urlsplit(self.url).path.rpartition("/")[2] or self.name)
+        return shlex.quote(unquote(urlsplit(self.url).path).rpartition("/")[2] or self.name)
 
 
 def _size_of(download: Download) -> int | None:

@@ -1,0 +1,299 @@
+"""What the inputs are looked at for, before they are paid for."""
+
+import shlex
+import subprocess
+from time import monotonic
+
+import imageio_ffmpeg
+import pytest
+
+from act_one import preflight, safe_http
+from act_one.preflight import Limits, check_inputs
+from act_one.problems import ProblemError
+from act_one.transfer_request import TransferRequest
+from tests.media.files_server import files_server
+
+LIMITS = Limits(
+    max_video_bytes=33_554_432,
+    max_image_bytes=16_777_216,
+    min_video_seconds=1.0,
+    max_video_seconds=30.0,
+)
+HTTP = safe_http.session(safe_http.Policy(allow_http=True, allow_private=True))
+NAMES = [
+    *("h264.mp4", "faststart.mp4", "mute.mp4", "fragments.mp4", "turned 180.mp4", "vp9.mp4"),
+    *("h264.mov", "vp8.webm", "vp9.webm", "live.webm"),
+]
+
+
+@pytest.fixture(scope="module")
+def server():
+    with files_server() as server:
+        yield server
+
+
+@pytest.fixture
+def good(server, sources):
+    """URLs of a video and an image that nothing is wrong with."""
+    return {
+        "video": server.put("good.mp4", sources("h264.mp4")),
+        "image": server.put("good.png", sources("picture.png")),
+    }
+
+
+def check(urls, limits=LIMITS, http=HTTP):
+    return check_inputs(TransferRequest(**urls), limits, http)
+
+
+def refused(urls, limits=LIMITS, http=HTTP):
+    with pytest.raises(ProblemError) as caught:
+        check(urls, limits, http)
+    document = caught.value.document()
+    assert document["status"] == 422
+    assert "SECRET" not in str(document)
+    assert document["found"] in document["detail"]
+    assert document["needed"] in document["detail"]
+    return document
+
+
+def doubt(urls, http=HTTP):
+    (warning,) = check(urls, http=http)
+    assert "SECRET" not in warning.message
+    return warning
+
+
+# ── Good ones ─────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_good_video_passes_without_a_word(server, sources, good, name):
+    urls = good | {"video": server.put("a", sources(name))}
+
+    assert check(urls) == ()
+
+
+@pytest.mark.parametrize("name", ["picture.png", "deep.png", "picture.jpg", "lossy.webp"])
+def test_a_good_image_passes_without_a_word(server, sources, good, name):
+    assert check(good | {"image": server.put("a", sources(name))}) == ()
+
+
+def test_each_file_is_read_in_few_and_small_ranges(server, sources, good):
+    server.requests.clear()
+    large = sources("h264.mp4")[:-8] + b"\0\0\0\x08free"
+
+    check(good | {"video": server.put("a.mp4", large)})
+
+    assert all(" bytes=" in one or one.startswith("HEAD") for one in server.requests)
+    assert len(server.requests) <= 5
+
+
+@pytest.mark.parametrize("ways", [{"ranges": False}, {"ranges": False, "length": False}])
+def test_a_server_without_ranges_will_do_when_the_index_is_in_front(server, sources, good, ways):
+    assert check(good | {"video": server.put("a", sources("faststart.mp4"), **ways)}) == ()
+
+
+# ── Certainly wrong ones ──────────────────────────────────────────────────────────────────────
+
+WRONG = {
+    "a portrait": ("portrait.mp4", "input-aspect-ratio", "180x320"),
+    "turned to a portrait": ("turned 90.mp4", "input-aspect-ratio", "turned by 90°"),
+    "wide pixels": ("wide pixels.mp4", "input-aspect-ratio", "427x180"),
+    "too long": ("long.mp4", "input-too-long", "200.0 s"),
+    "sound only": ("sound only.mp4", "input-no-video", "no video track"),
+    "sound": ("sound.m4a", "input-wrong-type", "audio/mp4"),
+    "an image": ("picture.png", "input-wrong-type", "image/png"),
+}
+
+
+@pytest.mark.parametrize(("name", "code", "found"), WRONG.values(), ids=WRONG.keys())
+def test_a_video_that_would_fail_is_refused(server, sources, good, name, code, found):
+    problem = refused(good | {"video": server.put(name.replace(" ", "-"), sources(name))})
+
+    assert (problem["field"], problem["code"]) == ("video", code)
+    assert found in problem["found"]
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (b"", "input-cut-off"),
+        (b"<!doctype html><title>Sign in</title>", "input-wrong-type"),
+        (b'{"error": "expired"}', "input-wrong-type"),
+        (b"\x1f\x8b" + b"x" * 100, "input-wrong-type"),
+    ],
+)
+@pytest.mark.parametrize("ways", [{}, {"ranges": False}, {"length": False}])
+@pytest.mark.parametrize("field", ["video", "image"])
+def test_what_is_no_file_of_its_kind_is_refused(server, good, field, content, code, ways):
+    problem = refused(good | {field: server.put("a", content, **ways)})
+
+    assert (problem["field"], problem["code"]) == (field, code)
+
+
+def test_a_video_whose_end_is_missing_is_refused(server, sources, good):
+    cut = sources("h264.mp4")[:-2_000]
+
+    assert refused(good | {"video": server.put("a", cut)})["code"] == "input-cut-off"
+
+
+@pytest.mark.parametrize("name", ["h264.mp4", "picture.gif", "picture.avif"])
+def test_an_image_of_a_kind_that_is_not_taken_is_refused(server, sources, good, name):
+    problem = refused(good | {"image": server.put("a", sources(name))})
+
+    assert (problem["field"], problem["code"]) == ("image", "input-wrong-type")
+    assert "JPEG, PNG, WebP" in problem["needed"]
+
+
+@pytest.mark.parametrize("field", ["video", "image"])
+def test_a_file_that_is_too_large_is_refused_by_its_announced_size(good, field):
+    small = {f"max_{field}_bytes": 1_000}
+    limits = Limits(**{name: getattr(LIMITS, name) for name in LIMITS.__slots__} | small)
+
+    problem = refused(good, limits)
+
+    assert (problem["field"], problem["code"]) == (field, "input-too-large")
+    assert "at most 1,000 bytes" in problem["needed"]
+
+
+@pytest.mark.parametrize("seconds", [0.5, 1.49, 1.51, 2.4, 2.6])
+def test_a_video_may_miss_its_length_by_half_a_second(good, seconds):
+    limits = {name: getattr(LIMITS, name) for name in LIMITS.__slots__}
+
+    longest = Limits(**limits | {"min_video_seconds": 0.0, "max_video_seconds": seconds})
+    shortest = Limits(**limits | {"min_video_seconds": seconds, "max_video_seconds": 30.0})
+
+    if seconds < 1.5:
+        assert refused(good, longest)["code"] == "input-too-long"
+    else:
+        assert check(good, longest) == ()
+    if seconds > 2.5:
+        assert refused(good, shortest)["code"] == "input-too-short"
+    else:
+        assert check(good, shortest) == ()
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 410, 451])
+@pytest.mark.parametrize("field", ["video", "image"])
+def test_a_file_that_is_not_for_everybody_is_refused(server, good, field, status):
+    problem = refused(good | {field: server.put("a", b"", status=status)})
+
+    assert (problem["field"], problem["code"]) == (field, "input-unreachable")
+    assert f"HTTP {status}" in problem["found"]
+
+
+def test_an_address_that_is_not_public_is_refused(good):
+    strict = safe_http.session(safe_http.Policy(allow_http=True))
+
+    problem = refused(good, http=strict)
+
+    assert problem["code"] == "input-unreachable"
+    assert "not public" in problem["found"]
+
+
+@pytest.mark.parametrize("name", ["portrait.mp4", "turned 90.mp4", "wide pixels.mp4", "long.mp4"])
+def test_the_command_that_is_offered_makes_a_video_that_passes(
+    server, sources, good, name, tmp_path
+):
+    (tmp_path / "it's a video.mp4").write_bytes(sources(name))
+    url = server.put("it's%20a%20video.mp4", sources(name))
+
+    command = shlex.split(refused(good | {"video": url})["fix"])
+
+    made = run_fix(command, tmp_path)
+    assert check(good | {"video": server.put("made.mp4", made)}) == ()
+
+
+@pytest.mark.parametrize("name", ["picture.gif", "picture.avif"])
+def test_the_command_that_is_offered_makes_an_image_that_passes(
+    server, sources, good, name, tmp_path
+):
+    (tmp_path / name).write_bytes(sources(name))
+
+    command = shlex.split(refused(good | {"image": server.put(name, sources(name))})["fix"])
+
+    made = run_fix(command, tmp_path)
+    assert check(good | {"image": server.put("made.png", made)}) == ()
+
+
+def run_fix(command, folder):
+    assert command[0] == "ffmpeg"
+    ffmpeg = imageio_ffmpeg.get_ffmpeg_exe()
+    subprocess.run([ffmpeg, "-v", "error", *command[1:]], cwd=folder, check=True, timeout=60)
+    return (folder / command[-1]).read_bytes()
+
+
+# ── What can't be told ────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    "ways",
+    [
+        {"status": 408},
+        {"status": 429},
+        {"status": 500},
+        {"status": 503},
+        {"headers": {"Content-Encoding": "gzip"}},
+    ],
+)
+@pytest.mark.parametrize("field", ["video", "image"])
+def test_a_file_that_cannot_be_looked_at_now_is_sent_with_a_warning(server, good, field, ways):
+    warning = doubt(good | {field: server.put("a", b"x" * 1_000, **ways)})
+
+    assert warning.code == "input_not_checked"
+    assert warning.message.startswith(f"{field}: ")
+
+
+def test_a_host_that_is_not_there_is_no_certainty(good):
+    assert doubt(good | {"video": "http://127.0.0.1:9/a?SECRET"}).code == "input_not_checked"
+
+
+def test_an_index_behind_everything_is_out_of_reach_without_ranges(server, sources, good):
+    content = sources("h264.mp4")
+    assert len(content) > preflight.FIRST_BYTES
+
+    warning = doubt(good | {"video": server.put("a", content, ranges=False)})
+
+    assert (warning.code, "ranges" in warning.message) == ("input_not_checked", True)
+
+
+@pytest.mark.parametrize("name", ["h264.mkv", "h264.avi", "h264.ts"])
+def test_a_container_that_nobody_says_the_provider_refuses_is_sent(server, sources, good, name):
+    assert doubt(good | {"video": server.put("a", sources(name))}).code == "input_not_checked"
+
+
+def test_a_refused_head_is_a_warning(server, sources, good):
+    warning = doubt(good | {"video": server.put("a", sources("h264.mp4"), head=403)})
+
+    assert (warning.code, "403" in warning.message) == ("input_head_refused", True)
+
+
+def test_a_redirect_is_a_warning(server, good):
+    moved = server.put("moved", b"", status=302, location="/good.mp4")
+
+    assert doubt(good | {"video": moved}).code == "input_redirected"
+
+
+def test_a_redirect_to_what_is_wrong_is_refused(server, good):
+    moved = server.put("moved", b"", status=302, location="/gone.mp4")
+
+    assert refused(good | {"video": moved})["code"] == "input-unreachable"
+
+
+def test_an_image_of_another_shape_is_a_warning(server, sources, good):
+    warning = doubt(good | {"image": server.put("a", sources("portrait.png"))})
+
+    assert (warning.code, "180x320" in warning.message) == ("input_aspect_ratio", True)
+
+
+def test_five_seconds_is_all_it_takes(server, sources, monkeypatch):
+    monkeypatch.setattr(preflight, "SECONDS", 0.5)
+    slow = {
+        "video": server.put("slow.mp4", sources("h264.mp4"), seconds=3),
+        "image": server.put("slow.png", sources("picture.png"), seconds=3),
+    }
+
+    began_at = monotonic()
+    warnings = check(slow)
+
+    assert monotonic() - began_at < 1.0
+    assert [warning.code for warning in warnings] == ["input_not_checked"] * 2
