@@ -625,6 +625,16 @@ ODD_MP4 = [
         "mp4 64x36 2.00 s",
     ),
     late(
+        "a track behind 128 other boxes",
+        changed("moov", lambda moov: moov[:108] + box(b"free") * 128 + moov[108:]),
+        NO_VIDEO,
+    ),
+    late(
+        "a track behind 32 others",
+        changed("moov", lambda moov: moov[:108] + box(b"trak") * 32 + moov[108:]),
+        NO_VIDEO,
+    ),
+    late(
         "junk behind the codec's parameters",
         changed(f"{TABLE_PATH}/stsd", junk_behind, "wide pixels.mp4"),
         "mp4 427x180 2.00 s pixels 1.33 sound",
@@ -680,6 +690,9 @@ ODD_WEBM = [
             )
         ),
         "webm 290x170",
+    ),
+    case(
+        "a width behind 128 other elements", webm_of(edit.element("ec", b"") * 128 + SIZE), BROKEN
     ),
     case("cropped away", webm_of(SIZE + edit.number("54cc", 320)), BROKEN),
     case(
