@@ -160,9 +160,19 @@ def with_flags(mp4, *flags):
     return bytes(raw)
 
 
-def without_durations(mp4):
-    data = edited(mp4, [*VIDEO, b"tkhd"], patched(20, ">I", 0))
-    return edited(data, [*VIDEO, b"mdia", b"mdhd"], patched(16, ">I", 0))
+def junk_behind(stsd):
+    """A sample description whose entry ends in what is no box."""
+    (size,) = struct.unpack_from(">I", stsd, 8)
+    return stsd[:8] + struct.pack(">I", size + 12) + stsd[12 : 8 + size] + b"\xff" * 12
+
+
+def without_durations(mp4, *kinds, length=0):
+    """A file of which these boxes don't say how long it is."""
+    paths = {b"mvhd": ([b"moov"], 16), b"tkhd": (VIDEO, 20), b"mdhd": ([*VIDEO, b"mdia"], 16)}
+    for kind in kinds:
+        path, at = paths[kind]
+        mp4 = edited(mp4, [*path, kind], patched(at, ">I", length))
+    return mp4
 
 
 def without_pasp(mp4):
@@ -463,18 +473,7 @@ BROKEN_MP4 = [
     late("no sample sizes", changed("moov/trak/mdia/minf/stbl/stsz", lambda _: None), EMPTY),
     late(
         "no duration anywhere",
-        of(
-            "mute.mp4",
-            lambda data: edited(
-                edited(
-                    edited(data, [*VIDEO, b"tkhd"], patched(20, ">I", 0)),
-                    [*VIDEO, b"mdia", b"mdhd"],
-                    patched(16, ">I", 0),
-                ),
-                [b"moov", b"mvhd"],
-                patched(16, ">I", 0),
-            ),
-        ),
+        of("mute.mp4", without_durations, b"tkhd", b"mdhd", b"mvhd"),
         EMPTY,
     ),
     late(
@@ -490,8 +489,8 @@ BROKEN_MP4 = [
         EMPTY,
     ),
     late(
-        "the track's duration unknown, its media's known",
-        changed("moov/trak/tkhd", patched(20, ">I", 4294967295)),
+        "only the media's duration is known",
+        of("mute.mp4", without_durations, b"tkhd", b"mvhd", length=0xFFFFFFFF),
         MUTE,
     ),
     late("a matrix of zeros", changed("moov/trak/tkhd", patched(40, ">9I", *[0] * 9)), MUTE),
@@ -512,7 +511,7 @@ BROKEN_MP4 = [
     ),
     late("no sample description", changed("moov/trak/mdia/minf/stbl/stsd", lambda _: None), BROKEN),
     late("a movie header of two bytes", changed("moov/mvhd", lambda mvhd: mvhd[:2]), BROKEN),
-    late("a track without its header", changed("moov/trak/tkhd", lambda _: None), BROKEN),
+    late("a track without its header", changed("moov/trak/tkhd", lambda _: None), NO_VIDEO),
     late("an empty index", changed("moov", lambda _: b"", source="h264.mp4"), BROKEN),
     late("a box in the index larger than it", changed("moov", patched(0, ">I", 1 << 30)), BROKEN),
     case(
@@ -626,6 +625,21 @@ ODD_MP4 = [
         "mp4 64x36 2.00 s",
     ),
     late(
+        "a track behind 128 other boxes",
+        changed("moov", lambda moov: moov[:108] + box(b"free") * 128 + moov[108:]),
+        NO_VIDEO,
+    ),
+    late(
+        "a track behind 32 others",
+        changed("moov", lambda moov: moov[:108] + box(b"trak") * 32 + moov[108:]),
+        NO_VIDEO,
+    ),
+    late(
+        "junk behind the codec's parameters",
+        changed(f"{TABLE_PATH}/stsd", junk_behind, "wide pixels.mp4"),
+        "mp4 427x180 2.00 s pixels 1.33 sound",
+    ),
+    late(
         "pixels 1,000 times as wide as high",
         of(
             "wide pixels.mp4",
@@ -633,7 +647,11 @@ ODD_MP4 = [
         ),
         MP4,
     ),
-    late("only the movie's duration is known", of("mute.mp4", without_durations), MUTE),
+    late(
+        "only the movie's duration is known",
+        of("mute.mp4", without_durations, b"tkhd", b"mdhd"),
+        MUTE,
+    ),
     late(
         "one chunk offset beyond the end",
         changed(f"{TABLE_PATH}/stco", patched(8, ">I", 10_000_000), "h264.mp4"),
@@ -672,6 +690,9 @@ ODD_WEBM = [
             )
         ),
         "webm 290x170",
+    ),
+    case(
+        "a width behind 128 other elements", webm_of(edit.element("ec", b"") * 128 + SIZE), BROKEN
     ),
     case("cropped away", webm_of(SIZE + edit.number("54cc", 320)), BROKEN),
     case(

@@ -67,7 +67,7 @@ ODD_SIZES = st.sampled_from((0, 1, 7, 2**31, 2**32, 2**63 - 1, 2**63, 2**64)) | 
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.sampled_from(HEADS), st.binary(max_size=400), ODD_SIZES)
 def test_any_bytes_have_an_answer(head, data, size):
     check(head + data, [size], chunk=7)
@@ -99,7 +99,7 @@ BOXES = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.lists(BOXES, max_size=6).map(b"".join), ODD_SIZES)
 def test_any_boxes_have_an_answer(data, size):
     check(HEADS[1] + data, [size], chunk=11)
@@ -146,7 +146,7 @@ ELEMENTS = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.lists(ELEMENTS, max_size=6).map(b"".join), ODD_SIZES)
 def test_any_elements_have_an_answer(data, size):
     check(HEADS[3] + data, [size], chunk=11)

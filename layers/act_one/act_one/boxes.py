@@ -225,7 +225,8 @@ def _read_index(moov: memoryview, seen: _Seen) -> None:
     extends = _first(children, b"mvex")
     seen.fragmented = extends is not None
     trak_boxes = [child for kind, child in children if kind == b"trak"]
-    tracks = [_read_track(trak, scale) for trak in trak_boxes[:_MAX_TRACKS]]
+    found = [_read_track(trak, scale) for trak in trak_boxes[:_MAX_TRACKS]]
+    tracks = [track for track in found if track is not None]
     seen.reach = max((track.reach for track in tracks), default=0)
     videos = [track for track in tracks if track.handler == b"vide"]
     if not videos:
@@ -252,14 +253,15 @@ def _read_index(moov: memoryview, seen: _Seen) -> None:
     )
 
 
-def _read_track(trak: memoryview, movie_scale: int) -> _Track:
+def _read_track(trak: memoryview, movie_scale: int) -> _Track | None:
+    """Read a track; None if it lacks a header, as nobody can show it then."""
     children = _children(trak)
     header = _first(children, b"tkhd")
     media = _children(_first(children, b"mdia"))
     media_header = _first(media, b"mdhd")
     handler = _first(media, b"hdlr")
     if header is None or media_header is None or handler is None:
-        raise _broken("a track of its index lacks a header")
+        return None
     long = header[0] == 1
     (length,) = struct.unpack_from(">Q" if long else ">I", header, 28 if long else 20)
     at = 52 if long else 40
@@ -335,7 +337,9 @@ def _coded(video: _Track) -> tuple[int, int, float]:
     width, height = struct.unpack_from(">HH", video.entry, 32)
     if not width or not height:
         raise _broken("its pictures have no size")
-    pasp = _first(_children(video.entry[_VISUAL_ENTRY_BYTES:entry_size]), b"pasp")
+    # What follows in the entry is the codec's own, and not always boxes.
+    extensions = _children(video.entry[_VISUAL_ENTRY_BYTES:entry_size], strict=False)
+    pasp = _first(extensions, b"pasp")
     across, down = struct.unpack_from(">II", pasp) if pasp else (0, 0)
     if not across or not down:
         across, down = video.shown[0] * height, video.shown[1] * width
@@ -356,11 +360,11 @@ def _times(header: memoryview, at: int) -> tuple[int, int, int]:
         scale, length = struct.unpack_from(">IQ", header, at + 8)
         return scale, length, at + 20
     scale, length = struct.unpack_from(">II", header, at)
-    # All ones are «not known», in either width.
-    return scale, 0 if length == 0xFFFF_FFFF else length, at + 8
+    return scale, length, at + 8
 
 
 def _seconds(length: int, scale: int) -> float | None:
+    # All ones are "not known", in either width.
     known = length not in {0, 0xFFFF_FFFF, 0xFFFF_FFFF_FFFF_FFFF}
     return length / scale if known and scale else None
 
@@ -371,19 +375,20 @@ def _turn(header: memoryview, at: int) -> int:
     return round(atan2(-across, along) / (pi / 2)) % 4
 
 
-def _children(box: memoryview | None) -> list[_Child]:
-    """List the boxes in a box, at most 128 of them."""
+def _children(box: memoryview | None, *, strict: bool = True) -> list[_Child]:
+    """List the boxes in a box, at most 128 of them; if not strictly, those before a broken one."""
     found: list[_Child] = []
     at, end = 0, 0 if box is None else len(box)
     while box is not None and at + 8 <= end and len(found) < _MAX_CHILDREN:
         size, kind = struct.unpack_from(">I4s", box, at)
         head_size = 8
         if size == 1:
-            (size,) = struct.unpack_from(">Q", box, at + 8)
-            head_size = 16
+            size, head_size = int.from_bytes(box[at + 8 : at + 16]), 16
         elif size == 0:
             size = end - at
         if size < head_size or at + size > end:
+            if not strict:
+                break
             raise _broken("a box of its index is larger than what it lies in, or has no size")
         found.append((kind, box[at + head_size : at + size]))
         at += size
