@@ -31,7 +31,8 @@ writes this page from it, and a test compares the two.
 |---|---|
 | `media_cut_off` | its end is missing, or what its index speaks of |
 | `media_broken` | it contradicts itself |
-| `media_wrong_type` | it is no video or image of the kinds that are taken |
+| `media_wrong_type` | it is something else, such as a web page, sound, or another kind of image |
+| `media_unknown_type` | it is none of the kinds known here |
 | `media_no_video` | it is a video's container, with sound only |
 | `media_empty` | its video track holds no picture, or shows it for no time |
 | `media_unclear` | `probe` only: can't be told by 12 reads and 4 MiB |

@@ -263,6 +263,7 @@ CLUSTERS, TRACKS, INFO = "1f43b675", "1654ae6b", "1549a966"
 TABLE_PATH = "moov/trak/mdia/minf/stbl"
 WEBM_SIZE = "webm 320x180"
 CUT, BROKEN, WRONG = "`media_cut_off`", "`media_broken`", "`media_wrong_type`"
+UNKNOWN = "`media_unknown_type`"
 NO_VIDEO, EMPTY, UNCLEAR = "`media_no_video`", "`media_empty`", "`media_unclear`"
 MP4 = "mp4 320x180 2.00 s sound"
 MUTE = "mp4 320x180 2.00 s"
@@ -787,18 +788,18 @@ OTHERS = [
     case("a web page", these(HTML), WRONG),
     case("an XML error", these(XML), WRONG),
     case("a JSON error", these(JSON), WRONG),
-    case("an SVG image", these(SVG), WRONG),
-    case("text", these(TEXT), WRONG),
+    case("an SVG image", these(SVG), UNKNOWN),
+    case("text", these(TEXT), UNKNOWN),
     case("an MP4 in gzip", of("h264.mp4", gzip.compress, mtime=0), WRONG),
     case("M4A", "sound.m4a", WRONG),
-    case("MP3", "sound.mp3", WRONG),
+    case("MP3", "sound.mp3", UNKNOWN),
     case("AVIF", "picture.avif", WRONG),
     case("HEIC", of("picture.avif", lambda data: data[:8] + b"heic" + data[12:]), WRONG),
     case("HEIF (`mif1`)", of("picture.avif", lambda data: data[:8] + b"mif1" + data[12:]), WRONG),
     case("Matroska", "h264.mkv", WRONG),
-    case("MPEG transport stream", "h264.ts", WRONG),
-    case("AVI", "h264.avi", WRONG),
-    case("BMP", "picture.bmp", WRONG),
+    case("MPEG transport stream", "h264.ts", UNKNOWN),
+    case("AVI", "h264.avi", UNKNOWN),
+    case("BMP", "picture.bmp", UNKNOWN),
 ]
 TABLE: dict[str, list[Case]] = {
     "Whole: MP4": WHOLE_MP4,

@@ -17,6 +17,7 @@ CODES = {
     "media_cut_off",
     "media_broken",
     "media_wrong_type",
+    "media_unknown_type",
     "media_no_video",
     "media_empty",
     "media_unclear",
