@@ -83,11 +83,15 @@ class Caller:
 
     def objects(self, task_id: str) -> dict[str, str]:
         """List a task's objects: name → SHA-256 of the bytes that S3 gives back."""
+        mine = [key for key in self.result_keys() if f"/{task_id}/" in key]
+        return {key.rpartition("/")[2]: self.sha256(key) for key in mine}
+
+    def result_keys(self) -> list[str]:
+        """List the keys of all results."""
         pages = self.s3.get_paginator("list_objects_v2").paginate(
             Bucket=self.stack.results_bucket, Prefix="tasks/"
         )
-        keys = [found["Key"] for page in pages for found in page.get("Contents", ())]
-        return {key.rpartition("/")[2]: self.sha256(key) for key in keys if f"/{task_id}/" in key}
+        return [found["Key"] for page in pages for found in page.get("Contents", ())]
 
     def object(self, uri: str) -> bytes:
         place = urlsplit(uri)

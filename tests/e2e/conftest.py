@@ -4,6 +4,8 @@ import pytest
 
 from local.stack import ROOT, LocalStack, running_stack, use_only_this_machine
 from tests.e2e.caller import Bus, Caller
+from tests.media.files_server import files_server
+from tests.media.sources import Sources
 
 PARAMETERS = {
     "CallbackGraceSeconds": "20",
@@ -33,3 +35,16 @@ def caller(stack: LocalStack):
 def bus(stack: LocalStack):
     with Bus(stack) as listening:
         yield listening
+
+
+@pytest.fixture(scope="session")
+def sources(tmp_path_factory):
+    """Media files by their names, made by ffmpeg when they are first asked for."""
+    return Sources(tmp_path_factory.mktemp("media"))
+
+
+@pytest.fixture(scope="session")
+def files():
+    """A server of a client's own files."""
+    with files_server() as server:
+        yield server

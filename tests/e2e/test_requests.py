@@ -42,6 +42,59 @@ BAD = {
 }
 
 
+WRONG_INPUTS = {
+    "a portrait": ("video", "turned 90.mp4", {}, "input-aspect-ratio"),
+    "too long": ("video", "long.mp4", {}, "input-too-long"),
+    "too short": ("video", "h264.mp4", {}, "input-too-short"),
+    "sound only": ("video", "sound only.mp4", {}, "input-no-video"),
+    "the image": ("video", "picture.png", {}, "input-wrong-type"),
+    "an expired link": ("video", "h264.mp4", {"status": 403}, "input-unreachable"),
+    "no image": ("image", "h264.mp4", {}, "input-wrong-type"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG_INPUTS)
+def test_an_input_that_the_provider_would_fail_on_is_refused_and_not_paid_for(
+    case, caller, files, sources
+):
+    field, name, ways, code = WRONG_INPUTS[case]
+    url = files.put(name.replace(" ", "-"), sources(name), **ways)
+    rows, creates = caller.rows(), caller.simulator("bill")["creates_seen"]
+
+    answer = caller.post(caller.body() | {field: url})
+
+    problem = answer.json()
+    assert answer.status_code == 422
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert (problem["code"], problem["field"]) == (code, field)
+    assert {"found", "needed"} <= problem.keys()
+    assert "SECRET" not in answer.text
+    assert caller.rows() == rows
+    assert caller.simulator("bill")["creates_seen"] == creates
+
+
+def test_without_a_preflight_the_provider_may_say_what_it_thinks(caller, files, sources):
+    url = files.put("turned.mp4", sources("turned 90.mp4"))
+
+    answer = caller.post(caller.body(preflight="off") | {"video": url})
+
+    assert answer.status_code == 202
+    assert caller.creates_paid(answer.json()["id"]) == 1
+    assert answer.json()["warnings"] == []
+
+
+def test_what_is_doubtful_about_an_input_is_said_on_the_task(caller, files, sources):
+    url = files.put("faces.png", sources("portrait.png"), head=403)
+
+    task = caller.post(caller.body() | {"image": url}).json()
+
+    assert {warning["code"] for warning in task["warnings"]} == {
+        "input_head_refused",
+        "input_aspect_ratio",
+    }
+    assert "SECRET" not in json.dumps(task["warnings"])
+
+
 @pytest.mark.parametrize("case", BAD)
 def test_a_bad_request_names_the_field_and_leaves_nothing_behind(case, caller):
     body, code, field = BAD[case]

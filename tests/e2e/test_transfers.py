@@ -15,6 +15,7 @@ import requests
 from act_one.callback_token import callback_url
 from act_one.keys import Keys
 from act_one.task import Stage
+from act_one.task_table import read_item
 
 APART = 0.4
 """Seconds between submissions: two cores can't start workers for all at the same moment."""
@@ -127,6 +128,15 @@ SCENARIOS = {
         behaviour="result=never", stage="expired", settled_by=None, error="no_result_in_time"
     ),
     "media_cut_once": succeeds("media=truncated&media_times=1", warning="copy_retried"),
+    "media_cut_unseen_once": succeeds(
+        "media=truncated_without_length&media_times=1", warning="copy_retried"
+    ),
+    "media_cut_in_chunks_once": succeeds(
+        "media=truncated_chunked&media_times=1", warning="copy_retried"
+    ),
+    "media_missing_once": succeeds("media=missing&media_times=1", warning="copy_retried"),
+    "media_stalled_once": succeeds("media=stalled&media_times=1", warning="copy_retried"),
+    "media_slow": succeeds("media=slow&media_seconds=3"),
     "media_html_once": succeeds("media=html&media_times=1", warning="copy_retried"),
     "media_empty_once": succeeds("media=empty&media_times=1", warning="copy_retried"),
     "media_expired": succeeds("media=expired", warning="copy_retried"),
@@ -193,6 +203,8 @@ def test_a_result_is_in_the_bucket_byte_for_byte(name, tasks, caller):
     assert task["output"]["video"]["sha256"] == served["result.mp4"]["sha256"]
     assert task["output"]["video"]["bytes"] == served["result.mp4"]["bytes"]
     assert task["output"]["video"]["content_type"] == "video/mp4"
+    assert task["output"]["video"]["duration_seconds"] == pytest.approx(5.0)
+    assert (task["output"]["video"]["width"], task["output"]["video"]["height"]) == (640, 360)
     assert beside["id"] == task["id"]
     assert beside["stage"] == "succeeded"
     assert beside["version"] == task["version"]
@@ -279,18 +291,53 @@ def test_a_callback_after_the_end_changes_nothing(tasks, caller):
     assert caller.executions(tasks["normal"]) == []
 
 
-def test_a_result_over_the_limit_is_tried_again_and_never_stored(caller):
-    task_id = caller.submit("seconds=1&media=oversized")
-    caller.wait(task_id, {"storing"})
-    ends_at = time.monotonic() + 30
-    while caller.row(task_id).copy_attempts < 2 and time.monotonic() < ends_at:
+NEVER_WHOLE = {
+    "truncated": "media_cut_off",
+    "truncated_without_length": "media_cut_off",
+    "truncated_chunked": "media_cut_off",
+    "missing": "media_refused",
+    "html": "media_wrong_type",
+    "empty": "media_cut_off",
+    "oversized": "media_too_large",
+    "oversized_without_length": "media_too_large",
+}
+
+
+def test_a_result_that_is_never_whole_is_tried_again_and_never_stored(caller):
+    ids = {media: caller.submit(f"seconds=1&media={media}") for media in NEVER_WHOLE}
+    ends_at = time.monotonic() + 60
+    while time.monotonic() < ends_at and any(
+        caller.row(task_id).copy_attempts < 2 for task_id in ids.values()
+    ):
         time.sleep(0.5)
 
-    task = caller.read(task_id)
+    for media, task_id in ids.items():
+        task = caller.read(task_id)
+        assert (media, task["stage"]) == (media, "storing")
+        assert NEVER_WHOLE[media] in str(task["warnings"])
+        assert caller.row(task_id).copy_attempts >= 2
+        assert caller.objects(task_id) == {}
 
-    assert task["stage"] == "storing"
-    assert "media_too_large" in str(task["warnings"])
-    assert caller.objects(task_id) == {}
+
+def test_no_object_is_without_its_task_and_no_success_without_its_objects(tasks, caller):
+    del tasks
+    uris = {f"s3://{caller.stack.results_bucket}/{key}" for key in caller.result_keys()}
+    scanned = caller.table.client.get_paginator("scan").paginate(TableName=caller.table.name)
+    rows = [read_item(item) for page in scanned for item in page["Items"]]
+
+    told = {
+        media.s3_uri
+        for row in rows
+        if row.output is not None
+        for media in (row.output.video, row.output.poster, row.output.last_frame)
+        if media is not None
+    }
+
+    assert {row.stage for row in rows if row.output is not None} == {"succeeded"}
+    assert {uri for uri in uris if not uri.endswith("/task.json")} == told
+    assert len({uri for uri in uris if uri.endswith("/task.json")}) == sum(
+        row.stage == "succeeded" for row in rows
+    )
 
 
 def test_nothing_was_paid_twice(tasks, caller):
