@@ -4,6 +4,7 @@ import base64
 import gzip
 import hashlib
 import socket
+from threading import Event
 from time import monotonic
 from types import SimpleNamespace
 
@@ -304,6 +305,24 @@ def test_anything_but_a_200_is_a_refusal(code, s3):
 
     assert error.code == "media_refused"
     assert str(code) in str(error)
+
+
+@pytest.mark.parametrize(
+    "content", [status(403), with_length(b"<" * 5_000, LIMIT)], ids=["refused", "HTML"]
+)
+def test_from_a_server_that_has_no_file_we_hang_up(content, s3):
+    hung_up = Event()
+
+    def waits(_found, connection):
+        if connection.recv(1) == b"":
+            hung_up.set()
+
+    with peer(serves(content, then=waits)) as found:
+        with pytest.raises(MediaError) as caught:
+            copy_from(found, s3)
+        assert hung_up.wait(2)
+
+    assert caught.value.code in {"media_refused", "media_wrong_type"}
 
 
 def test_a_server_that_is_not_there_is_unreachable(s3):

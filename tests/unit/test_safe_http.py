@@ -27,7 +27,7 @@ IMAGE = with_length(PNG)
 LIMIT = 1_000_000
 SECONDS = 0.25
 """What a test gives a peer that takes for ever."""
-MARGIN = 0.5
+MARGIN = 2.0
 """By how much later than it should something may end on a busy machine."""
 
 SERVER_TLS = server_tls("media.example")
@@ -473,6 +473,19 @@ def test_a_server_that_does_not_agree_on_tls_is_unreachable(treat, internet):
         assert message == "TLS was not agreed on in time"
 
 
+def test_connecting_and_tls_have_but_one_time_together(internet):
+    with peer(silent) as found:
+        internet.put(found)
+        connect = internet.connect
+
+        def hesitate(*given):
+            found.over.wait(1.0)
+            connect(*given)
+
+        internet.connect = hesitate
+        fails("https://media.example/", STRICT, seconds=1.2, within=1.9)
+
+
 # ── Redirects ─────────────────────────────────────────────────────────────────────────────────
 
 
@@ -705,7 +718,7 @@ def test_a_head_that_takes_for_ever_is_given_up_in_time(treat, secure, internet)
 def test_a_server_that_says_nothing_is_given_up_before_all_the_time_is_over(monkeypatch):
     monkeypatch.setattr(safe_http, "READ_SECONDS", 0.2)
 
-    code, message = fails_at(silent, seconds=30.0)
+    code, message = fails_at(silent, seconds=5.0)
 
     assert (code, message) == ("unreachable", "no answer: nothing came for 0.2 s")
 
@@ -721,9 +734,8 @@ def test_a_server_that_takes_no_request_is_given_up_in_time():
 @pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
 def test_a_server_that_takes_a_request_in_sips_is_given_up_in_time(secure, internet):
     def sips(found, connection):
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
-        while not found.over.wait(0.02):
-            connection.recv(4_096)
+        while not found.over.wait(0.05):
+            connection.recv(65_536)
 
     with peer(sips, SERVER_TLS if secure else None) as found:
         internet.put(found, 443 if secure else 80)
@@ -857,7 +869,7 @@ def test_every_address_has_its_share_of_the_time(internet):
 def test_connecting_ends_before_all_the_time_is_over(monkeypatch):
     monkeypatch.setattr(safe_http, "CONNECT_SECONDS", 0.2)
     with deaf("127.0.0.1") as port:
-        assert fails(f"http://127.0.0.1:{port}/", seconds=30.0)[0] == "unreachable"
+        assert fails(f"http://127.0.0.1:{port}/", seconds=5.0)[0] == "unreachable"
 
 
 def test_a_name_that_is_never_resolved_is_given_up_in_time(monkeypatch):
@@ -901,6 +913,12 @@ def test_of_chunks_and_a_length_the_chunks_count():
     with peer(serves(content)) as found, get(url_of(found)) as download:
         assert download.length is None
         assert rest(download) == PNG
+
+
+def test_a_body_of_very_many_chunks_is_read():
+    content = PNG * 2
+    with peer(serves(in_chunks(content, size=1))) as found, get(url_of(found)) as download:
+        assert rest(download, amount=1) == content
 
 
 def test_the_same_length_twice_is_one():
@@ -979,6 +997,15 @@ def test_a_body_without_an_end_is_refused_at_the_limit_in_no_memory(framing):
     assert caught.value.code == "too_large"
     assert str(caught.value) == "it has more than 20,000,000 bytes"
     assert download.count <= 20_000_000 + 65_536
+
+
+@pytest.mark.parametrize("size", [b"-3", b"-0x3", b"-fffff"])
+def test_a_chunk_of_negative_length_is_no_body_without_an_end(size):
+    begin = in_chunks(b"", end=size + b"\r\n")
+    with peer(floods(begin, bytes(4_096))) as found:
+        code, message = fails(url_of(found), seconds=5.0)
+
+    assert (code, message) == ("cut_off", "a chunk of negative length after 0 bytes")
 
 
 ENDLESS_FRAMING = {
@@ -1061,7 +1088,7 @@ def test_a_body_that_stalls_is_given_up_before_all_the_time_is_over(monkeypatch)
     monkeypatch.setattr(safe_http, "READ_SECONDS", 0.2)
     treat = serves(with_length(PNG, LIMIT), then=lambda found, _: found.stall())
 
-    code, message = fails_at(treat, seconds=30.0)
+    code, message = fails_at(treat, seconds=5.0)
 
     came = f"{len(PNG):,} of {LIMIT:,} bytes"
     assert (code, message) == ("cut_off", f"nothing came for 0.2 s after {came}")
@@ -1100,7 +1127,7 @@ def quick_look(monkeypatch):
 
 @pytest.mark.usefixtures("quick_look")
 def test_a_body_that_is_too_slow_is_given_up_with_its_speed():
-    code, message = fails_at(sends(30_000), seconds=30.0, within=0.5 + MARGIN)
+    code, message = fails_at(sends(30_000), seconds=5.0, within=0.5 + MARGIN)
 
     assert code == "too_slow"
     rate, _, rest_of_it = message.partition(" KB/s over 0.5")
@@ -1117,7 +1144,7 @@ def test_a_body_that_becomes_too_slow_is_given_up_whatever_came_before():
         while not found.over.wait(0.01):
             connection.sendall(bytes(300))
 
-    code, message = fails_at(treat, seconds=30.0, within=0.8 + MARGIN)
+    code, message = fails_at(treat, seconds=5.0, within=0.8 + MARGIN)
 
     assert code == "too_slow"
     assert "KB/s" in message
@@ -1161,7 +1188,6 @@ def test_a_request_says_little_about_us():
         b"User-Agent: act-one",
         b"Accept: */*",
         b"Accept-Encoding: identity",
-        b"Connection: close",
         b"",
         b"",
     ]
@@ -1250,8 +1276,11 @@ def test_the_environment_of_the_process_changes_nothing(monkeypatch, tmp_path):
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     with peer(serves(IMAGE)) as found:
         assert whole(url_of(found)) == PNG
+        with session() as http:
+            http.get(url_of(found), stream=True).close()
 
-    assert b"authorization" not in found.requests[0].lower()
+    assert len(found.requests) == 2
+    assert all(b"authorization" not in asked.lower() for asked in found.requests)
 
 
 def test_every_request_has_a_connection_of_its_own():

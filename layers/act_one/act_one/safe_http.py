@@ -359,7 +359,6 @@ def _send(
         "User-Agent": "act-one",
         "Accept": "*/*",
         "Accept-Encoding": "identity",
-        "Connection": "close",
     }
     if request.body is not None:
         ours["Content-Length"] = str(len(body))
