@@ -759,6 +759,16 @@ BROKEN_IMAGES = [
     case("PNG, cut by a byte", of("picture.png", less_one), PNG, CUT),
     case("PNG of no size", of("picture.png", patched(16, ">II", 0, 0)), BROKEN),
     case(
+        "PNG, a chunk before its header",
+        of("picture.png", lambda data: data[:8] + b"\0\0\0\0CgBI\0\0\0\0" + data[8:]),
+        BROKEN,
+    ),
+    case(
+        "JPEG, a segment of one byte",
+        of("picture.jpg", lambda data: data[:2] + b"\xff\xe0\0\1" + data[2:]),
+        BROKEN,
+    ),
+    case(
         "PNG without a picture",
         of("picture.png", lambda data: data[:33] + data[-12:]),
         PNG,
