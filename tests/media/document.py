@@ -52,14 +52,14 @@ which the track is shown), then turned. A frame cropped by `clap` is not taken i
 
 ## What it costs
 
-Measured once, on 2 shared cores, beside the SHA-256 of the same chunk (about 300 µs there):
+Measured once, on 2 shared cores, beside the SHA-256 of the same chunk (about 200 µs there):
 
 | | µs per 256 KiB |
 |---|--:|
 | MP4 | 1 |
 | WebP | 1 |
-| WebM, fragmented MP4, PNG, of small parts | 70 to 95 |
-| JPEG; GIF; live WebM of 1 KB blocks | 340; 480; 820 |
+| WebM, fragmented MP4, PNG, of small parts | 50 to 65 |
+| JPEG; GIF; live WebM of 1 KB blocks | 260; 330; 580 |
 
 Telling what a remote file is takes 0.1 ms beside its one or two reads; importing it all, 5 ms.
 """

@@ -240,7 +240,14 @@ def webm_of(video, info=b"", *, before=b"", after=b"", size=None):
 
 def with_large_part():
     """A segment whose last part is larger than it, though the file goes on."""
-    return lambda _: webm_of(SIZE, after=edit.element("ec", b"", b"\x84"))(None) + bytes(99)
+    return lambda _: webm_of(SIZE, after=edit.element("ec", b"", b"\x84"))(None) + bytes(4)
+
+
+def with_open_tracks():
+    """A file whose tracks don't know their size, though what they hold is there."""
+    whole = webm_of(SIZE)(None)
+    at = whole.index(bytes.fromhex(TRACKS)) + 4
+    return these(whole[:at] + b"\x01" + b"\xff" * 7 + whole[at + 8 :])
 
 
 def lasting(seconds):
@@ -725,9 +732,7 @@ ODD_WEBM = [
     case("two in a row", webm_of(SIZE, after=WEBM_HEADER + bytes(9), size=b"\xff"), WEBM_SIZE),
     case(
         "tracks of no known size",
-        these(
-            WEBM_HEADER + edit.element("18538067", edit.element(TRACKS, b"", b"\xff") + bytes(99))
-        ),
+        with_open_tracks(),
         BROKEN,
     ),
     case("a part larger than the segment", with_large_part(), WEBM_SIZE, BROKEN),
@@ -754,6 +759,16 @@ BROKEN_IMAGES = [
     ),
     case("PNG, cut by a byte", of("picture.png", less_one), PNG, CUT),
     case("PNG of no size", of("picture.png", patched(16, ">II", 0, 0)), BROKEN),
+    case(
+        "PNG, a chunk before its header",
+        of("picture.png", lambda data: data[:8] + b"\0\0\0\0CgBI\0\0\0\0" + data[8:]),
+        BROKEN,
+    ),
+    case(
+        "JPEG, a segment of one byte",
+        of("picture.jpg", lambda data: data[:2] + b"\xff\xe0\0\1" + data[2:]),
+        BROKEN,
+    ),
     case(
         "PNG without a picture",
         of("picture.png", lambda data: data[:33] + data[-12:]),

@@ -6,7 +6,7 @@ import subprocess
 import imageio_ffmpeg
 import pytest
 
-from act_one.media_file import MediaFileError
+from act_one.media_file import MediaFileError, sniff
 from act_one.probe import MAX_READ_BYTES, MAX_READS, Scan
 from tests.media.asking import Remote, probed, scanned
 from tests.media.document import DOCUMENT, render
@@ -119,6 +119,22 @@ def test_ffmpeg_says_the_same(name, sources, tmp_path):
         assert facts.has_audio == ("Audio:" in told)
 
 
+@pytest.mark.parametrize(
+    ("brands", "media_type"),
+    [
+        ("isom iso2 iso5 iso6 mp41 mp42 avc1 M4V  3gp4 3gp6 3g2a dash MSNV", "video/mp4"),
+        ("qt  ", "video/quicktime"),
+        ("M4A  M4B  M4P ", "audio/mp4"),
+        ("heic heix heim heis hevc hevx mif1 msf1", "image/heic"),
+        ("avif avis", "image/avif"),
+    ],
+)
+def test_a_file_of_boxes_is_what_its_brand_says(brands, media_type):
+    for start in range(0, len(brands), 5):
+        head = b"\0\0\0\x18ftyp" + brands[start : start + 4].encode() + bytes(12)
+        assert sniff(head) == media_type
+
+
 # ── How it is told ────────────────────────────────────────────────────────────────────────────
 
 
@@ -166,12 +182,19 @@ def test_a_server_that_sends_less_than_was_asked_for_is_asked_again(sources):
     assert said(probed(remote, len(data))) == said(scanned(data))
 
 
-def test_a_server_that_sends_more_than_was_asked_for_is_not_believed(sources):
+def test_a_server_that_sends_more_than_was_asked_for_tells_the_same(sources):
     data = sources("h264.mp4")
     remote = Remote(data)
     remote.read = lambda offset, _: data[offset:]
 
     assert said(probed(remote, len(data))) == said(scanned(data))
+
+
+def test_a_file_of_unknown_size_must_go_on_to_where_it_was_jumped_over(sources):
+    data = sources("segments.mp4")
+
+    assert said(probed(Remote(data), None)) == "mp4 320x180 2.02 s sound"
+    assert said(probed(Remote(data[: len(data) * 3 // 4]), None)) == CUT
 
 
 def test_a_server_that_sends_a_byte_at_a_time_is_given_up(sources):

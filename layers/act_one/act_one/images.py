@@ -11,7 +11,6 @@ _ORIENTATION: Final = 0x0112
 _EXIF: Final = 0xE1
 _SCAN: Final = 0xDA
 _FRAMES: Final = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
-_MAX_EXIF_ENTRIES: Final = 256
 
 
 def png(stream: Stream, media_type: str, *, whole: bool) -> Waits[MediaFacts]:
@@ -104,7 +103,7 @@ def _exif_rotation(segment: bytes) -> int:
             return 0
         (at,) = struct.unpack_from(f"{order}I", exif, 4)
         (count,) = struct.unpack_from(f"{order}H", exif, at)
-        for number in range(min(count, _MAX_EXIF_ENTRIES)):
+        for number in range(count):
             tag, kind, _, value = struct.unpack_from(f"{order}HHIH", exif, at + 2 + 12 * number)
             if tag == _ORIENTATION and kind == 3:
                 return _TURNS.get(value, 0)

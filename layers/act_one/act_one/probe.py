@@ -150,7 +150,7 @@ class _Reader:
             )
         # Of a file without a size, whatever was jumped over must end with a byte that is there.
         early = 1 if self._jumped and self._size is None else 0
-        data = self._read(self._at - early, count + early)[: count + early]
+        data = self._read(self._at - early, count + early)
         self._reads += 1
         self._bytes += len(data)
         self._pace = min(2 * self._pace, _LONGEST_READ_BYTES)

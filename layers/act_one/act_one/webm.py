@@ -133,7 +133,10 @@ def _next(stream: Stream) -> Waits[_Element | None]:
 
 
 def _header(data: bytes | memoryview, at: int) -> _Element:
-    """Read an element's header. Raises ``IndexError`` when there are too few bytes."""
+    """Read an element's header, whose size may be cut: what it holds is missing then as well.
+
+    Raises ``IndexError`` when there are too few bytes to say how long the header is.
+    """
     id_size = 9 - data[at].bit_length()
     if id_size > 4:
         raise _broken("there is no element where one begins")
@@ -142,7 +145,6 @@ def _header(data: bytes | memoryview, at: int) -> _Element:
     if size_size > 8:
         raise _broken("an element has a size that can't be")
     end = size_at + size_size
-    data[end - 1]  # an IndexError, where a slice would only be shorter
     bits = (1 << 7 * size_size) - 1
     size = int.from_bytes(data[size_at:end]) & bits
     return _Element(int.from_bytes(data[at:size_at]), end - at, None if size == bits else size)
