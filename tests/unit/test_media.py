@@ -322,7 +322,7 @@ def test_from_a_server_that_has_no_file_we_hang_up(content, s3):
             copy_from(found, s3)
         assert hung_up.wait(2)
 
-    assert caught.value.code in {"media_refused", "media_wrong_type"}
+    assert caught.value.code in {"media_refused", "media_unknown_type"}
 
 
 def test_a_server_that_is_not_there_is_unreachable(s3):
