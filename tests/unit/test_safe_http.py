@@ -720,7 +720,7 @@ def test_a_server_that_says_nothing_is_given_up_before_all_the_time_is_over(monk
 
     code, message = fails_at(silent, seconds=5.0)
 
-    assert (code, message) == ("unreachable", "no answer: nothing came for 0.2 s")
+    assert (code, message) == ("unreachable", "no answer came for 0.2 s")
 
 
 def test_a_server_that_takes_no_request_is_given_up_in_time():
@@ -729,6 +729,7 @@ def test_a_server_that_takes_no_request_is_given_up_in_time():
             request("POST", url_of(found), body=bytes(20_000_000), seconds=SECONDS)
 
         assert caught.value.code == "unreachable"
+        assert str(caught.value) == "no answer came in the time there was"
 
 
 @pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])

@@ -241,11 +241,10 @@ class _CheckedAdapter(BaseAdapter):
             with _connect(to, self._policy, self._tls, ends_at) as connected:
                 _send(connected, to, request, ends_at)
                 answer = _answer(connected, request.method, ends_at)
-        except _LateError:
-            raise PeerError("unreachable", "no answer came in the time there was") from None
-        except TimeoutError:
-            silence = f"no answer: nothing came for {READ_SECONDS:g} s"
-            raise PeerError("unreachable", silence) from None
+        except (_LateError, TimeoutError):
+            late = monotonic() >= ends_at
+            silence = "in the time there was" if late else f"for {READ_SECONDS:g} s"
+            raise PeerError("unreachable", f"no answer came {silence}") from None
         except (OSError, HTTPException) as error:
             raise PeerError("unreachable", f"no answer: {_reason(error)}") from None
         response = requests.Response()
