@@ -10,6 +10,7 @@ from act_one.media_file import MediaFileError, sniff
 from act_one.probe import MAX_READ_BYTES, MAX_READS, Scan
 from tests.media.asking import Remote, probed, scanned
 from tests.media.document import DOCUMENT, render
+from tests.media.small import small_mp4, small_png
 from tests.media.table import CUT, TABLE, UNCLEAR, said
 
 CASES = {f"{group}: {case.name}": case for group, cases in TABLE.items() for case in cases}
@@ -219,6 +220,28 @@ def test_an_error_of_the_reader_goes_through():
     remote.read = read
     with pytest.raises(ConnectionError):
         probed(remote, 100)
+
+
+# ── Files of any size, for other tests ────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("size", [1_000, 4_096, 262_143, 1_000_000])
+@pytest.mark.parametrize("index_last", [False, True])
+def test_a_small_mp4_is_whole_and_a_byte_less_is_not(size, index_last):
+    data = small_mp4(size, index_last=index_last)
+
+    assert len(data) == size
+    assert said(scanned(data)) == said(probed(Remote(data), size)) == "mp4 640x360 5.00 s"
+    assert said(scanned(data[:-1])) == CUT
+
+
+@pytest.mark.parametrize("size", [57, 1_000, 262_144])
+def test_a_small_png_is_whole_and_a_byte_less_is_not(size):
+    data = small_png(size)
+
+    assert len(data) == size
+    assert said(scanned(data)) == "png 16x9"
+    assert said(scanned(data[:-1])) == CUT
 
 
 # ── The page ──────────────────────────────────────────────────────────────────────────────────
