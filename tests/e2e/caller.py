@@ -161,9 +161,9 @@ class Bus:
             time.sleep(0.1)
         return list(self._heard[task_id])
 
-    def everything(self) -> str:
-        """Return all events heard so far as one text."""
-        return json.dumps(list(self._heard.values()))
+    def everything(self) -> list[dict[str, Any]]:
+        """Return all events heard so far."""
+        return [event for events in list(self._heard.values()) for event in events]
 
     def _listen(self) -> None:
         while not self._stop.is_set():

@@ -16,6 +16,7 @@ from act_one.callback_token import callback_url
 from act_one.keys import Keys
 from act_one.task import Stage
 from act_one.task_table import read_item
+from tests.schemas import faults_of
 
 APART = 0.4
 """Seconds between submissions: two cores can't start workers for all at the same moment."""
@@ -267,6 +268,14 @@ def test_each_move_is_one_event_with_the_task_and_a_higher_version(name, last, t
         assert "?" not in json.dumps(detail)
 
 
+def test_every_event_is_as_its_schema_says(tasks, bus):
+    del tasks
+    heard = bus.everything()
+
+    assert {event["detail-type"] for event in heard} >= {"Task Submitted", "Task Succeeded"}
+    assert [fault for event in heard for fault in faults_of(event)] == []
+
+
 def test_callbacks_are_answered_within_the_time_that_a_provider_gives(tasks, caller):
     del tasks
     callbacks = [callback for task in caller.simulator("tasks") for callback in task["callbacks"]]
@@ -375,7 +384,7 @@ def test_nothing_secret_is_in_a_log_an_event_or_an_environment(tasks, caller, bu
     functions = client("lambda").list_functions()["Functions"]
     texts = {
         "log": "\n".join(said),
-        "event": json.dumps(bus.of(tasks["normal"], "Task Succeeded")) + bus.everything(),
+        "event": json.dumps([*bus.of(tasks["normal"], "Task Succeeded"), *bus.everything()]),
         "environment": json.dumps([function["Environment"] for function in functions]),
     }
 

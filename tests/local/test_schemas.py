@@ -1,0 +1,54 @@
+"""The schemas in docs/events are about what is really sent, all of it."""
+
+import json
+
+import pytest
+
+from act_one.events import DETAIL_TYPES
+from act_one.task import Stage, document
+from tests.schemas import EVENTS, faults_of, schema
+from tests.unit.tasks import TASK
+
+SAMPLES = EVENTS.parents[1] / "events"
+
+
+def test_every_event_has_a_schema():
+    for detail_type in DETAIL_TYPES.values():
+        assert schema(detail_type)["title"] == detail_type
+
+
+def test_the_schema_of_a_task_leaves_no_member_out():
+    told = schema("task")
+
+    assert set(told["required"]) == set(told["properties"]) == set(document(TASK))
+
+
+@pytest.mark.parametrize(
+    ("stage", "spoil"),
+    [
+        ("succeeded", {"output": None}),
+        ("failed", {"error": None}),
+        ("submitted", {"stage": "running"}),
+        ("submitted", {"input": {"video": "https://a/b?sig=1", "image": "https://a/b"}}),
+        ("submitted", {"event_id": None}),
+        ("submitted", {"version": "2"}),
+        ("submitted", {"billing": "maybe"}),
+    ],
+)
+def test_a_schema_refuses_what_is_not_so(stage, spoil):
+    sample = json.loads((SAMPLES / "task-succeeded.json").read_text())
+    detail = sample["detail"] | {"stage": stage, "error": {"code": "a", "message": "b"}}
+    event = sample | {"detail-type": f"Task {stage.title()}"}
+
+    assert faults_of(event | {"detail": detail}) == []
+    assert faults_of(event | {"detail": detail | spoil}) != []
+
+
+def test_the_sample_of_an_event_is_one():
+    sample = json.loads((SAMPLES / "task-succeeded.json").read_text())
+
+    assert faults_of(sample) == []
+
+
+def test_every_stage_is_in_the_schema_of_a_task():
+    assert set(schema("task")["properties"]["stage"]["enum"]) == set(Stage)
