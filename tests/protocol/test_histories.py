@@ -55,6 +55,8 @@ def ends(world, stage, key="a"):
 
 def test_two_requests_with_one_key_make_one_task(world):
     first, second = world.submit("a"), world.submit("a")
+    for one in (first, second):
+        world.run(one, until="create row")
 
     world.run(first, until="create")
     world.run(second)

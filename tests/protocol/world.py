@@ -14,6 +14,7 @@ from typing import Any, Self
 from unittest.mock import patch
 
 from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
+from botocore.hooks import HierarchicalEmitter
 
 from act_one import cometapi, submission
 from act_one.advance import advance
@@ -769,7 +770,7 @@ class WatchedClient:
 class FakeS3:
     """The results bucket: atomic puts, `If-None-Match`, and nothing to delete with."""
 
-    meta = SimpleNamespace(endpoint_url="http://s3.example")
+    meta = SimpleNamespace(endpoint_url="http://s3.example", events=HierarchicalEmitter())
 
     def __init__(self, world: World) -> None:
         self._world = world
