@@ -1,14 +1,19 @@
-"""``GET /v1/tasks/{task_id}`` says what became of a task, ``POST …/cancel`` withdraws it."""
+"""``GET /v1/tasks/{task_id}`` says what became of a task.
+
+``POST …/cancel`` withdraws it, ``POST …/webhook-deliveries`` has its webhook sent again.
+"""
 
 import os
+from http import HTTPStatus
 from typing import Any
 
+import boto3
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from act_one.api import client_of
-from act_one.backend import task_table
+from act_one.backend import QUICK, task_table
 from act_one.canceling import cancel
 from act_one.clock import system_clock
 from act_one.media import s3_client
@@ -16,11 +21,13 @@ from act_one.problems import CONTENT_TYPE, ProblemError
 from act_one.reading import own_task, with_links
 from act_one.settings import Settings
 from act_one.task import Task
+from act_one.webhook_queue import WebhookQueue, send_again
 
 logger = Logger()
 settings = Settings.from_environment(os.environ)
 table = task_table(settings)
 s3 = s3_client()
+webhook_queue = WebhookQueue(boto3.client("sqs", config=QUICK), settings.webhook_queue_url)
 routes = APIGatewayRestResolver()
 
 
@@ -34,6 +41,14 @@ def get_task(task_id: str) -> dict[str, Any]:
 def cancel_task(task_id: str) -> dict[str, Any]:
     """Withdraw a task that was not sent yet."""
     return with_links(cancel(_asked_for(task_id), table, settings, system_clock), s3)
+
+
+@routes.post("/tasks/<task_id>/webhook-deliveries")
+def send_webhook_again(task_id: str) -> tuple[dict[str, Any], int]:
+    """Have the task's endpoint told of its current state once more."""
+    task = _asked_for(task_id)
+    send_again(task, webhook_queue)
+    return with_links(task, s3), HTTPStatus.ACCEPTED
 
 
 def _asked_for(task_id: str) -> Task:

@@ -163,8 +163,9 @@ def test_every_secret_is_named_after_the_stack(template: Template) -> Faults:
 
 
 @check
-def test_what_makes_the_callback_secret_never_changes(template: Template) -> Faults:
-    """Any change in here makes AWS generate another value, which orphans every running task."""
+def test_what_makes_a_secret_never_changes(template: Template) -> Faults:
+    """Any change in here makes AWS generate another value: it would orphan every running task, and
+    no receiver of webhooks would know it."""
     frozen = {
         "SecretStringTemplate": "{}",
         "GenerateStringKey": "current",
@@ -173,7 +174,7 @@ def test_what_makes_the_callback_secret_never_changes(template: Template) -> Fau
     }
     secrets = template.of("SecretsManager::Secret").items()
     generated = {n: s["GenerateSecretString"] for n, s in secrets if "GenerateSecretString" in s}
-    if generated != {"CallbackSecret": frozen}:
+    if generated != {"CallbackSecret": frozen, "WebhookSecret": frozen}:
         yield f"a generated secret is not as it was: {generated}"
 
 

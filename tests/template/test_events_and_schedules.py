@@ -1,6 +1,6 @@
 """Rules, schedules and asynchronous calls: what AWS hands over arrives, or is kept."""
 
-from act_one.events import DETAIL_TYPES, SOURCE
+from act_one.events import DETAIL_TYPES, SOURCE, WEBHOOK_EVENTS
 from act_one.task import Stage
 from tests.template.deployment import Faults, Template, as_list, check, named
 
@@ -76,7 +76,8 @@ def test_every_rule_on_our_bus_waits_for_events_that_are_sent(template: Template
         if SOURCE in pattern.get("source", []):
             if template.the("Events::EventBus", rule.get("EventBusName")) is None:
                 yield f"{name} listens to the account's bus for what comes on ours"
-            for awaited in pattern.get("detail-type", []):
+            either = [one.get("detail-type", []) for one in pattern.get("$or", [])]
+            for awaited in sum(either, pattern.get("detail-type", [])):
                 if isinstance(awaited, str) and awaited not in sent:
                     yield f"{name} waits for {awaited}, which nobody sends"
 
@@ -93,6 +94,32 @@ def test_every_result_to_be_stored_reaches_the_copy(template: Template) -> Fault
     }
     if "callback.copy.handler" not in reached:
         yield f"a task that is storing reaches {reached or 'nobody'}"
+
+
+@check
+def test_every_event_that_a_webhook_asks_for_reaches_it_and_no_other(template: Template) -> Faults:
+    wanted = [
+        {"detail-type": [kind], "detail": {"webhook": {"events": [WEBHOOK_EVENTS[stage]]}}}
+        for stage, kind in DETAIL_TYPES.items()
+    ]
+    for mapping in template.of("Lambda::EventSourceMapping").values():
+        function = template.the("Lambda::Function", mapping["FunctionName"])
+        if function["Handler"] != "webhooks.app.handler":
+            continue
+        patterns = [
+            template.of("Events::Rule")[rule]["EventPattern"]
+            for rule, target in targets_of(template)
+            if target["Arn"] == mapping["EventSourceArn"]
+        ]
+        for pattern in patterns:
+            heard = pattern.get("$or", [])
+            if set(pattern) != {"source", "$or"} or pattern["source"] != [SOURCE]:
+                yield f"webhooks are sent for {pattern}"
+            yield from (f"webhooks miss {one}" for one in wanted if one not in heard)
+            yield from (f"webhooks are sent for {one}" for one in heard if one not in wanted)
+        if len(patterns) == 1:
+            return
+    yield "no rule leads to the webhooks"
 
 
 @check

@@ -41,7 +41,8 @@ NOT_NARROWER = TRACE_EXECUTIONS | DELIVER_LOGS | {"dynamodb:ListStreams"}
 """AWS knows no narrower resource than `*` for these."""
 
 SECRET_ARN = "arn:${AWS::Partition}:secretsmanager:${AWS::Region}:${AWS::AccountId}:secret:"
-SECRET_SETTINGS = {"provider_secret", "callback_secret"}
+SECRET_SETTINGS = {"provider_secret", "callback_secret", "webhook_secret"}
+QUEUE_VARIABLES = ("WEBHOOK_QUEUE_URL",)
 RESULTS_PREFIX = "tasks/"
 TRUSTED = {
     "Lambda::Function": "lambda.amazonaws.com",
@@ -96,6 +97,7 @@ def needed_of_code(template: Template, name: str) -> Grants:
         "events": [arn_of(variables["EVENT_BUS"])],
         "s3": [f"{arn_of(variables['RESULTS_BUCKET'])}/{RESULTS_PREFIX}*"],
         "secretsmanager": [f"{SECRET_ARN}{secret}-??????" for secret in secrets],
+        "sqs": [arn_of(variables[v]) for v in QUEUE_VARIABLES if v in variables],
         "stepfunctions": [variables.get("FALLBACK_ARN", "")],
     }
     return {

@@ -229,7 +229,9 @@ BREAKS: dict[Callable, list[Break]] = {
         Break("a fixed name", put("ProviderSecret", "Name", to="provider")),
         Break("no name", drop("CallbackSecret", "Name")),
     ],
-    test_data.test_what_makes_the_callback_secret_never_changes: [
+    test_data.test_what_makes_a_secret_never_changes: [
+        Break("another secret", put(
+            "WebhookSecret", "GenerateSecretString", "SecretStringTemplate", to='{"a":1}')),
         Break("a longer secret", put(
             "CallbackSecret", "GenerateSecretString", "PasswordLength", to=64)),
     ],
@@ -320,6 +322,16 @@ BREAKS: dict[Callable, list[Break]] = {
         Break("no target", put("MediaRule", "Targets", to=[])),
         Break("an idle function", without("CopyFunctionMedia")),
     ],
+    test_events_and_schedules.test_every_event_that_a_webhook_asks_for_reaches_it_and_no_other: [
+        Break("a misspelt event", put(
+            "WebhookRule", "EventPattern", "$or", 4, "detail", "webhook", "events",
+            to=["task.success"])),
+        Break("another's event", put(
+            "WebhookRule", "EventPattern", "$or", 4, "detail-type", to=["Task Failed"])),
+        Break("every event", put("WebhookRule", "EventPattern", to={"source": ["act-one"]})),
+        Break("an idle function", without("WebhooksFunctionWebhooks")),
+        Break("an idle queue", put("WebhookRule", "Targets", 0, "Arn", to=arn("MediaQueue"))),
+    ],
     test_events_and_schedules.test_no_queue_takes_messages_from_just_anybody: [
         Break("any rule of anybody", drop(
             "MediaQueuePolicy", "PolicyDocument", "Statement", 0, "Condition")),
@@ -400,6 +412,8 @@ BREAKS: dict[Callable, list[Break]] = {
         Break("no search", forbid("SweeperRole", "dynamodb:Query")),
         Break("no execution", forbid("SweeperRole", "states:StartExecution")),
         Break("no event", forbid("RelayRole", "events:PutEvents")),
+        Break("no second webhook", forbid("TasksRole", "sqs:SendMessage")),
+        Break("no pause", forbid("WebhooksRole", "sqs:ChangeMessageVisibility")),
         Break("a table for its index", put(
             "CallbackRole", "Policies", 0, "PolicyDocument", "Statement", 1, "Resource",
             to=arn("TasksTable"))),
@@ -418,6 +432,8 @@ BREAKS: dict[Callable, list[Break]] = {
             {"Fn::Sub": f"{SECRET_ARN}${{AWS::StackName}}/provider-??????"})),
         Break("log groups", allow("CopyRole", "logs:CreateLogGroup", "*")),
         Break("another's queue", allow("CallbackRole", "sqs:SendMessage", arn("MediaQueue"))),
+        Break("webhooks of its own", allow(
+            "WebhooksRole", "sqs:SendMessage", arn("WebhookQueue"))),
     ],
     test_permissions
     .test_every_event_source_can_be_read_by_its_function_and_every_failure_be_kept: [
@@ -545,6 +561,14 @@ BREAKS: dict[Callable, list[Break]] = {
         Break("another time", put("CopyFunction", "Timeout", to=600)),
         Break("told otherwise", put(
             "CopyFunction", *VARIABLES, "COPY_TIMEOUT_SECONDS", to="200")),
+    ],
+    test_timing.test_a_webhook_that_is_begun_is_ended: [
+        Break("cut off", put("WebhooksFunction", "Timeout", to=30)),
+    ],
+    test_timing.test_a_webhook_is_tried_to_the_end_of_its_schedule: [
+        Break("seven receives", put(
+            "WebhookQueue", "RedrivePolicy", "maxReceiveCount", to=7)),
+        Break("a day", put("WebhookQueue", "MessageRetentionPeriod", to=86_400)),
     ],
     test_timing.test_every_schedule_is_slower_than_its_function: [
         Break("on top of each other", put("SweeperFunction", "Timeout", to=60)),

@@ -2,7 +2,17 @@
 
 import re
 
-from act_one import advance, cometapi, doorbell, reading, storing, submission, sweep
+from act_one import (
+    advance,
+    cometapi,
+    doorbell,
+    reading,
+    storing,
+    submission,
+    sweep,
+    webhook_queue,
+    webhooks,
+)
 from tests.template.deployment import Faults, Template, check
 from tests.template.reach import Function, reached_from
 from tests.template.test_api import functions_behind_apis
@@ -74,6 +84,35 @@ def test_the_copy_knows_its_own_timeout_and_its_lease_outlives_it(template: Temp
             yield "two copies of one task may overlap"
         if timeout < storing.IMAGES_SECONDS * 2:
             yield "images leave no time for the video"
+
+
+@check
+def test_a_webhook_that_is_begun_is_ended(template: Template) -> Faults:
+    needed = webhooks.ATTEMPT_SECONDS + WRITES_SECONDS
+    if needed > webhook_queue.ATTEMPT_NEEDS_SECONDS:
+        yield "what is taken last may be cut off"
+    for name, timeout in timeouts_of_those_that(
+        template, Function("act_one.webhook_queue", "serve")
+    ).items():
+        if timeout < 2 * needed:
+            yield f"{name} has no time for what comes while an endpoint hangs"
+
+
+@check
+def test_a_webhook_is_tried_to_the_end_of_its_schedule(template: Template) -> Faults:
+    """Between attempts it is out of sight, for 12 hours at most, and all the time in one queue."""
+    longest = max(*webhooks.RETRIES) * (1 + webhooks.JITTER)
+    if max(longest, webhooks.LONGEST_WAIT) + API_GATEWAY_SECONDS > 12 * 3_600:
+        yield "a message can't be put off for so long"
+    for mapping in template.of("Lambda::EventSourceMapping").values():
+        function = template.the("Lambda::Function", mapping["FunctionName"])
+        queue = template.the("SQS::Queue", mapping["EventSourceArn"])
+        if function["Handler"] != "webhooks.app.handler":
+            continue
+        if queue["RedrivePolicy"]["maxReceiveCount"] <= len(webhooks.RETRIES) + 2:
+            yield "the queue gives up before the schedule does"
+        if queue["MessageRetentionPeriod"] < (len(webhooks.RETRIES) + 1) * webhooks.LONGEST_WAIT:
+            yield "the queue forgets what is still to be tried"
 
 
 @check

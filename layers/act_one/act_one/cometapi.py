@@ -11,13 +11,12 @@ import ssl
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from typing import Final
 from urllib.parse import urlsplit
 
 from act_one.clock import HOUR, Clock
-from act_one.exchange import NoReplyError, NotSentError, Reply, post
+from act_one.exchange import NoReplyError, NotSentError, Reply, post, retry_after
 from act_one.keys import KeyNotSetError, KeyRing, Keys
 from act_one.task import Json, MediaUrls, Remark
 
@@ -238,7 +237,8 @@ def read_create_reply(reply: Reply, *, now: float) -> CreateOutcome:
     if reply.status == 429 or (
         reply.status == 503 and any(word in text for word in _CERTAIN_REFUSAL)
     ):
-        return Refused(reason=reason, retry_after_seconds=_retry_after(reply, now))
+        seconds = retry_after(reply.headers.get("retry-after"), now, longest=HOUR)
+        return Refused(reason=reason, retry_after_seconds=seconds)
     if reply.status == 500 and "invalid_request" in text:
         return Rejected(reason=reason)
     if 400 <= reply.status < 500 and reply.status != 408:
@@ -343,17 +343,6 @@ def _says_not_exist(body: Mapping[str, Json]) -> bool:
     error = _first_object(body.get("error"))
     said = (*(body.get(name) for name in ("code", "message", "msg", "status")), error.get("code"))
     return any("task_not_exist" in _text(value).lower() for value in said)
-
-
-def _retry_after(reply: Reply, now: float) -> float | None:
-    text = reply.headers.get("retry-after", "").strip()
-    if text.isascii() and text.isdigit():
-        return min(float(text[:9]), HOUR)
-    try:
-        moment = parsedate_to_datetime(text)
-    except (ValueError, OverflowError):
-        return None
-    return min(max(0.0, _utc(moment) - now), HOUR)
 
 
 def _state_words(outer: Mapping[str, Json], nested: Mapping[str, Json]) -> list[str]:

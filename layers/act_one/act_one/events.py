@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
-from act_one.task import Stage, Task, document
+from act_one.task import SETTLED, Json, Stage, Task, document
 
 if TYPE_CHECKING:
     from mypy_boto3_events.type_defs import PutEventsRequestEntryTypeDef
@@ -27,16 +27,25 @@ DETAIL_TYPES: Final[Mapping[Stage, str]] = {
 }
 """Stages that others are told of; `accepted` and `submitting` are nobody's business."""
 
+WEBHOOK_EVENTS: Final[Mapping[Stage, str]] = {stage: f"task.{stage}" for stage in DETAIL_TYPES}
+"""What the same events are called towards webhooks: ``task.succeeded``."""
+ENDS: Final = tuple(name for stage, name in WEBHOOK_EVENTS.items() if stage in SETTLED)
+"""What a webhook is told of that names no events."""
+
+
+def detail_of(task: Task) -> dict[str, Json]:
+    """Write what the event of a task's latest move says of it."""
+    return {**document(task), "event_id": f"{task.task_id}#{task.version}"}
+
 
 def event_of(task: Task, bus: str) -> "PutEventsRequestEntryTypeDef | None":
     """Write the event for a task's latest move; None for a stage that nobody is told of."""
     detail_type = DETAIL_TYPES.get(task.stage)
     if detail_type is None:
         return None
-    detail = {**document(task), "event_id": f"{task.task_id}#{task.version}"}
     return {
         "EventBusName": bus,
         "Source": SOURCE,
         "DetailType": detail_type,
-        "Detail": json.dumps(detail, ensure_ascii=False),
+        "Detail": json.dumps(detail_of(task), ensure_ascii=False),
     }

@@ -13,6 +13,8 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 from functools import cache
 from time import monotonic
 from typing import Final
@@ -45,6 +47,22 @@ class Reply:
 def trusted() -> ssl.SSLContext:
     """Trust the public authorities, read once per process."""
     return ssl.create_default_context(cafile=certifi.where())
+
+
+def retry_after(text: str | None, now: float, *, longest: float) -> float | None:
+    """Read a ``Retry-After`` header, seconds or a date: seconds from now, at most ``longest``.
+
+    None for no header, or one that makes no sense.
+    """
+    text = (text or "").strip()
+    if text.isascii() and text.isdigit():
+        return min(float(text[:9]), longest)
+    try:
+        moment = parsedate_to_datetime(text)
+    except (ValueError, OverflowError):
+        return None
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return min(max(0.0, moment.timestamp() - now), longest)
 
 
 def post(

@@ -31,6 +31,12 @@ class Settings:
     """Where the provider calls back, ending in ``/``; only the functions that send need it."""
     fallback_arn: str = ""
     """The fallback's state machine; only the sweeper needs it."""
+    webhook_url: str = ""
+    """Called for tasks that name no webhook of their own; empty: nobody is."""
+    webhook_secret: str = ""
+    """Name of the secret that signs webhooks; only who sends them needs it."""
+    webhook_queue_url: str = ""
+    """Where webhooks wait to be sent; only who puts or takes them needs it."""
     callback_grace_seconds: float
     poll_interval_seconds: float
     poll_max_interval_seconds: float

@@ -17,6 +17,7 @@ from act_one.backend import Backend
 from act_one.callback_token import callback_url
 from act_one.clock import HOUR
 from act_one.cometapi import Accepted, Ambiguous, CreateOutcome, Refused, Rejected
+from act_one.events import ENDS
 from act_one.keys import KeyNotSetError, Keys
 from act_one.problems import ProblemError
 from act_one.task import (
@@ -24,6 +25,7 @@ from act_one.task import (
     Remark,
     Stage,
     Task,
+    Webhook,
     derive_task_id,
     new_claim_id,
 )
@@ -90,6 +92,7 @@ def submit(
         due_at=now + SEND_LEASE_SECONDS,
         billing=Billing.UNKNOWN,
         warnings=warnings,
+        webhook=request.webhook or _default_webhook(backend.settings.webhook_url),
     )
     try:
         created = backend.table.create(task)
@@ -137,6 +140,10 @@ def resend(task: Task, keys: Keys, backend: Backend, seconds_left: SecondsLeft) 
         due_at=now + SEND_LEASE_SECONDS,
     )
     return _send(sending, keys, backend, seconds_left)
+
+
+def _default_webhook(url: str) -> Webhook | None:
+    return Webhook(url=url, events=ENDS) if url else None
 
 
 def _require_provider_key(backend: Backend) -> None:

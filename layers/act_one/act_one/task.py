@@ -13,7 +13,7 @@ import hashlib
 import json
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 from urllib.parse import urlsplit, urlunsplit
@@ -143,6 +143,35 @@ class Remark:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Webhook:
+    """The endpoint that is told of a task's ``events`` (``task.succeeded`` and others)."""
+
+    url: str
+    events: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """One attempt to tell a task's endpoint of an event, and what came of it."""
+
+    webhook_id: str
+    """The same for each attempt at one event."""
+    event: str
+    attempt: int
+    at: float
+    """When it began, in epoch seconds."""
+    milliseconds: int
+    status: int | None = None
+    """Of the reply; None: there was none."""
+    reply: str = ""
+    """Its body's first 200 characters."""
+    error: str | None = None
+    """Why it counts as failed; None: it doesn't."""
+    next_at: float | None = None
+    """When the next attempt is due; None: there is none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
     """The latest callback: when it came (epoch seconds), and the first 8 KB of its body."""
 
@@ -192,6 +221,10 @@ class Task:
     warnings: tuple[Remark, ...] = ()
     settled_by: SettledBy | None = None
     late: bool = False
+    webhook: Webhook | None = None
+    """Who asked to be called; None: nobody."""
+    deliveries: tuple[Delivery, ...] = ()
+    """The latest attempts at calling, oldest first; they make no new version."""
     expires_at: float | None = None
     """When DynamoDB may delete the row (its TTL)."""
 
@@ -240,12 +273,21 @@ def without_query(url: str) -> str:
 
 def document(task: Task) -> dict[str, Json]:
     """Write a task as events, ``task.json`` and logs may show it: no query of any URL."""
-    shown = replace(task, video=without_query(task.video), image=without_query(task.image))
-    return api_document(shown)
+    return {
+        **_document(task, without_query(task.video), without_query(task.image)),
+        "webhook": _webhook_document(task),
+    }
 
 
 def api_document(task: Task) -> dict[str, Json]:
     """Write a task for the client that asked for it, with its own input URLs as it gave them."""
+    webhook = _webhook_document(task)
+    if webhook is not None:
+        webhook["deliveries"] = [_delivery_document(delivery) for delivery in task.deliveries]
+    return {**_document(task, task.video, task.image), "webhook": webhook}
+
+
+def _document(task: Task, video: str, image: str) -> dict[str, Json]:
     return {
         "id": task.task_id,
         "status": _STATUS[task.stage],
@@ -256,7 +298,7 @@ def api_document(task: Task) -> dict[str, Json]:
         "progress": task.progress,
         "created_at": rfc3339(task.created_at),
         "updated_at": rfc3339(task.updated_at),
-        "input": {"video": task.video, "image": task.image},
+        "input": {"video": video, "image": image},
         "output": None if task.output is None else _output_document(task.output),
         "error": None if task.error is None else _remark_document(task.error),
         "warnings": [_remark_document(warning) for warning in task.warnings],
@@ -264,6 +306,27 @@ def api_document(task: Task) -> dict[str, Json]:
         "settled_by": None if task.settled_by is None else str(task.settled_by),
         "late": task.late,
         "links": {"self": f"/v1/tasks/{task.task_id}"},
+    }
+
+
+def _webhook_document(task: Task) -> dict[str, Json] | None:
+    """Write where a task is told of; the query of that URL is the endpoint's own."""
+    if task.webhook is None:
+        return None
+    return {"url": without_query(task.webhook.url), "events": list(task.webhook.events)}
+
+
+def _delivery_document(delivery: Delivery) -> dict[str, Json]:
+    return {
+        "webhook_id": delivery.webhook_id,
+        "event": delivery.event,
+        "attempt": delivery.attempt,
+        "at": rfc3339(delivery.at),
+        "status": delivery.status,
+        "ms": delivery.milliseconds,
+        "reply": delivery.reply,
+        "error": delivery.error,
+        "next_at": None if delivery.next_at is None else rfc3339(delivery.next_at),
     }
 
 

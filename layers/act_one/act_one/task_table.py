@@ -12,6 +12,7 @@ of the same write succeeded and only its reply was lost.
     release     storing, the lease is ours ──▶ no lease, due again
     learn_id    provider_task_id absent ──▶ present
     note_*      facts about a row that exists, whatever its stage
+    keep_delivery  the list is as seen ──▶ one delivery more; no new version, no event
 """
 
 import json
@@ -25,6 +26,7 @@ from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 
 from act_one.task import (
     Billing,
+    Delivery,
     Evidence,
     MediaUrls,
     Output,
@@ -33,6 +35,7 @@ from act_one.task import (
     Stage,
     StoredMedia,
     Task,
+    Webhook,
     may_move,
     new_claim_id,
 )
@@ -44,6 +47,10 @@ DUE_INDEX: Final = "due"
 PROVIDER_TASK_INDEX: Final = "provider-task"
 _WATCHED: Final = "open"
 """The due index's one partition: 1,000 writes a second of it are far above any fleet's spending."""
+
+DELIVERIES_KEPT: Final = 20
+"""So many attempts at calling a webhook a row holds, the latest ones."""
+_DELIVERY_TRIES: Final = 10
 
 _TRANSACTION_TRIES: Final = 5
 _TRANSACTION_SECONDS: Final = 0.1
@@ -58,6 +65,8 @@ _ID_UNKNOWN: Final = "attribute_not_exists(provider_task_id)"
 _LEASE_MINE: Final = "copy_lease_until = :my_lease"
 _IN_HAND: Final = frozenset({Stage.STORING, Stage.SUCCEEDED, Stage.CANCELED})
 _AWAITED: Final = "NOT stage IN (:storing, :succeeded, :canceled)"
+_DELIVERIES_SEEN: Final = "deliveries = :seen_deliveries"
+_NO_DELIVERIES: Final = "(attribute_not_exists(deliveries) OR deliveries = :seen_deliveries)"
 _FEED_RESTED: Final = "(attribute_not_exists(feed_asked_at) OR feed_asked_at <= :rested)"
 
 
@@ -232,6 +241,29 @@ class TaskTable:
         condition, values = _as_seen(task, facts)
         return self._update(task.task_id, facts, condition=condition, values=values)
 
+    def keep_delivery(self, task: Task, delivery: Delivery) -> Task:
+        """Add an attempt at calling a webhook to the row's latest ones, whatever its stage.
+
+        Makes no new version, so no event. Raises ``MovedOnError`` when there is no such row, or
+        when ten writes met others' (``current`` says).
+        """
+        for _ in range(_DELIVERY_TRIES):
+            seen = task.deliveries
+            try:
+                return self._update(
+                    task.task_id,
+                    {"deliveries": (*seen, delivery)[-DELIVERIES_KEPT:]},
+                    condition=f"{_EXISTS} AND {_DELIVERIES_SEEN if seen else _NO_DELIVERIES}",
+                    values={":seen_deliveries": seen},
+                )
+            except MovedOnError as error:
+                if error.current is None:
+                    raise
+                if delivery in error.current.deliveries:
+                    return error.current
+                task = error.current
+        raise MovedOnError(task)
+
     def due(self, now: float) -> Iterator[tuple[str, float]]:
         """List the ids of rows that are due, longest overdue first, with the due times seen."""
         pages = self.client.get_paginator("query").paginate(
@@ -348,13 +380,16 @@ def _attribute(value: object) -> dict[str, Any]:
     return dict(_SERIALIZER.serialize(_storable(value)))
 
 
+_NESTED_TYPES: Final = (MediaUrls, StoredMedia, Output, Remark, Evidence, Webhook, Delivery)
+
+
 def _storable(value: object) -> object:
     """Turn a field of a task into what DynamoDB stores: no floats, no dataclasses."""
     if isinstance(value, bool):
         return value
     if isinstance(value, float):
         return Decimal(str(round(value, 3)))
-    if isinstance(value, MediaUrls | StoredMedia | Output | Remark | Evidence):
+    if isinstance(value, _NESTED_TYPES):
         return _storable(asdict(value))
     if isinstance(value, dict):
         return {name: _storable(member) for name, member in value.items() if member is not None}
@@ -380,6 +415,7 @@ def read_item(item: Mapping[str, Any]) -> Task:
     values["billing"] = Billing(values["billing"])
     values["metadata"] = json.loads(values["metadata"])
     values["warnings"] = tuple(Remark(**warning) for warning in values.get("warnings", ()))
+    values["deliveries"] = tuple(Delivery(**one) for one in values.get("deliveries", ()))
     for name, read in _NESTED.items():
         if values.get(name) is not None:
             values[name] = read(values[name])
@@ -397,6 +433,7 @@ _NESTED: Final[Mapping[str, Any]] = {
     "output": _read_output,
     "error": lambda value: Remark(**value),
     "settled_by": SettledBy,
+    "webhook": lambda value: Webhook(url=value["url"], events=tuple(value["events"])),
 }
 
 

@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from typing import Final, NoReturn
 from urllib.parse import urlsplit
 
+from act_one.addresses import Policy, UnsafeAddressError, target
+from act_one.events import ENDS, WEBHOOK_EVENTS
 from act_one.problems import ProblemError
-from act_one.task import Json, hash_request
+from act_one.task import Json, Webhook, hash_request
 
 MAX_BODY_BYTES: Final = 65_536
 MAX_URL_CHARACTERS: Final = 2_048
@@ -17,7 +19,7 @@ MAX_URL_CHARACTERS: Final = 2_048
 MAX_METADATA_BYTES: Final = 2_048
 MAX_KEY_CHARACTERS: Final = 255
 
-_FIELDS: Final = frozenset({"video", "image", "metadata", "preflight"})
+_FIELDS: Final = frozenset({"video", "image", "metadata", "preflight", "webhook", "callback_url"})
 _HOST: Final = re.compile(
     r"(?!-)[a-z0-9_-]{1,63}(?<!-)(\.(?!-)[a-z0-9_-]{1,63}(?<!-))*\.?", re.IGNORECASE
 )
@@ -33,13 +35,20 @@ class TransferRequest:
     metadata: Mapping[str, Json] = field(default_factory=dict)
     preflight: bool = True
     """Whether the inputs are looked at before they are paid for."""
+    webhook: Webhook | None = None
+    """Who is to be called; None: whoever the stack calls by default."""
     idempotency_key: str | None = None
 
     def fingerprint(self) -> str:
         """Hash what makes two requests the same; key and preflight are no part of it."""
-        return hash_request(
-            {"video": self.video, "image": self.image, "metadata": dict(self.metadata)}
-        )
+        asked: dict[str, Json] = {
+            "video": self.video,
+            "image": self.image,
+            "metadata": dict(self.metadata),
+        }
+        if self.webhook is not None:
+            asked["webhook"] = {"url": self.webhook.url, "events": list(self.webhook.events)}
+        return hash_request(asked)
 
 
 def read_request(
@@ -56,7 +65,8 @@ def read_request(
         _refuse(
             "unknown-field",
             "There is no such field",
-            f"{shown!r} is not a field of a task; there are video, image, metadata and preflight",
+            f"{shown!r} is not a field of a task; there are video, image, metadata, preflight "
+            "and webhook",
             shown,
         )
     return TransferRequest(
@@ -64,6 +74,7 @@ def read_request(
         image=_url(fields, "image", allow_addresses=allow_addresses),
         metadata=_metadata(fields.get("metadata", {})),
         preflight=_preflight(fields.get("preflight", "on")),
+        webhook=_webhook(fields, allow_addresses=allow_addresses),
         idempotency_key=_key(idempotency_key),
     )
 
@@ -119,28 +130,30 @@ def _url(fields: Mapping[str, Json], name: str, *, allow_addresses: bool) -> str
 _WHAT: Final = {"video": "performance video", "image": "character image"}
 
 
-def _check_url(url: str, name: str, *, allow_addresses: bool) -> None:
-    not_a_url = f"{name} is not a URL that the provider could fetch; percent-encode what is special"
+def _check_url(
+    url: str, name: str, *, allow_addresses: bool, use: str = "the provider could fetch"
+) -> None:
+    not_a_url = f"{name} is not a URL that {use}; percent-encode what is special"
     if any(not "!" <= letter <= "~" or letter in '\\"<>^`{|}' for letter in url):
         _refuse("url-invalid", f"{name} is not a URL", not_a_url, name)
     try:
-        target = urlsplit(url)
-        host, port = target.hostname, target.port
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
     except ValueError:
         _refuse("url-invalid", f"{name} is not a URL", not_a_url, name)
-    if target.scheme and target.scheme not in {"http", "https"}:
-        detail = f"{name} has the scheme {target.scheme!r}; the provider fetches http and https"
+    if parts.scheme and parts.scheme not in {"http", "https"}:
+        detail = f"{name} has the scheme {parts.scheme!r}; the provider fetches http and https"
         _refuse("url-scheme", f"{name} is neither http nor https", detail, name)
-    if not target.scheme or not host or port == 0:
+    if not parts.scheme or not host or port == 0:
         _refuse("url-invalid", f"{name} is not a URL", not_a_url, name)
-    if target.username is not None or target.password is not None:
+    if parts.username is not None or parts.password is not None:
         detail = f"{name} holds a user name or password; use a URL that needs neither"
         _refuse("url-credentials", f"{name} holds credentials", detail, name)
     if _is_address(host):
         if not allow_addresses:
-            detail = f"{name} names an address; use a public host name, the provider asks for one"
+            detail = f"{name} names an address; use a public host name that {use}"
             _refuse("url-address", f"{name} names an address", detail, name)
-    elif not _HOST.fullmatch(host) or len(host) > 253 or "[" in target.netloc:
+    elif not _HOST.fullmatch(host) or len(host) > 253 or "[" in parts.netloc:
         _refuse("url-invalid", f"{name} is not a URL", not_a_url, name)
     elif not allow_addresses and "." not in host.rstrip("."):
         detail = f"{name} names {host!r}, which only its own network knows; use a public host name"
@@ -182,6 +195,53 @@ def _preflight(value: Json) -> bool:
         detail = 'preflight is "on", which looks at the inputs before they are paid for, or "off"'
         _refuse("preflight-unknown", "preflight is neither on nor off", detail, "preflight")
     return value == "on"
+
+
+def _webhook(fields: Mapping[str, Json], *, allow_addresses: bool) -> Webhook | None:
+    """Read ``webhook``, or ``callback_url``, the provider's own word, as short for its URL."""
+    if "callback_url" in fields:
+        if "webhook" in fields:
+            detail = "callback_url is short for webhook.url; give one of the two"
+            _refuse("webhook-twice", "Both webhook and callback_url", detail, "callback_url")
+        url = fields["callback_url"]
+        return _called(url, ENDS, "callback_url", allow_addresses=allow_addresses)
+    if "webhook" not in fields:
+        return None
+    given = fields["webhook"]
+    if not isinstance(given, dict):
+        detail = 'webhook must be an object such as {"url": "https://…"}; without one, leave it out'
+        _refuse("webhook-not-object", "webhook is not an object", detail, "webhook")
+    for name in sorted(given.keys() - {"url", "events"}):
+        shown = name[:64].encode("utf-8", "replace").decode()
+        detail = f"webhook has no {shown!r}; there are url and events"
+        _refuse("unknown-field", "There is no such field", detail, f"webhook.{shown}")
+    events = _events(given.get("events", list(ENDS)))
+    return _called(given.get("url"), events, "webhook.url", allow_addresses=allow_addresses)
+
+
+def _called(url: Json, events: tuple[str, ...], name: str, *, allow_addresses: bool) -> Webhook:
+    if not isinstance(url, str) or not url.strip():
+        detail = f"{name} must be the https URL that is to be called"
+        _refuse("webhook-url-missing", f"{name} is no URL", detail, name)
+    if len(url) > MAX_URL_CHARACTERS:
+        detail = f"{name} has {len(url):,} characters and may have {MAX_URL_CHARACTERS:,}"
+        _refuse("url-too-long", f"{name} is too long", detail, name)
+    _check_url(url, name, allow_addresses=allow_addresses, use="the stack could call")
+    try:
+        target(url, Policy(allow_http=allow_addresses, allow_private=allow_addresses))
+    except UnsafeAddressError as error:
+        detail = f"{name} can't be called: {error}; give an https URL at a port of the web"
+        _refuse("webhook-url-refused", f"{name} can't be called", detail, name)
+    return Webhook(url=url, events=events)
+
+
+def _events(value: Json) -> tuple[str, ...]:
+    """Read which events are wanted, in one order and each once."""
+    known = tuple(WEBHOOK_EVENTS.values())
+    if not isinstance(value, list) or not value or not all(one in known for one in value):
+        detail = f"webhook.events is a list of one or more of {', '.join(known)}"
+        _refuse("webhook-events", "webhook.events are no events", detail, "webhook.events")
+    return tuple(event for event in known if event in value)
 
 
 def _key(value: str | None) -> str | None:
