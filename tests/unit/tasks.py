@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from act_one.task import (
     Billing,
+    Delivery,
     Evidence,
     MediaUrls,
     Output,
@@ -14,6 +15,7 @@ from act_one.task import (
     Stage,
     StoredMedia,
     Task,
+    Webhook,
 )
 from tests.unit.fakes import BEGINNING
 
@@ -70,6 +72,19 @@ stored_media = st.builds(
     width=st.none() | counts,
     height=st.none() | counts,
 )
+webhooks = st.builds(Webhook, url=texts, events=st.lists(texts, max_size=3).map(tuple))
+deliveries = st.builds(
+    Delivery,
+    webhook_id=names,
+    event=texts,
+    attempt=counts,
+    at=times,
+    milliseconds=counts,
+    status=st.none() | st.integers(100, 599),
+    reply=texts,
+    error=st.none() | texts,
+    next_at=st.none() | times,
+)
 tasks = st.builds(
     Task,
     task_id=names,
@@ -109,5 +124,7 @@ tasks = st.builds(
     warnings=st.lists(remarks, max_size=3).map(tuple),
     settled_by=st.none() | st.sampled_from(SettledBy),
     late=st.booleans(),
+    webhook=st.none() | webhooks,
+    deliveries=st.lists(deliveries, max_size=3).map(tuple),
     expires_at=st.none() | times,
 )

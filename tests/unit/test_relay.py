@@ -7,12 +7,15 @@ import pytest
 
 from act_one.events import DETAIL_TYPES, event_of
 from act_one.relay import publish
-from act_one.task import Evidence, Output, Stage, StoredMedia
+from act_one.task import Delivery, Evidence, Output, Stage, StoredMedia, Webhook
 from act_one.task_table import _to_item
 from tests.unit.fakes import BEGINNING
 from tests.unit.tasks import SOURCE, TASK, task
 
 NOW = BEGINNING + 100.0
+DELIVERY = Delivery(
+    webhook_id="t#2", event="task.running", attempt=1, at=NOW, milliseconds=9, reply="thanks"
+)
 BUS = "bus"
 
 
@@ -118,6 +121,18 @@ def test_an_event_holds_no_signature_and_nothing_internal():
 # ── Records ───────────────────────────────────────────────────────────────────────────────────
 
 
+def test_an_event_says_who_is_called_for_it_but_no_query_and_nothing_of_the_calls():
+    hook = Webhook(url="https://user.example/hook?token=t0p#s", events=("task.running",))
+    entry = event_of(task(Stage.RUNNING, webhook=hook, deliveries=(DELIVERY,)), BUS)
+
+    assert json.loads(entry["Detail"])["webhook"] == {
+        "url": "https://user.example/hook",
+        "events": ["task.running"],
+    }
+    assert "t0p" not in entry["Detail"]
+    assert "thanks" not in entry["Detail"]
+
+
 def test_a_move_is_published():
     events = FakeEvents()
 
@@ -137,6 +152,7 @@ def test_claims_notes_removals_and_silent_stages_are_not():
             record(
                 2, replace(same, progress=40, evidence=Evidence(received_at=1.0, body="")), same
             ),
+            record(6, replace(same, deliveries=(DELIVERY,)), same),
             removal | {"eventName": "REMOVE"},
             record(4, task(Stage.SUBMITTING)),
             moved(5, Stage.ACCEPTED),
@@ -244,6 +260,7 @@ def test_of_a_tables_real_stream_the_moves_are_published(aws, table):
     submitted = table.move(created, Stage.SUBMITTED, NOW, provider_task_id="p", due_at=NOW)
     claimed = table.claim_look(TASK.task_id, NOW, NOW, 120.0)
     noted = table.note(claimed, progress=40, feed_failing_since=NOW)
+    noted = table.keep_delivery(noted, DELIVERY)
     table.move(noted, Stage.STORING, NOW, source=SOURCE)
     copying = table.claim_copy(TASK.task_id, NOW, 360.0)
     released = table.release_copy(copying, NOW, NOW)

@@ -12,9 +12,10 @@ from act_one.callback_token import verify
 from act_one.clock import DAY, HOUR
 from act_one.cometapi import Accepted, Ambiguous, ProviderState, Refused, Rejected, Report
 from act_one.doorbell import ring
+from act_one.events import ENDS
 from act_one.problems import ProblemError
 from act_one.submission import RESEND_MAX_SECONDS, resend, submit
-from act_one.task import Billing, Evidence, Remark, Stage, derive_task_id
+from act_one.task import Billing, Evidence, Remark, Stage, Webhook, derive_task_id
 from act_one.task_table import MovedOnError, TaskTable
 from act_one.transfer_request import TransferRequest
 from tests.unit.fakes import (
@@ -57,6 +58,50 @@ def stack(table, provider, clock):
 
 def send(stack, request=REQUEST, client="client-1", check_inputs=no_doubt):
     return submit(request, client, CALLBACK_KEYS, stack, plenty, check_inputs)
+
+
+# ── Who is told ───────────────────────────────────────────────────────────────────────────────
+
+HOOK = Webhook(url="https://user.example/hook?token=1", events=("task.running",))
+
+
+def test_the_row_says_who_is_to_be_called(stack, table):
+    created, _ = send(stack, replace(REQUEST, webhook=HOOK))
+
+    assert table.read(created.task_id).webhook == HOOK
+
+
+def test_without_a_webhook_the_stacks_own_endpoint_is_told_of_the_end(table, provider):
+    stack = backend(table, provider, webhook_url="https://house.example/hook")
+
+    created, _ = send(stack)
+    named, _ = send(stack, replace(REQUEST, webhook=HOOK, idempotency_key="other"))
+
+    assert created.webhook == Webhook(url="https://house.example/hook", events=ENDS)
+    assert named.webhook == HOOK
+
+
+def test_without_either_nobody_is_told(stack):
+    created, _ = send(stack)
+
+    assert created.webhook is None
+
+
+def test_a_repeat_with_another_webhook_is_another_request(stack):
+    send(stack, replace(REQUEST, webhook=HOOK))
+
+    with pytest.raises(ProblemError) as caught:
+        send(stack, REQUEST)
+
+    assert caught.value.code == "idempotency-key-reused"
+
+
+def test_a_new_default_endpoint_makes_no_repeat_another_request(stack, table, provider):
+    created, _ = send(stack)
+
+    other = backend(table, provider, webhook_url="https://house.example/hook")
+
+    assert send(other) == (created, True)
 
 
 # ── Before the create ─────────────────────────────────────────────────────────────────────────

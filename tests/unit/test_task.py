@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from act_one.task import (
     MOVES,
     SETTLED,
+    Delivery,
     Remark,
     Stage,
+    Webhook,
     api_document,
     derive_task_id,
     document,
@@ -115,6 +117,41 @@ def test_the_client_itself_sees_its_urls_as_it_gave_them():
     shown = api_document(task(video="https://media.example/a.mp4?sig=1"))
 
     assert shown["input"]["video"] == "https://media.example/a.mp4?sig=1"
+
+
+def test_the_client_sees_who_is_called_and_how_that_went():
+    made = Delivery(
+        webhook_id="t#4",
+        event="task.succeeded",
+        attempt=1,
+        at=1_800_000_000.25,
+        milliseconds=31,
+        status=503,
+        reply="busy",
+        error="answered 503",
+        next_at=1_800_000_005.5,
+    )
+    hook = Webhook(url="https://user.example/hook?token=SECRET", events=("task.succeeded",))
+    shown = api_document(task(Stage.SUCCEEDED, webhook=hook, deliveries=(made,)))
+
+    assert shown["webhook"] == {
+        "url": "https://user.example/hook",
+        "events": ["task.succeeded"],
+        "deliveries": [
+            {
+                "webhook_id": "t#4",
+                "event": "task.succeeded",
+                "attempt": 1,
+                "at": "2027-01-15T08:00:00.250Z",
+                "status": 503,
+                "ms": 31,
+                "reply": "busy",
+                "error": "answered 503",
+                "next_at": "2027-01-15T08:00:05.500Z",
+            }
+        ],
+    }
+    assert api_document(task())["webhook"] is None
 
 
 @given(paths, queries)

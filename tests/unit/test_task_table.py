@@ -11,6 +11,7 @@ from act_one import task_table
 from act_one.task import (
     MOVES,
     Billing,
+    Delivery,
     Evidence,
     MediaUrls,
     Output,
@@ -18,6 +19,7 @@ from act_one.task import (
     SettledBy,
     Stage,
     StoredMedia,
+    Webhook,
     may_move,
 )
 from act_one.task_table import MovedOnError, TaskTable
@@ -26,6 +28,7 @@ from tests.unit.tasks import SOURCE, TASK, task, tasks
 
 NOW = BEGINNING + 100.0
 REST = 5.0
+HOOK = Webhook(url="https://user.example/hook?token=t0p", events=("task.succeeded",))
 
 
 class Forgetful:
@@ -575,3 +578,82 @@ def test_a_note_calls_off_no_look_that_was_asked_for_since(table):
     assert moved_on(table.note, before, due_at=None) == called
     assert table.note(before, due_at=NOW + 50).due_at == NOW + 50
     assert table.note(replace(before, due_at=NOW + 50), due_at=None).due_at is None
+
+
+# ── Deliveries of webhooks ────────────────────────────────────────────────────────────────────
+
+
+def delivery(number=1, **more):
+    return Delivery(
+        webhook_id=f"{TASK.task_id}#2",
+        event="task.succeeded",
+        attempt=number,
+        at=NOW + number,
+        milliseconds=12,
+        **more,
+    )
+
+
+def test_a_delivery_changes_the_list_of_deliveries_and_nothing_else(table):
+    before = table.create(task(Stage.SUCCEEDED, version=4, webhook=HOOK))
+    failed = delivery(1, status=503, reply="busy", error="answered 503", next_at=NOW + 6.125)
+
+    table.keep_delivery(before, failed)
+    after = table.keep_delivery(before, delivery(2, status=204))
+
+    assert after == replace(before, deliveries=(failed, delivery(2, status=204)))
+    assert after == table.read(TASK.task_id)
+
+
+def test_deliveries_made_at_once_are_all_kept(table):
+    before = table.create(task(Stage.SUCCEEDED, webhook=HOOK))
+
+    at_once(lambda number: table.keep_delivery(before, delivery(number)), count=4)
+
+    kept = table.read(TASK.task_id).deliveries
+    assert {one.attempt for one in kept} == {0, 1, 2, 3}
+    assert len(kept) == 4
+
+
+def test_a_delivery_is_kept_whatever_became_of_the_task_meanwhile(table):
+    seen = table.create(task(Stage.FAILED, webhook=HOOK))
+    moved = table.move(seen, Stage.STORING, NOW, source=SOURCE)
+
+    kept = table.keep_delivery(seen, delivery())
+
+    assert kept == replace(moved, deliveries=(delivery(),))
+
+
+def test_the_latest_deliveries_are_kept(table):
+    row = table.create(task(Stage.SUCCEEDED, webhook=HOOK))
+
+    for number in range(25):
+        row = table.keep_delivery(row, delivery(number))
+
+    assert [one.attempt for one in row.deliveries] == list(range(5, 25))
+
+
+def test_a_delivery_whose_write_was_repeated_is_kept_once(table, forgetful):
+    row = table.create(task(Stage.SUCCEEDED, webhook=HOOK))
+
+    kept = forgetful.keep_delivery(row, delivery(1, next_at=NOW + 6.125))
+
+    assert kept.deliveries == (delivery(1, next_at=NOW + 6.125),)
+    assert kept == table.read(TASK.task_id)
+
+
+def test_a_delivery_for_a_row_that_is_gone_makes_none(table):
+    assert moved_on(table.keep_delivery, TASK, delivery()) is None
+    assert table.read(TASK.task_id) is None
+
+
+def test_a_row_from_before_there_were_webhooks_takes_deliveries(table):
+    row = table.create(TASK)
+    table.client.update_item(
+        TableName=table.name,
+        Key={"task_id": {"S": TASK.task_id}},
+        UpdateExpression="REMOVE deliveries, webhook",
+    )
+
+    assert table.read(TASK.task_id) == row
+    assert table.keep_delivery(row, delivery()).deliveries == (delivery(),)

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from act_one.events import ENDS
 from act_one.problems import ProblemError
-from act_one.task import derive_task_id
+from act_one.task import Webhook, derive_task_id, hash_request
 from act_one.transfer_request import TransferRequest, read_request
 
 GOOD = {"video": "https://media.example/a.mp4", "image": "https://media.example/b.png"}
@@ -286,6 +287,108 @@ def test_a_preflight_is_on_or_off(value):
     assert_says(problem(GOOD | {"preflight": value}), "preflight-unknown", "preflight")
 
 
+# ── Webhooks ──────────────────────────────────────────────────────────────────────────────────
+
+HOOK = "https://user.example/hook?token=1"
+
+
+def with_hook(url=HOOK, **more):
+    return GOOD | {"webhook": {"url": url, **more}}
+
+
+def test_a_webhook_is_told_of_the_ends_unless_it_says_otherwise():
+    assert read(with_hook()).webhook == Webhook(
+        url=HOOK, events=("task.succeeded", "task.failed", "task.canceled", "task.expired")
+    )
+    assert read(GOOD).webhook is None
+
+
+def test_a_webhooks_events_are_a_set():
+    asked = ["task.succeeded", "task.running", "task.succeeded"]
+
+    assert read(with_hook(events=asked)).webhook.events == ("task.running", "task.succeeded")
+
+
+def test_the_providers_callback_url_is_short_for_a_webhook():
+    short = read(GOOD | {"callback_url": HOOK})
+
+    assert short == read(with_hook())
+    assert short.fingerprint() == read(with_hook()).fingerprint()
+
+
+def test_both_ways_to_name_a_webhook_are_one_too_many():
+    assert_says(problem(with_hook() | {"callback_url": HOOK}), "webhook-twice", "callback_url")
+
+
+@pytest.mark.parametrize("value", [None, HOOK, [], [HOOK], 3, True])
+def test_a_webhook_that_is_no_object_is_refused(value):
+    assert_says(problem(GOOD | {"webhook": value}), "webhook-not-object", "webhook")
+
+
+@pytest.mark.parametrize("name", ["secret", "URL", "", "\ud800", "x" * 100])
+def test_a_field_that_a_webhook_has_not_is_named(name):
+    shown = name[:64].replace("\ud800", "?")
+
+    assert_says(problem(with_hook(**{name: 1})), "unknown-field", f"webhook.{shown}")
+
+
+@pytest.mark.parametrize(
+    "events",
+    [None, [], "task.succeeded", ["succeeded"], ["Task Succeeded"], ["task.accepted"], [1], [[]],
+     {"task.succeeded": 1}, ["task.succeeded", "task.rejected"]],
+)  # fmt: skip
+def test_events_that_there_are_not_are_refused(events):
+    found = problem(with_hook(events=events))
+
+    assert_says(found, "webhook-events", "webhook.events")
+    assert "task.succeeded" in found.detail
+
+
+@pytest.mark.parametrize(
+    ("url", "code"),
+    [
+        (None, "webhook-url-missing"),
+        (3, "webhook-url-missing"),
+        ("", "webhook-url-missing"),
+        ("http://user.example/hook?token=1", "webhook-url-refused"),
+        ("https://user.example:22/?token=1", "webhook-url-refused"),
+        ("https://user.example:6379/?token=1", "webhook-url-refused"),
+        ("https://user.example/" + "a" * 2_048, "url-too-long"),
+        ("ftp://user.example/", "url-scheme"),
+        ("user.example/hook", "url-invalid"),
+        ("https://user.example/a b", "url-invalid"),
+        ("https://user:password@user.example/", "url-credentials"),
+        ("https://127.0.0.1/hook?token=1", "url-address"),
+        ("https://169.254.169.254/latest/meta-data", "url-address"),
+        ("https://[::1]/hook", "url-address"),
+        ("https://localhost/hook", "url-address"),
+        ("https://2130706433/hook", "url-address"),
+    ],
+)
+def test_a_webhook_that_could_not_be_called_is_refused_at_once(url, code):
+    for name, body in (
+        ("webhook.url", GOOD | {"webhook": {"url": url}}),
+        ("callback_url", GOOD | {"callback_url": url}),
+    ):
+        found = problem(body)
+        assert_says(found, code, name)
+        assert "provider" not in found.detail
+        assert "token" not in found.detail
+
+
+def test_a_webhook_without_a_url_is_refused():
+    found = problem(GOOD | {"webhook": {"events": ["task.failed"]}})
+
+    assert_says(found, "webhook-url-missing", "webhook.url")
+
+
+def test_a_local_stack_may_call_this_machine():
+    url = "http://127.0.0.1:8080/hook"
+
+    assert read(with_hook(url), allow_addresses=True).webhook.url == url
+    assert_says(problem(with_hook(url)), "url-address", "webhook.url")
+
+
 @pytest.mark.parametrize("key", ["", " ", "\t"])
 def test_an_empty_idempotency_key_is_refused(key):
     assert_says(problem(GOOD, key), "idempotency-key-empty", "Idempotency-Key")
@@ -315,7 +418,15 @@ urls = st.one_of(
 )
 bodies = st.fixed_dictionaries(
     {"video": urls | json_values, "image": st.just(GOOD["image"]) | urls},
-    optional={"metadata": json_values, "extra": json_values},
+    optional={
+        "metadata": json_values,
+        "extra": json_values,
+        "callback_url": urls | json_values,
+        "webhook": st.fixed_dictionaries(
+            {"url": urls}, optional={"events": json_values, "extra": json_values}
+        )
+        | json_values,
+    },
 )
 
 
@@ -377,5 +488,15 @@ def test_a_fingerprint_is_of_what_is_asked_for():
         GOOD | {"metadata": {"a": 1, "b": 3}},
         GOOD | {"metadata": {"a": 1, "b": 2}, "video": GOOD["image"]},
         GOOD | {"metadata": {"a": 1, "b": 2}, "image": GOOD["video"]},
+        GOOD | {"metadata": {"a": 1, "b": 2}, "webhook": {"url": HOOK}},
     ):
         assert original.fingerprint() != read(other, "one").fingerprint()
+
+
+def test_a_fingerprint_is_of_the_webhook_too_but_of_none_is_as_it_always_was():
+    asked = read(with_hook())
+
+    assert asked.fingerprint() == read(with_hook(events=[*ENDS[::-1], ENDS[0]])).fingerprint()
+    assert asked.fingerprint() != read(with_hook(events=["task.failed"])).fingerprint()
+    assert asked.fingerprint() != read(with_hook(HOOK + "2")).fingerprint()
+    assert read(GOOD).fingerprint() == hash_request(GOOD | {"metadata": {}})

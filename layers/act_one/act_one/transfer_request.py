@@ -142,7 +142,7 @@ def _check_url(
     except ValueError:
         _refuse("url-invalid", f"{name} is not a URL", not_a_url, name)
     if parts.scheme and parts.scheme not in {"http", "https"}:
-        detail = f"{name} has the scheme {parts.scheme!r}; the provider fetches http and https"
+        detail = f"{name} has the scheme {parts.scheme!r}, which is nothing {use}; use https"
         _refuse("url-scheme", f"{name} is neither http nor https", detail, name)
     if not parts.scheme or not host or port == 0:
         _refuse("url-invalid", f"{name} is not a URL", not_a_url, name)

@@ -41,7 +41,9 @@ _REPLY_BYTES: Final = REPLY_CHARACTERS * 4
 _WHATEVER_COMES: Final = 2**62
 """A reply may be as long as it likes, since no more than its first bytes are read."""
 _CUT_FIRST: Final = ("warnings", "metadata")
-_SECRET: Final = re.compile(r"(whsec_)?[A-Za-z0-9+/]{8,}={0,2}")
+_SECRET: Final = re.compile(
+    r"(whsec_)?([A-Za-z0-9+/]{4}){2,}([A-Za-z0-9+/]{2}(==)?|[A-Za-z0-9+/]{3}=?)?"
+)
 
 logger = Logger(child=True)
 
@@ -242,4 +244,4 @@ def _next_at(attempt: int, reply: _Reply, now: float) -> float | None:
         return None
     wait = RETRIES[attempt - 1] * random.uniform(1.0, 1.0 + JITTER)  # noqa: S311 - spreads load, guards nothing
     asked = retry_after(reply.retry_after, now, longest=LONGEST_WAIT)
-    return now + max(wait, asked or 0.0)
+    return round(now + max(wait, asked or 0.0), 3)
