@@ -175,6 +175,7 @@ def _submit() -> Iterator[Point]:
     answered = {"answer": 502, "rescue": "nothing"}
     for call in ("read the callback key", "read the provider key"):
         yield from _at("normal", "submit", call, BEFORE, **NOT_WRITTEN)
+    yield from _at("normal", "submit", "read the row", **NOT_WRITTEN)
     yield from _at("normal", "submit", "write the row", BEFORE, **NOT_WRITTEN)
     yield from _at("normal", "submit", "write the row", AFTER, **NOT_SENT)
     yield from _at("normal", "submit", "create", BEFORE, often=BEFORE, **NOT_SENT)
