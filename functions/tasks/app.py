@@ -1,4 +1,7 @@
-"""``GET /v1/tasks/{task_id}`` says what became of a task, ``POST …/cancel`` withdraws it."""
+"""``GET /v1/tasks/{task_id}`` says what became of a task, ``POST …/cancel`` withdraws it.
+
+``POST /v1/uploads`` answers where a video and an image may be uploaded.
+"""
 
 import os
 from typing import Any
@@ -11,11 +14,12 @@ from act_one.api import client_of
 from act_one.backend import task_table
 from act_one.canceling import cancel
 from act_one.clock import system_clock
-from act_one.media import s3_client
 from act_one.problems import CONTENT_TYPE, ProblemError
 from act_one.reading import own_task, with_links
+from act_one.s3 import s3_client
 from act_one.settings import Settings
 from act_one.task import Task
+from act_one.uploads import open_upload
 
 logger = Logger()
 settings = Settings.from_environment(os.environ)
@@ -34,6 +38,13 @@ def get_task(task_id: str) -> dict[str, Any]:
 def cancel_task(task_id: str) -> dict[str, Any]:
     """Withdraw a task that was not sent yet."""
     return with_links(cancel(_asked_for(task_id), table, settings, system_clock), s3)
+
+
+@routes.post("/uploads")
+def post_upload() -> tuple[dict[str, Any], int]:
+    """Answer where the client may upload its inputs."""
+    client_id = client_of(routes.current_event.headers)
+    return open_upload(client_id, s3, settings, system_clock()), 201
 
 
 def _asked_for(task_id: str) -> Task:

@@ -28,7 +28,10 @@ ENVIRONMENT = {
     "UNSAFE_ALLOW_PRIVATE_MEDIA": "true",
     "RESULT_RETENTION_DAYS": "0",
 }
-OPTIONAL = {"RUNWAY_VERSION", "CALLBACK_BASE_URL", "FALLBACK_ARN"}
+OPTIONAL = {
+    *("RUNWAY_VERSION", "CALLBACK_BASE_URL", "FALLBACK_ARN"),
+    *("UPLOADS_BUCKET", "PAIRS_TABLE", "INPUT_BASE_URL"),
+}
 
 
 def test_the_environment_is_read_into_the_types_of_the_fields():

@@ -29,6 +29,12 @@ class Settings:
     """Sent as ``X-Runway-Version``; empty: not sent."""
     callback_base_url: str = ""
     """Where the provider calls back, ending in ``/``; only the functions that send need it."""
+    uploads_bucket: str = ""
+    """Where inputs are dropped and uploaded to."""
+    pairs_table: str = ""
+    """Which pair of files was taken last from each folder; only ingest needs it."""
+    input_base_url: str = ""
+    """What serves the uploads bucket's files to the provider; empty: presigned URLs do."""
     fallback_arn: str = ""
     """The fallback's state machine; only the sweeper needs it."""
     callback_grace_seconds: float

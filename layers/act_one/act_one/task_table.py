@@ -26,6 +26,7 @@ from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from act_one.task import (
     Billing,
     Evidence,
+    HeldFile,
     MediaUrls,
     Output,
     Remark,
@@ -354,7 +355,7 @@ def _storable(value: object) -> object:
         return value
     if isinstance(value, float):
         return Decimal(str(round(value, 3)))
-    if isinstance(value, MediaUrls | StoredMedia | Output | Remark | Evidence):
+    if isinstance(value, MediaUrls | StoredMedia | Output | Remark | Evidence | HeldFile):
         return _storable(asdict(value))
     if isinstance(value, dict):
         return {name: _storable(member) for name, member in value.items() if member is not None}
@@ -394,6 +395,8 @@ _NESTED: Final[Mapping[str, Any]] = {
     "evidence": lambda value: Evidence(**value),
     "announced": lambda value: Evidence(**value),
     "source": lambda value: MediaUrls(**value),
+    "video_file": lambda value: HeldFile(**{"version": None} | value),
+    "image_file": lambda value: HeldFile(**{"version": None} | value),
     "output": _read_output,
     "error": lambda value: Remark(**value),
     "settled_by": SettledBy,
