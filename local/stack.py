@@ -67,7 +67,8 @@ class LocalStack:
     stack_name: str
     tasks_table: str
     results_bucket: str
-    uploads_bucket: str | None
+    uploads_bucket: str
+    ingest_queue_url: str
     event_bus: str
     media_queue_url: str
     fallback_arn: str
@@ -214,7 +215,8 @@ def _describe(endpoint_url: str, provider_url: str) -> LocalStack:
         stack_name=STACK_NAME,
         tasks_table=outputs["TasksTable"],
         results_bucket=outputs["ResultsBucket"],
-        uploads_bucket=outputs.get("UploadsBucket"),
+        uploads_bucket=outputs["UploadsBucket"],
+        ingest_queue_url=outputs["IngestQueueUrl"],
         event_bus=outputs["EventBus"],
         media_queue_url=outputs["MediaQueueUrl"],
         fallback_arn=outputs["FallbackArn"],

@@ -13,7 +13,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from act_one import safe_http
 from act_one.backend import backend
-from act_one.media import s3_client
+from act_one.s3 import s3_client
 from act_one.settings import Settings
 from act_one.storing import Storage, store_result
 

@@ -1,17 +1,15 @@
 """``POST /v1/tasks``: a request becomes a task, which is sent to the provider at once."""
 
 import os
-from functools import partial
 from typing import Any
 
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from act_one import safe_http
 from act_one.api import body_of, client_of, header, seconds_left_of
 from act_one.backend import backend, key_ring
-from act_one.preflight import Limits, check_inputs
+from act_one.preflight import inputs_check
 from act_one.problems import ProblemError, json_response, problem_response
 from act_one.settings import Settings
 from act_one.submission import submit
@@ -23,19 +21,7 @@ metrics = Metrics()
 settings = Settings.from_environment(os.environ)
 collaborators = backend(settings)
 callback_keys = key_ring(settings.callback_secret)
-look_at_inputs = partial(
-    check_inputs,
-    limits=Limits(
-        max_video_bytes=settings.max_video_bytes,
-        max_image_bytes=settings.max_image_bytes,
-        min_video_seconds=settings.min_video_seconds,
-        max_video_seconds=settings.max_video_seconds,
-    ),
-    # Nothing is believed of what plain http says, and the provider fetches it all the same.
-    http=safe_http.session(
-        safe_http.Policy(allow_http=True, allow_private=settings.unsafe_allow_private_media)
-    ),
-)
+look_at_inputs = inputs_check(settings)
 
 
 @metrics.log_metrics
@@ -43,12 +29,13 @@ look_at_inputs = partial(
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, object]:
     """Answer 202 with the task while it is open, 200 when it is settled, or a problem."""
     try:
+        client_id = client_of(event["headers"])
         request = read_request(
             body_of(event),
             header(event, "idempotency-key"),
             allow_addresses=settings.unsafe_allow_private_media,
+            own_files=collaborators.files.files_of(client_id),
         )
-        client_id = client_of(event["headers"])
         task, replayed = submit(
             request,
             client_id,

@@ -1,6 +1,7 @@
 """``GET /v1/tasks/{task_id}`` says what became of a task.
 
-``POST …/cancel`` withdraws it, ``POST …/webhook-deliveries`` has its webhook sent again.
+``POST …/cancel`` withdraws it, ``POST …/webhook-deliveries`` has its webhook sent again, and
+``POST /v1/uploads`` answers where a video and an image may be uploaded.
 """
 
 import os
@@ -16,11 +17,12 @@ from act_one.api import client_of
 from act_one.backend import QUICK, task_table
 from act_one.canceling import cancel
 from act_one.clock import system_clock
-from act_one.media import s3_client
 from act_one.problems import CONTENT_TYPE, ProblemError
 from act_one.reading import own_task, with_links
+from act_one.s3 import s3_client
 from act_one.settings import Settings
 from act_one.task import Task
+from act_one.uploads import open_upload
 from act_one.webhook_queue import WebhookQueue, send_again
 
 logger = Logger()
@@ -49,6 +51,13 @@ def send_webhook_again(task_id: str) -> tuple[dict[str, Any], int]:
     task = _asked_for(task_id)
     send_again(task, webhook_queue)
     return with_links(task, s3), HTTPStatus.ACCEPTED
+
+
+@routes.post("/uploads")
+def post_upload() -> tuple[dict[str, Any], int]:
+    """Answer where the client may upload its inputs."""
+    client_id = client_of(routes.current_event.headers)
+    return open_upload(client_id, s3, settings, system_clock()), 201
 
 
 def _asked_for(task_id: str) -> Task:

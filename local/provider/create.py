@@ -10,6 +10,7 @@ from local.provider.callbacks import announce
 from local.provider.clock import now
 from local.provider.content import Content, length
 from local.provider.forms import create_accepted, gateway_error
+from local.provider.inputs import fetch_inputs
 from local.provider.simulation import Simulation, account_of
 from local.provider.tasks import ProviderTask, callback_key
 from local.provider.wire import Headers, Reply, Request, html_reply, json_of, json_reply
@@ -97,6 +98,7 @@ def misbehave(simulation: Simulation, account: int, order: Order, behaviour: Beh
         task = make_task(account, order, behaviour)
         provider_task_id = task.provider_task_id
         simulation.ledger.add_task(task)
+        fetch_inputs(task, simulation.url)
         announce(simulation, task)
     if behaviour.create_seconds and mode not in ("slow", "dribble"):
         simulation.closing.wait(behaviour.create_seconds)

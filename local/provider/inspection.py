@@ -91,6 +91,7 @@ def shown_task(task: ProviderTask, moment: datetime) -> dict[str, Any]:
         "feeds": task.feeds,
         "downloads": task.downloads,
         "refused_downloads": task.refused_downloads,
+        "inputs": dict(task.inputs),
         "media": media_shown(task),
     }
 

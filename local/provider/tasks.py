@@ -47,6 +47,8 @@ class ProviderTask:
     feeds: int = 0
     downloads: int = 0
     refused_downloads: int = 0
+    inputs: dict[str, str | None] = field(default_factory=dict)
+    """What came of fetching them: their SHA-256, or why not; None: not there yet."""
 
 
 def callback_key(callback_url: str) -> str:

@@ -123,6 +123,11 @@ class Caller:
         return self.simulator(f"tasks/{self.row(task_id).provider_task_id}")
 
 
+def named(detail: dict[str, Any]) -> str:
+    """Say what an event is about: a task, or what became none."""
+    return detail.get("id") or next(iter(detail.get("origin", {}).values()), "")
+
+
 class Bus:
     """Everything that the stack puts on its bus, heard through a rule and a queue of our own."""
 
@@ -172,5 +177,5 @@ class Bus:
             )
             for message in answer.get("Messages", ()):
                 event = json.loads(message["Body"])
-                self._heard[event["detail"]["id"]].append(event)
+                self._heard[named(event["detail"])].append(event)
                 self._sqs.delete_message(QueueUrl=self._url, ReceiptHandle=message["ReceiptHandle"])

@@ -18,6 +18,7 @@ OTHERWISE = {  # everything that a condition or a switch asks about, the other w
     "ProviderApiKey": "key",
     "CallbackBaseUrl": "https://callbacks.example",
     "ResultRetentionDays": "30",
+    "UploadsCorsOrigin": "https://uploads.example",
     "RequireTls": "false",
     "AllowHttpMedia": "true",
     "UnsafeAllowPrivateMedia": "true",

@@ -17,6 +17,7 @@ from tests.template.deployment import ROOT
 
 FOLDERS = (ROOT / "functions", ROOT / "layers/act_one")
 NAMES_AN_OPERATION = {"get_paginator", "get_waiter", "generate_presigned_url"}
+LETS_OTHERS_PUT = "generate_presigned_post"
 
 IAM_PREFIXES = {"stepfunctions": "states"}
 IAM_ACTIONS = {  # where an operation is not its own action
@@ -68,16 +69,23 @@ type Thing = Module | Class | Function | Client | Method | None
 
 @dataclass(frozen=True)
 class Operation:
-    """An AWS operation; `index` is the table's index that it names."""
+    """An AWS operation; `index` is the table's index that it names, `module` where it is called.
+
+    `of_version`: the function also names the version of an object.
+    """
 
     service: str
     method: str
     index: str | None = None
+    module: str = ""
+    of_version: bool = False
 
     def actions(self) -> set[str]:
         """Name the permissions that it needs."""
         prefix = IAM_PREFIXES.get(self.service, self.service)
         own = {methods(self.service)[self.method]}
+        if self.of_version and (self.service, self.method) == ("s3", "get_object"):
+            own |= {"GetObjectVersion"}
         return {f"{prefix}:{name}" for name in IAM_ACTIONS.get((self.service, self.method), own)}
 
 
@@ -307,9 +315,11 @@ def reached_from(handler: str) -> Reached:
 def _read(statements: list[ast.stmt], scope: Scope, reached: Reached) -> None:
     nodes = [node for statement in statements for node in ast.walk(statement)]
     index = _index_named_in(nodes, scope)
+    of_version = any(_names_a_version(node) for node in nodes)
+    module = scope.source.name
     for node in nodes:
-        if operation := _operation(node, scope):
-            reached.operations.add(Operation(operation.service, operation.name, index))
+        if found := _operation(node, scope):
+            reached.operations.add(Operation(found.service, found.name, index, module, of_version))
         if isinstance(node, ast.Attribute):
             owner = scope.type_of(node.value)
             mentioned = _member(owner, node.attr)
@@ -334,9 +344,18 @@ def _operation(node: ast.AST, scope: Scope) -> Method | None:
                 return Method(called.service, name)
         case ast.Attribute():
             called = scope.type_of(node)
+            if isinstance(called, Method) and called.name == LETS_OTHERS_PUT:
+                return Method(called.service, "put_object")
             if isinstance(called, Method) and called.name in methods(called.service):
                 return called
     return None
+
+
+def _names_a_version(node: ast.AST) -> bool:
+    match node:
+        case ast.keyword(arg="VersionId") | ast.Subscript(slice=ast.Constant(value="VersionId")):
+            return True
+    return False
 
 
 def _index_named_in(nodes: list[ast.AST], scope: Scope) -> str | None:
@@ -378,7 +397,8 @@ def untyped_operations() -> Iterator[str]:
         for node in ast.walk(definition)
         if isinstance(node, ast.expr) and isinstance(thing := scope.type_of(node), Client)
     }
-    known = {method for service in services for method in methods(service)} | NAMES_AN_OPERATION
+    known = {method for service in services for method in methods(service)}
+    known |= NAMES_AN_OPERATION | {LETS_OTHERS_PUT}
     for function, definition, scope in scopes:
         for node in ast.walk(definition):
             match node:

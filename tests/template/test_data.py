@@ -133,6 +133,45 @@ def test_every_bucket_refuses_plain_http_unless_the_stack_is_local(template: Tem
 
 
 @check
+def test_inputs_go_after_the_days_that_the_parameter_says_their_old_versions_too(
+    template: Template,
+) -> Faults:
+    days = template.parameters["InputRetentionDays"]
+    for name in {_uploads_bucket(template)}:
+        bucket = template.of("S3::Bucket")[name]
+        if bucket.get("VersioningConfiguration") != {"Status": "Enabled"}:
+            yield f"{name}: a task would be sent whatever is put in its input's place"
+        rules = bucket.get("LifecycleConfiguration", {}).get("Rules", [])
+        if not any(
+            rule["Status"] == "Enabled"
+            and "Prefix" not in rule
+            and rule.get("ExpirationInDays") == days
+            and rule.get("NoncurrentVersionExpiration") == {"NoncurrentDays": 1}
+            for rule in rules
+        ):
+            yield f"{name} keeps inputs: {rules}"
+
+
+@check
+def test_only_ingest_may_put_where_files_start_tasks(template: Template) -> Faults:
+    arn = f"${{{_uploads_bucket(template)}.Arn}}/"
+    for name, function in template.of("Lambda::Function").items():
+        for action, resource in template.grants(function["Role"]):
+            harmless = action.startswith("s3:Get") or resource == f"{arn}uploads/*"
+            if function["Handler"] != "ingest.app.handler" and resource.startswith(arn):
+                if not harmless:
+                    yield f"{name} may {action} on {resource}"
+
+
+def _uploads_bucket(template: Template) -> str:
+    [bucket] = {
+        named(function["Environment"]["Variables"]["UPLOADS_BUCKET"])
+        for function in template.of("Lambda::Function").values()
+    }
+    return bucket or ""
+
+
+@check
 def test_results_expire_only_if_that_is_asked_for_and_nothing_else_does(
     template: Template,
 ) -> Faults:

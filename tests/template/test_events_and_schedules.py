@@ -1,6 +1,7 @@
 """Rules, schedules and asynchronous calls: what AWS hands over arrives, or is kept."""
 
-from act_one.events import DETAIL_TYPES, SOURCE, WEBHOOK_EVENTS
+from act_one import incoming, input_files
+from act_one.events import DETAIL_TYPES, ENDED, SOURCE, WEBHOOK_EVENTS
 from act_one.task import Stage
 from tests.template.deployment import Faults, Template, as_list, check, named
 
@@ -120,6 +121,35 @@ def test_every_event_that_a_webhook_asks_for_reaches_it_and_no_other(template: T
         if len(patterns) == 1:
             return
     yield "no rule leads to the webhooks"
+
+
+def test_every_way_in_reaches_ingest_and_our_own_files_never_do(template: Template) -> Faults:
+    patterns = [
+        template.of("Events::Rule")[rule]["EventPattern"]
+        for mapping in template.of("Lambda::EventSourceMapping").values()
+        if template.the("Lambda::Function", mapping["FunctionName"])["Handler"]
+        == "ingest.app.handler"
+        for rule, target in targets_of(template)
+        if target["Arn"] == mapping["EventSourceArn"]
+    ]
+    by_file = [pattern for pattern in patterns if pattern.get("source") == ["aws.s3"]]
+    excluded = {f"*/{name}" for name in incoming.OWN_FILES} | {f"{input_files.UPLOADS}*"}
+    buckets = template.of("S3::Bucket")
+    if len(by_file) != 1:
+        yield "files in the uploads bucket reach nobody"
+    for pattern in by_file:
+        [condition] = pattern["detail"]["object"]["key"]
+        if {*condition["anything-but"]["wildcard"]} != excluded:
+            yield f"ingest is told of {condition}"
+        [bucket] = pattern["detail"]["bucket"]["name"]
+        told = buckets[named(bucket)].get("NotificationConfiguration", {})
+        if told != {"EventBridgeConfiguration": {"EventBridgeEnabled": True}}:
+            yield f"{bucket} tells EventBridge nothing"
+    if {"detail-type": ["Task Requested"]} not in patterns:
+        yield "requested tasks reach nobody"
+    ends = [pattern for pattern in patterns if pattern.get("source") == [SOURCE]]
+    if [{*pattern["detail-type"]} for pattern in ends] != [ENDED]:
+        yield f"results are written after {ends}"
 
 
 @check

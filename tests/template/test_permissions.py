@@ -6,10 +6,11 @@ emulator refuses, from the resources that make it do so.
 
 import re
 
+from act_one import input_files
 from act_one.storing import result_prefix
 from act_one.task import Stage, Task
 from tests.template.deployment import Faults, Grants, Template, as_list, check, named
-from tests.template.reach import reached_from, untyped_operations
+from tests.template.reach import Operation, reached_from, untyped_operations
 
 READ_OF_SOURCE = {
     "AWS::SQS::Queue": {
@@ -44,6 +45,11 @@ SECRET_ARN = "arn:${AWS::Partition}:secretsmanager:${AWS::Region}:${AWS::Account
 SECRET_SETTINGS = {"provider_secret", "callback_secret", "webhook_secret"}
 QUEUE_VARIABLES = ("WEBHOOK_QUEUE_URL",)
 RESULTS_PREFIX = "tasks/"
+INPUT_PREFIXES = {  # whose inputs a sender may read: a request by HTTP names uploaded files only
+    "submit.app.handler": [input_files.UPLOADS],
+    "fallback.app.handler": [input_files.UPLOADS, input_files.INCOMING],
+    "ingest.app.handler": [input_files.UPLOADS, input_files.INCOMING],
+}
 TRUSTED = {
     "Lambda::Function": "lambda.amazonaws.com",
     "StepFunctions::StateMachine": "states.amazonaws.com",
@@ -93,9 +99,7 @@ def needed_of_code(template: Template, name: str) -> Grants:
     variables = function["Environment"]["Variables"]
     secrets = [variables[s.upper()] for s in sorted(reached.settings & SECRET_SETTINGS)]
     places = {  # a new service, or another bucket, gets its place here
-        "dynamodb": [arn_of(variables["TASKS_TABLE"])],
         "events": [arn_of(variables["EVENT_BUS"])],
-        "s3": [f"{arn_of(variables['RESULTS_BUCKET'])}/{RESULTS_PREFIX}*"],
         "secretsmanager": [f"{SECRET_ARN}{secret}-??????" for secret in secrets],
         "sqs": [arn_of(variables[v]) for v in QUEUE_VARIABLES if v in variables],
         "stepfunctions": [variables.get("FALLBACK_ARN", "")],
@@ -104,8 +108,28 @@ def needed_of_code(template: Template, name: str) -> Grants:
         (action, f"{place}/index/{operation.index}" if operation.index else place)
         for operation in reached.operations
         for action in operation.actions()
-        for place in places[operation.service]
+        for place in places.get(operation.service) or places_of(operation, function)
     }
+
+
+def places_of(operation: Operation, function: dict) -> list[str]:
+    """The tables and the parts of buckets that a module's calls are about."""
+    variables = function["Environment"]["Variables"]
+    if operation.service == "dynamodb":
+        of_pairs = operation.module == "act_one.pairs"
+        return [arn_of(variables["PAIRS_TABLE" if of_pairs else "TASKS_TABLE"])]
+    inputs = arn_of(variables["UPLOADS_BUCKET"])
+    match operation.module, operation.method:
+        case "act_one.input_files", _:
+            prefixes = INPUT_PREFIXES[function["Handler"]]
+            return [f"{inputs}/{prefix}*" for prefix in prefixes]
+        case "act_one.uploads", _:
+            return [f"{inputs}/{input_files.UPLOADS}*"]
+        case "act_one.incoming", "list_objects_v2":
+            return [inputs]
+        case "act_one.incoming", _:
+            return [f"{inputs}/{input_files.INCOMING}*"]
+    return [f"{arn_of(variables['RESULTS_BUCKET'])}/{RESULTS_PREFIX}*"]
 
 
 def arn_of(reference: str) -> str:

@@ -219,6 +219,16 @@ BREAKS: dict[Callable, list[Break]] = {
             to=["s3:GetObject", "s3:DeleteObject", "s3:ListBucket"])),
         Break("TLS on a laptop", drop("Resources", "ResultsBucketPolicy", "Condition"), OTHERWISE),
     ],
+    test_data.test_inputs_go_after_the_days_that_the_parameter_says_their_old_versions_too: [
+        Break("inputs for ever", drop("UploadsBucket", "LifecycleConfiguration")),
+        Break("old versions for ever", drop(
+            "UploadsBucket", "LifecycleConfiguration", "Rules", 0, "NoncurrentVersionExpiration")),
+        Break("no versions", drop("UploadsBucket", "VersioningConfiguration")),
+    ],
+    test_data.test_only_ingest_may_put_where_files_start_tasks: [
+        Break("another", allow("TasksRole", "s3:PutObject", {
+            "Fn::Sub": "${UploadsBucket.Arn}/incoming/*"})),
+    ],
     test_data.test_results_expire_only_if_that_is_asked_for_and_nothing_else_does: [
         Break("results that go", put(
             "ResultsBucket", "LifecycleConfiguration",
@@ -331,6 +341,16 @@ BREAKS: dict[Callable, list[Break]] = {
         Break("every event", put("WebhookRule", "EventPattern", to={"source": ["act-one"]})),
         Break("an idle function", without("WebhooksFunctionWebhooks")),
         Break("an idle queue", put("WebhookRule", "Targets", 0, "Arn", to=arn("MediaQueue"))),
+    ],
+    test_events_and_schedules.test_every_way_in_reaches_ingest_and_our_own_files_never_do: [
+        Break("our own files", put(
+            "UploadsRule", "EventPattern", "detail", "object", "key", 0, "anything-but",
+            "wildcard", to=["uploads/*", "*/problem.json"])),
+        Break("a silent bucket", drop("UploadsBucket", "NotificationConfiguration")),
+        Break("no rule", without("UploadsRule")),
+        Break("no requests", without("RequestsRule")),
+        Break("half of the ends", put(
+            "ResultsRule", "EventPattern", "detail-type", to=["Task Succeeded"])),
     ],
     test_events_and_schedules.test_no_queue_takes_messages_from_just_anybody: [
         Break("any rule of anybody", drop(

@@ -26,6 +26,8 @@ PROMISED_PARAMETERS = {
     "AllowHttpMedia",
     "UnsafeAllowPrivateMedia",
     "ResultRetentionDays",
+    "InputRetentionDays",
+    "InputBaseUrl",
     "RequireTls",
     "Tracing",
     "Architecture",
@@ -40,6 +42,9 @@ NEEDED_OUTPUTS = {  # and what each has to say
     "EventBus": "${EventBus}",
     "TasksTable": "${TasksTable}",
     "MediaQueueUrl": "${MediaQueue}",
+    "UploadsBucket": "${UploadsBucket}",
+    "IngestQueueUrl": "${IngestQueue}",
+    "IngestDeadLetterQueueUrl": "${IngestDeadLetterQueue}",
     "FallbackArn": "${Fallback}",
 }
 

@@ -12,9 +12,10 @@ import pytest
 from botocore import httpchecksum
 from botocore.exceptions import ClientError
 
-from act_one import media, safe_http
+from act_one import safe_http
 from act_one.media import CHUNK_BYTES, IMAGE_TYPES, VIDEO_TYPES, MediaError, Place, copy
 from act_one.media_file import sniff
+from act_one.s3 import s3_client
 from act_one.task import StoredMedia
 from local.emulator import environment
 from tests.unit.content import (
@@ -453,7 +454,7 @@ def secure_s3(monkeypatch, tmp_path):
                 monkeypatch.setenv(name, value)
         monkeypatch.setenv("AWS_CA_BUNDLE", str(authority))
         monkeypatch.setattr(socket, "getaddrinfo", resolve_bucket)
-        return media.s3_client()
+        return s3_client()
 
     return client
 

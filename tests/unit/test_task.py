@@ -79,7 +79,7 @@ def test_a_document_has_the_members_of_the_interface():
     assert list(document(task())) == [
         *("id", "status", "stage", "done", "version", "billing", "progress"),
         *("created_at", "updated_at", "input", "output", "error", "warnings", "metadata"),
-        *("settled_by", "late", "links", "webhook"),
+        *("settled_by", "late", "origin", "links", "webhook"),
     ]
 
 

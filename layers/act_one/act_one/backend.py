@@ -1,6 +1,6 @@
 """What work on a task needs from outside; each ``app.py`` builds the real ones once."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import boto3
@@ -8,6 +8,7 @@ from botocore.config import Config
 
 from act_one.clock import Clock, system_clock
 from act_one.cometapi import CometApi
+from act_one.input_files import InputFiles
 from act_one.keys import KeyRing
 from act_one.settings import Settings
 from act_one.task_table import TaskTable
@@ -23,12 +24,13 @@ QUICK: Final = Config(
 
 @dataclass(frozen=True, slots=True)
 class Backend:
-    """The table, the provider, the settings and the clock."""
+    """The table, the provider, the settings, the clock and the inputs that lie in S3."""
 
     table: TaskTable
     provider: CometApi
     settings: Settings
     clock: Clock
+    files: InputFiles = field(default_factory=InputFiles)
 
 
 def key_ring(secret: str, clock: Clock = system_clock) -> KeyRing:
@@ -50,4 +52,5 @@ def backend(settings: Settings, clock: Clock = system_clock) -> Backend:
         key_ring=key_ring(settings.provider_secret, clock),
         clock=clock,
     )
-    return Backend(task_table(settings), provider, settings, clock)
+    files = InputFiles(settings.uploads_bucket, settings.input_base_url)
+    return Backend(task_table(settings), provider, settings, clock, files)

@@ -9,6 +9,7 @@ import shlex
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from time import monotonic
 from typing import Final, NoReturn
 from urllib.parse import unquote, urlsplit
@@ -20,6 +21,8 @@ from act_one.media_file import MediaFacts, MediaFileError
 from act_one.probe import probe
 from act_one.problems import ProblemError
 from act_one.safe_http import Download, PeerError, UnsafeAddressError
+from act_one.settings import Settings
+from act_one.submission import InputsCheck
 from act_one.task import Json, Remark
 from act_one.transfer_request import TransferRequest
 
@@ -63,6 +66,19 @@ def check_inputs(
         video = pool.submit(_check_video, _Input("video", request.video, http, ends_at), limits)
         image = pool.submit(_check_image, _Input("image", request.image, http, ends_at), limits)
         return video.result() + image.result()
+
+
+def inputs_check(settings: Settings) -> InputsCheck:
+    """Build the look at inputs that a deployment's settings ask for."""
+    limits = Limits(
+        max_video_bytes=settings.max_video_bytes,
+        max_image_bytes=settings.max_image_bytes,
+        min_video_seconds=settings.min_video_seconds,
+        max_video_seconds=settings.max_video_seconds,
+    )
+    # Nothing is believed of what plain http says, and the provider fetches it all the same.
+    policy = safe_http.Policy(allow_http=True, allow_private=settings.unsafe_allow_private_media)
+    return partial(check_inputs, limits=limits, http=safe_http.session(policy))
 
 
 class _UnseenError(Exception):

@@ -4,24 +4,26 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from act_one.problems import ProblemError
-from act_one.task import Json, Task, api_document
+from act_one.task import EVENTS_CLIENT, UPLOADS_CLIENT, Json, Task, api_document
 from act_one.task_table import TaskTable
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
+OF_THE_STACK: Final = frozenset({UPLOADS_CLIENT, EVENTS_CLIENT})
+"""Whose tasks every API key of the stack may read: they belong to the account, to no key."""
 LINK_SECONDS: Final = 3_600
 """A link's life; it ends earlier when the session of the role that signed it does."""
 
 
 def own_task(task_id: str, client_id: str, table: TaskTable) -> Task:
-    """Read the row of a client's own task.
+    """Read the row of a client's own task, or of one that came by the bucket or the bus.
 
     Raises ``ProblemError`` 404 for a task that is not there or is another client's: which of the
     two is nobody else's business.
     """
     task = table.read(task_id)
-    if task is None or task.client_id != client_id:
+    if task is None or task.client_id not in {client_id, *OF_THE_STACK}:
         raise ProblemError(
             404,
             "task-not-found",

@@ -65,16 +65,18 @@ def submit(
     Answers the task and whether it was there before. ``keys`` sign the callback URL. With too
     little time left for a create, the task is `accepted` and the fallback sends it. Raises
     ``ProblemError``: 503 while the provider key is not set, 409 for a reused idempotency key, and
-    422 for inputs that the provider would fail on.
+    422 for inputs that the provider would fail on, or that are not in the uploads bucket.
     """
     _require_provider_key(backend)
     task_id = derive_task_id(client_id, request.idempotency_key)
     warnings: tuple[Remark, ...] = ()
-    if request.preflight:
+    if request.preflight or backend.files.has(request):
         # A repeat gets its task even if the inputs are gone by now.
         if request.idempotency_key and (existing := backend.table.read(task_id)):
             return _replay(request, existing), True
-        warnings = check_inputs(request)
+        request = backend.files.held(request)
+    if request.preflight:
+        warnings = check_inputs(backend.files.opened(request))
     now = backend.clock()
     task = Task(
         task_id=task_id,
@@ -84,6 +86,9 @@ def submit(
         updated_at=now,
         video=request.video,
         image=request.image,
+        video_file=request.video_file,
+        image_file=request.image_file,
+        origin=request.origin,
         metadata=request.metadata,
         request_hash=request.fingerprint(),
         claim_id=new_claim_id(),
@@ -177,9 +182,10 @@ def _send(task: Task, keys: Keys, backend: Backend, seconds_left: SecondsLeft) -
         return backend.table.move(
             task, Stage.ACCEPTED, now, billing=Billing.NONE, attempt=task.attempt - 1, due_at=now
         )
+    video, image = backend.files.urls(task)
     outcome = backend.provider.create(
-        video=task.video,
-        image=task.image,
+        video=video,
+        image=image,
         callback_url=callback_url(backend.settings.callback_base_url, task.task_id, keys),
     )
     # The log line comes first: it is what is left if no write succeeds any more.

@@ -24,6 +24,12 @@ type Json = bool | int | float | str | list[Json] | dict[str, Json] | None
 """Any JSON value."""
 
 
+UPLOADS_CLIENT: Final = "uploads"
+"""Whose the tasks are that come of files dropped into the bucket. A key's client has 16 digits."""
+EVENTS_CLIENT: Final = "events"
+"""Whose the tasks are that are requested by event or by message."""
+
+
 class Stage(StrEnum):
     """Where a task is; the table row's own word."""
 
@@ -113,6 +119,15 @@ class MediaUrls:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HeldFile:
+    """The one version of an input in the uploads bucket that a task is about, and what it is."""
+
+    version: str | None
+    """S3's version id; None where the bucket keeps no versions."""
+    media_type: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StoredMedia:
     """One object in the results bucket, verified: ``size`` in bytes, ``sha256`` in hex."""
 
@@ -196,6 +211,11 @@ class Task:
     billing: Billing = Billing.NONE
     progress: int = 0
     metadata: Mapping[str, Json] = field(default_factory=dict)
+    video_file: HeldFile | None = None
+    """Of an input named by an ``s3://`` URI, as is the next one; None for one with a URL."""
+    image_file: HeldFile | None = None
+    origin: str | None = None
+    """The ``s3://…/`` folder that the task came from; None if it came otherwise."""
     sent_at: float | None = None
     """When the (latest) create began; the deadline counts from here."""
     attempt: int = 0
@@ -266,7 +286,12 @@ def new_claim_id() -> str:
 
 
 def without_query(url: str) -> str:
-    """Cut a URL's query and fragment, which may carry a signature that is nobody else's."""
+    """Cut a URL's query and fragment, which may carry a signature that is nobody else's.
+
+    An ``s3://`` URI has neither: "?" and "#" are letters of a key.
+    """
+    if url.startswith("s3://"):
+        return url
     scheme, host, path, _, _ = urlsplit(url)
     return urlunsplit((scheme, host, path, "", ""))
 
@@ -305,6 +330,7 @@ def _document(task: Task, video: str, image: str) -> dict[str, Json]:
         "metadata": dict(task.metadata),
         "settled_by": None if task.settled_by is None else str(task.settled_by),
         "late": task.late,
+        "origin": None if task.origin is None else {"upload": task.origin},
         "links": {"self": f"/v1/tasks/{task.task_id}"},
     }
 

@@ -28,6 +28,7 @@ from act_one.task import (
     Billing,
     Delivery,
     Evidence,
+    HeldFile,
     MediaUrls,
     Output,
     Remark,
@@ -380,7 +381,16 @@ def _attribute(value: object) -> dict[str, Any]:
     return dict(_SERIALIZER.serialize(_storable(value)))
 
 
-_NESTED_TYPES: Final = (MediaUrls, StoredMedia, Output, Remark, Evidence, Webhook, Delivery)
+_NESTED_TYPES: Final = (
+    MediaUrls,
+    StoredMedia,
+    Output,
+    Remark,
+    Evidence,
+    Webhook,
+    Delivery,
+    HeldFile,
+)
 
 
 def _storable(value: object) -> object:
@@ -430,6 +440,8 @@ _NESTED: Final[Mapping[str, Any]] = {
     "evidence": lambda value: Evidence(**value),
     "announced": lambda value: Evidence(**value),
     "source": lambda value: MediaUrls(**value),
+    "video_file": lambda value: HeldFile(**{"version": None} | value),
+    "image_file": lambda value: HeldFile(**{"version": None} | value),
     "output": _read_output,
     "error": lambda value: Remark(**value),
     "settled_by": SettledBy,

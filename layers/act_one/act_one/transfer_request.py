@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from act_one.addresses import Policy, UnsafeAddressError, target
 from act_one.events import ENDS, WEBHOOK_EVENTS
 from act_one.problems import ProblemError
-from act_one.task import Json, Webhook, hash_request
+from act_one.task import HeldFile, Json, Webhook, hash_request
 
 MAX_BODY_BYTES: Final = 65_536
 MAX_URL_CHARACTERS: Final = 2_048
@@ -19,10 +19,13 @@ MAX_URL_CHARACTERS: Final = 2_048
 MAX_METADATA_BYTES: Final = 2_048
 MAX_KEY_CHARACTERS: Final = 255
 
-_FIELDS: Final = frozenset({"video", "image", "metadata", "preflight", "webhook", "callback_url"})
+_FIELDS: Final = frozenset(
+    {"video", "image", "upload_id", "metadata", "preflight", "webhook", "callback_url"}
+)
 _HOST: Final = re.compile(
     r"(?!-)[a-z0-9_-]{1,63}(?<!-)(\.(?!-)[a-z0-9_-]{1,63}(?<!-))*\.?", re.IGNORECASE
 )
+_UPLOAD_ID: Final = re.compile(r"[0-9a-f]{16}")
 _NUMBER: Final = re.compile(r"0x[0-9a-f]*|[0-9]+", re.IGNORECASE)
 
 
@@ -33,6 +36,11 @@ class TransferRequest:
     video: str
     image: str
     metadata: Mapping[str, Json] = field(default_factory=dict)
+    video_file: HeldFile | None = None
+    """Of an input in the uploads bucket, once it was looked at; likewise the next one."""
+    image_file: HeldFile | None = None
+    origin: str | None = None
+    """The folder of the uploads bucket that it was found in."""
     preflight: bool = True
     """Whether the inputs are looked at before they are paid for."""
     webhook: Webhook | None = None
@@ -40,7 +48,7 @@ class TransferRequest:
     idempotency_key: str | None = None
 
     def fingerprint(self) -> str:
-        """Hash what makes two requests the same; key and preflight are no part of it."""
+        """Hash what makes two requests the same: neither key, preflight nor a file's version."""
         asked: dict[str, Json] = {
             "video": self.video,
             "image": self.image,
@@ -52,11 +60,16 @@ class TransferRequest:
 
 
 def read_request(
-    body: bytes | None, idempotency_key: str | None, *, allow_addresses: bool
+    body: bytes | None,
+    idempotency_key: str | None,
+    *,
+    allow_addresses: bool,
+    own_files: str = "",
 ) -> TransferRequest:
     """Check a request's body and ``Idempotency-Key`` header.
 
     ``allow_addresses`` lets URLs name an address or a bare host (``UnsafeAllowPrivateMedia``).
+    ``own_files`` is the ``s3://…/`` prefix whose files this client may name; empty: none.
     Raises ``ProblemError`` (400, 413) naming the field and what to do.
     """
     fields = _object_of(body)
@@ -65,13 +78,13 @@ def read_request(
         _refuse(
             "unknown-field",
             "There is no such field",
-            f"{shown!r} is not a field of a task; there are video, image, metadata, preflight "
-            "and webhook",
+            f"{shown!r} is not a field of a task; there are {', '.join(sorted(_FIELDS))}",
             shown,
         )
+    fields = _with_files_of_upload(fields, own_files)
     return TransferRequest(
-        video=_url(fields, "video", allow_addresses=allow_addresses),
-        image=_url(fields, "image", allow_addresses=allow_addresses),
+        video=_url(fields, "video", own_files, allow_addresses=allow_addresses),
+        image=_url(fields, "image", own_files, allow_addresses=allow_addresses),
         metadata=_metadata(fields.get("metadata", {})),
         preflight=_preflight(fields.get("preflight", "on")),
         webhook=_webhook(fields, allow_addresses=allow_addresses),
@@ -106,7 +119,34 @@ def _no_constant(constant: str) -> NoReturn:
     raise ValueError(message)
 
 
-def _url(fields: Mapping[str, Json], name: str, *, allow_addresses: bool) -> str:
+def _with_files_of_upload(fields: dict[str, Json], own_files: str) -> dict[str, Json]:
+    """Name the two files of an ``upload_id`` in its place."""
+    if "upload_id" not in fields:
+        return fields
+    upload_id = fields["upload_id"]
+    if not isinstance(upload_id, str) or not _UPLOAD_ID.fullmatch(upload_id) or not own_files:
+        detail = "upload_id must be what POST /v1/uploads answered: 16 letters and digits"
+        _refuse("upload-id-invalid", "This is no upload_id", detail, "upload_id")
+    for name in ("video", "image"):
+        if name in fields:
+            detail = f"upload_id stands for both files; leave out {name}, or upload_id"
+            _refuse("upload-id-and-url", f"There are upload_id and {name}", detail, name)
+    files = {name: f"{own_files}{upload_id}/{name}" for name in ("video", "image")}
+    return {**fields, **files}
+
+
+def _s3_uri(uri: str, name: str, own_files: str) -> str:
+    if not own_files or not uri.startswith(own_files) or uri.endswith("/"):
+        where = f"this client's files are under {own_files}" if own_files else "there are none"
+        detail = f"{name} is no file in S3 that this client may use; {where}"
+        _refuse("input-not-yours", f"{name} is not yours", detail, name, status=403)
+    if len(uri) > MAX_URL_CHARACTERS or not uri.isprintable():
+        detail = f"{name} has no key of S3: at most 1,024 bytes of printable text"
+        _refuse("url-invalid", f"{name} is not an S3 URI", detail, name)
+    return uri
+
+
+def _url(fields: Mapping[str, Json], name: str, own_files: str, *, allow_addresses: bool) -> str:
     if name not in fields:
         detail = f"add {name}: the https URL of the {_WHAT[name]}"
         _refuse("field-missing", f"{name} is missing", detail, name)
@@ -117,6 +157,8 @@ def _url(fields: Mapping[str, Json], name: str, *, allow_addresses: bool) -> str
     if not value.strip():
         detail = f"{name} is empty; give the https URL of the {_WHAT[name]}"
         _refuse("field-empty", f"{name} is empty", detail, name)
+    if value.startswith("s3://"):
+        return _s3_uri(value, name, own_files)
     if len(value) > MAX_URL_CHARACTERS:
         detail = (
             f"{name} has {len(value):,} characters and the provider takes "

@@ -1,0 +1,61 @@
+"""The ways in that are no HTTP: files in the uploads bucket, `Task Requested` events, messages."""
+
+import os
+from typing import Any
+
+import boto3
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from act_one.api import seconds_left_of
+from act_one.backend import QUICK, backend, key_ring
+from act_one.incoming import Incoming
+from act_one.ingest import take
+from act_one.pairs import PairTable
+from act_one.preflight import inputs_check
+from act_one.settings import Settings
+from act_one.submission import submit
+from act_one.task import Task
+from act_one.transfer_request import TransferRequest
+
+logger = Logger()
+metrics = Metrics()
+settings = Settings.from_environment(os.environ)
+collaborators = backend(settings)
+callback_keys = key_ring(settings.callback_secret)
+look_at_inputs = inputs_check(settings)
+incoming = Incoming(
+    collaborators,
+    PairTable(boto3.client("dynamodb", config=QUICK), settings.pairs_table),
+    boto3.client("events", config=QUICK),
+)
+
+
+@metrics.log_metrics
+@logger.inject_lambda_context(clear_state=True)
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Take a batch of messages; the queue keeps those that have to be tried again."""
+
+    def send(request: TransferRequest, client_id: str) -> Task:
+        task, replayed = submit(
+            request,
+            client_id,
+            callback_keys.keys(),
+            collaborators,
+            seconds_left_of(context),
+            look_at_inputs,
+        )
+        metrics.add_metric("TasksReplayed" if replayed else "TasksCreated", MetricUnit.Count, 1)
+        return task
+
+    failed = []
+    for record in event["Records"]:
+        try:
+            take(record["body"], record["messageId"], incoming, send)
+        except Exception:
+            # One message is no other's business: the queue brings this one again, ten times.
+            logger.exception("not taken", extra={"message_id": record["messageId"]})
+            metrics.add_metric("MessagesNotTaken", MetricUnit.Count, 1)
+            failed.append({"itemIdentifier": record["messageId"]})
+    return {"batchItemFailures": failed}
