@@ -123,6 +123,7 @@ def test_every_event_that_a_webhook_asks_for_reaches_it_and_no_other(template: T
     yield "no rule leads to the webhooks"
 
 
+@check
 def test_every_way_in_reaches_ingest_and_our_own_files_never_do(template: Template) -> Faults:
     patterns = [
         template.of("Events::Rule")[rule]["EventPattern"]
