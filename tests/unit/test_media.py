@@ -279,6 +279,22 @@ def test_a_file_that_dribbles_is_given_up_in_time(head, pause, s3):
     assert monotonic() - began_at < 1.5
 
 
+def test_a_file_that_is_too_slow_is_given_up_before_all_the_time_is_over(s3, monkeypatch):
+    monkeypatch.setattr(safe_http, "SPEED_SECONDS", 0.3)
+
+    def dribble(found, connection):
+        found.read_request(connection)
+        connection.sendall(with_length(MP4[:5_000], len(MP4)))
+        found.dribble(connection, MP4[5_000:], 0.01)
+
+    began_at = monotonic()
+    error = failure(dribble, s3, seconds=10.0)
+
+    assert error.code == "media_too_slow"
+    assert "KB/s" in str(error)
+    assert monotonic() - began_at < 2.5
+
+
 def test_a_file_that_stalls_is_given_up(s3, monkeypatch):
     monkeypatch.setattr(safe_http, "READ_SECONDS", 0.3)
 

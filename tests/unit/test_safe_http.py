@@ -55,11 +55,11 @@ def whole(url, policy=LOCAL, **more):
 
 
 def rest(download, amount=65_536):
-    return b"".join(iter(lambda: download.read1(amount), b""))
+    return b"".join(iter(lambda: download.read(amount), b""))
 
 
 def read_on(download):
-    while download.read1(65_536):
+    while download.read(65_536):
         pass
 
 
@@ -893,20 +893,55 @@ def test_no_time_left_is_said_to_be(internet):
 # ── Bodies ────────────────────────────────────────────────────────────────────────────────────
 
 FRAMINGS = {"with a length": with_length, "in chunks": in_chunks, "until closed": until_closed}
+STARTS = {
+    "with a length": lambda start: with_length(start, LIMIT),
+    "in chunks": lambda start: in_chunks(start, end=b""),
+    "until closed": until_closed,
+}
+"""Beginnings of bodies, of which more is to come."""
 
 
 @pytest.mark.parametrize("amount", [1, 7, 4_096, 1_000_000])
 @pytest.mark.parametrize("framing", FRAMINGS.values(), ids=FRAMINGS.keys())
-def test_a_body_is_read_in_steps_of_no_more_than_was_asked_for(framing, amount):
+@pytest.mark.parametrize("way", ["read", "read1"])
+def test_a_body_is_read_in_steps_of_no_more_than_was_asked_for(way, framing, amount):
     content = PNG[:2_000] if amount < 10 else PNG
     with peer(serves(framing(content))) as found, get(url_of(found)) as download:
         assert download.length == (len(content) if framing is with_length else None)
-        pieces = list(iter(lambda: download.read1(amount), b""))
-        assert download.read1(amount) == b""
+        read = getattr(download, way)
+        pieces = list(iter(lambda: read(amount), b""))
+        assert read(amount) == b""
 
     assert b"".join(pieces) == content
     assert max(len(piece) for piece in pieces) <= amount
     assert download.count == len(content)
+
+
+@pytest.mark.parametrize("amount", [1, 7, 4_096, 10_001])
+@pytest.mark.parametrize("framing", FRAMINGS.values(), ids=FRAMINGS.keys())
+def test_only_the_last_step_is_short_however_a_body_comes(framing, amount):
+    content = PNG[:500] if amount < 10 else PNG
+    whole_answer = framing(content, size=33) if framing is in_chunks else framing(content)
+
+    def in_pieces(found, connection):
+        found.read_request(connection)
+        for start in range(0, len(whole_answer), 300):
+            connection.sendall(whole_answer[start : start + 300])
+            found.over.wait(0.001)
+
+    with peer(in_pieces) as found, get(url_of(found)) as download:
+        pieces = list(iter(lambda: download.read(amount), b""))
+
+    assert b"".join(pieces) == content
+    assert {len(piece) for piece in pieces[:-1]} == {amount} - {len(content)}
+
+
+@pytest.mark.parametrize("framing", STARTS.values(), ids=STARTS.keys())
+def test_what_has_come_can_be_had_without_waiting_for_more(framing):
+    treat = serves(framing(PNG), then=lambda found, _: found.stall())
+    with peer(treat) as found, ends_within(MARGIN), get(url_of(found)) as download:
+        assert PNG.startswith(download.read1(LIMIT))
+        assert download.count > 0
 
 
 def test_of_chunks_and_a_length_the_chunks_count():
@@ -916,10 +951,11 @@ def test_of_chunks_and_a_length_the_chunks_count():
         assert rest(download) == PNG
 
 
-def test_a_body_of_very_many_chunks_is_read():
+@pytest.mark.parametrize("amount", [1, 65_536])
+def test_a_body_of_very_many_chunks_is_read(amount):
     content = PNG * 2
     with peer(serves(in_chunks(content, size=1))) as found, get(url_of(found)) as download:
-        assert rest(download, amount=1) == content
+        assert rest(download, amount) == content
 
 
 def test_the_same_length_twice_is_one():
@@ -939,6 +975,13 @@ def test_less_than_was_announced_is_an_error(cut):
     code, message = fails_at(with_length(PNG[:cut], len(PNG)))
 
     assert (code, message) == ("cut_off", f"only {cut:,} of {len(PNG):,} bytes came")
+
+
+def test_a_body_that_is_cut_off_is_never_handed_over_as_if_it_ended():
+    with peer(serves(with_length(PNG, LIMIT))) as found, get(url_of(found)) as download:
+        assert download.read(100) == PNG[:100]
+        with pytest.raises(PeerError, match="only"):
+            download.read(LIMIT)
 
 
 BAD_CHUNKS = {
@@ -1036,6 +1079,16 @@ def test_a_body_of_just_the_limit_is_read_and_no_byte_more(framing):
     assert fails_at(framing(PNG), max_bytes=len(PNG) - 1)[0] == "too_large"
 
 
+@pytest.mark.parametrize("framing", [in_chunks, until_closed])
+def test_a_byte_too_much_is_an_error_as_soon_as_it_comes(framing):
+    content = framing(PNG).removesuffix(b"0\r\n\r\n")
+    treat = serves(content, then=lambda found, _: found.stall())
+
+    code, _ = fails_at(treat, max_bytes=len(PNG) - 1, seconds=5.0, within=MARGIN)
+
+    assert code == "too_large"
+
+
 @pytest.mark.parametrize("encoding", ["gzip", "GZIP", "br", "deflate", "zstd", "x", "gzip, br", ""])
 def test_a_body_that_comes_compressed_all_the_same_is_refused(encoding):
     packed = gzip.compress(bytes(100_000))
@@ -1085,13 +1138,15 @@ def test_a_body_that_dribbles_is_given_up_in_time(begin, again, secure, internet
     assert message.endswith(" bytes came in the time there was")
 
 
-def test_a_body_that_stalls_is_given_up_before_all_the_time_is_over(monkeypatch):
+@pytest.mark.parametrize("framing", STARTS.values(), ids=STARTS.keys())
+def test_a_body_that_stalls_is_given_up_before_all_the_time_is_over(framing, monkeypatch):
     monkeypatch.setattr(safe_http, "READ_SECONDS", 0.2)
-    treat = serves(with_length(PNG, LIMIT), then=lambda found, _: found.stall())
+    start = framing(PNG)
+    treat = serves(start, then=lambda found, _: found.stall())
 
     code, message = fails_at(treat, seconds=5.0)
 
-    came = f"{len(PNG):,} of {LIMIT:,} bytes"
+    came = f"{len(PNG):,} of {LIMIT:,} bytes" if b"-Length" in start else f"{len(PNG):,} bytes"
     assert (code, message) == ("cut_off", f"nothing came for 0.2 s after {came}")
 
 
@@ -1137,6 +1192,38 @@ def test_a_body_that_is_too_slow_is_given_up_with_its_speed():
 
 
 @pytest.mark.usefixtures("quick_look")
+@pytest.mark.parametrize(("begin", "again"), SLOW_BODIES.values(), ids=SLOW_BODIES.keys())
+def test_a_speed_is_judged_while_a_read_still_waits_for_all_it_wants(begin, again):
+    if again == b"a: b\r\n":
+        begin = begin.removesuffix(b"\r\n")
+
+    def treat(found, connection):
+        found.read_request(connection)
+        connection.sendall(begin)
+        while not found.over.is_set():
+            found.dribble(connection, again, 0.02)
+
+    code, message = fails_at(treat, seconds=10.0, within=0.5 + MARGIN)
+
+    assert code == "too_slow"
+    assert " KB/s over " in message
+
+
+@pytest.mark.usefixtures("quick_look")
+def test_time_before_a_body_does_not_make_it_slow():
+    def treat(found, connection):
+        found.read_request(connection)
+        found.over.wait(0.45)
+        connection.sendall(with_length(b"", 40_000))
+        for _ in range(20):
+            found.over.wait(0.01)
+            connection.sendall(bytes(2_000))
+
+    with peer(treat) as found:
+        assert whole(url_of(found)) == bytes(40_000)
+
+
+@pytest.mark.usefixtures("quick_look")
 def test_a_body_that_becomes_too_slow_is_given_up_whatever_came_before():
     def treat(found, connection):
         found.read_request(connection)
@@ -1168,7 +1255,7 @@ def test_a_reader_that_takes_its_time_does_not_make_a_peer_slow():
     content = bytes(40_000)
     with peer(serves(with_length(content))) as found, get(url_of(found)) as download:
         came = 0
-        while piece := download.read1(4_000):
+        while piece := download.read(4_000):
             came += len(piece)
             found.over.wait(0.1)
 
@@ -1213,7 +1300,7 @@ def test_a_head_is_asked_for_without_a_body():
     head = with_length(b"", LIMIT * 5, headers=b"Content-Encoding: gzip\r\n")
     with peer(serves(head)) as found, request("HEAD", url_of(found)) as download:
         assert (download.status, download.length) == (200, LIMIT * 5)
-        assert download.read1(10) == b""
+        assert download.read(10) == b""
 
     assert found.requests[0].startswith(b"HEAD ")
 

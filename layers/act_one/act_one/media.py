@@ -101,11 +101,9 @@ class _Body:
             yield chunk
 
     def _take(self, amount: int) -> bytes:
-        """Read that much, or what is left, as it comes."""
-        taken = bytearray()
+        """Take that much, or what is left, from the peer."""
         try:
-            while len(taken) < amount and (piece := self._download.read1(amount - len(taken))):
-                taken += piece
+            taken = self._download.read(amount)
             self._digest.update(taken)
             self._scan.feed(memoryview(taken))
             if len(taken) < amount or self.count == self.length:
@@ -113,7 +111,7 @@ class _Body:
         except (PeerError, MediaFileError) as error:
             self.failure = _media_error(error)
             raise self.failure from error
-        return bytes(taken)
+        return taken
 
 
 def _media_error(error: PeerError | MediaFileError) -> MediaError:

@@ -223,7 +223,7 @@ class _Input:
         with self._get(offset, length) as download:
             if download.status != 206:
                 raise _UnseenError(f"its server answered HTTP {download.status} to a later range")
-            return _taken(download, length)
+            return download.read(length)
 
     def check_head(self) -> None:
         """Notice a server that refuses HEAD: Runway may ask by HEAD before it fetches."""
@@ -259,7 +259,7 @@ class _Input:
             raise _UnseenError(f"its server answers HTTP {status}")
         self._has_ranges = status == 206
         self.size = _size_of(download)
-        self._start = _taken(download, FIRST_BYTES)
+        self._start = download.read(FIRST_BYTES)
         if self.size is None and len(self._start) < FIRST_BYTES:
             self.size = len(self._start)
 
@@ -292,11 +292,3 @@ def _size_of(download: Download) -> int | None:
         return download.length
     told = _CONTENT_RANGE.fullmatch(download.headers.get("content-range", "").strip())
     return int(told[1]) if told and told[1] != "*" else None
-
-
-def _taken(download: Download, amount: int) -> bytes:
-    """Read that much of a body, or what there is; a server may send more than was asked for."""
-    taken = bytearray()
-    while len(taken) < amount and (piece := download.read1(amount - len(taken))):
-        taken += piece
-    return bytes(taken)

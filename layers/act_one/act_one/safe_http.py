@@ -7,11 +7,12 @@ kept: one that was may have died while the process was frozen.
 """
 
 import io
+import math
 import re
 import socket
 import ssl
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from ipaddress import ip_address
 from queue import Empty, SimpleQueue
@@ -39,7 +40,8 @@ READ_SECONDS: Final = 15.0
 """How long a peer may send nothing."""
 MIN_BYTES_PER_SECOND: Final = 65_536
 SPEED_SECONDS: Final = 30.0
-"""Over so long a body must not be slower than that; time in which nobody reads doesn't count."""
+"""Over so long a body must not be slower than that, what is around its chunks included; time in
+which nobody reads doesn't count."""
 MAX_REDIRECTS: Final = 3
 MAX_HEAD_BYTES: Final = 65_536
 """Of status line and headers, those of interim answers included."""
@@ -132,8 +134,6 @@ class Download:
         self._bodiless = response.request.method == "HEAD" or self.status in {204, 304}
         self._ends_at = ends_at
         self._max_bytes = max_bytes
-        self._waited = 0.0
-        self._marks = deque([(0.0, 0)])
 
     def __enter__(self) -> Self:
         return self
@@ -145,34 +145,49 @@ class Download:
         """Hang up."""
         self._response.close()
 
+    def read(self, amount: int) -> bytes:
+        """Read ``amount`` bytes, fewer only at the end. Raises ``PeerError``."""
+        piece = self._read(self._response.raw.read, amount)
+        if len(piece) < amount:
+            self._check_end()
+        return piece
+
     def read1(self, amount: int) -> bytes:
         """Read what has come, at least one byte and at most ``amount``; ``b""`` at the end.
 
         Raises ``PeerError``.
         """
+        piece = self._read(self._response.raw.read1, amount)
+        if not piece:
+            self._check_end()
+        return piece
+
+    def _read(self, read: Callable[[int], bytes], amount: int) -> bytes:
         if self._bodiless:
             return b""
         if not self.count:
             self._check_announced()
-        began_at = monotonic()
         try:
-            piece: bytes = self._response.raw.read1(amount)
+            # The byte that is one too many is an error as soon as it comes.
+            piece = read(min(amount, self._max_bytes + 1 - self.count))
         except _LateError:
             raise PeerError("too_slow", f"{self._so_far()} came in the time there was") from None
+        except _SlowError as error:
+            message = f"{error}, when {self._so_far()} had come"
+            raise PeerError("too_slow", message) from None
         except TimeoutError:
             silence = f"nothing came for {READ_SECONDS:g} s"
             raise PeerError("cut_off", f"{silence} after {self._so_far()}") from None
         except (OSError, HTTPException) as error:
             raise PeerError("cut_off", f"{_reason(error)} after {self._so_far()}") from None
-        self._waited += monotonic() - began_at
         self.count += len(piece)
         if self.count > self._max_bytes:
             raise PeerError("too_large", f"it has more than {self._max_bytes:,} bytes")
-        if piece:
-            self._check_speed()
-        elif self.length is not None and self.count != self.length:
-            raise PeerError("cut_off", f"only {self._so_far()} came")
         return piece
+
+    def _check_end(self) -> None:
+        if not self._bodiless and self.length not in {None, self.count}:
+            raise PeerError("cut_off", f"only {self._so_far()} came")
 
     def _check_announced(self) -> None:
         encoding = self.headers.get("content-encoding", "identity").strip().lower()
@@ -182,20 +197,9 @@ class Download:
         if self.length is not None and self.length > self._max_bytes:
             raise PeerError("too_large", f"it announces {self.length:,} bytes")
 
-    def _check_speed(self) -> None:
-        """Look at the last 30 s of waiting, by marks that are made once a second."""
-        while self._marks and (seconds := self._waited - self._marks[0][0]) >= SPEED_SECONDS:
-            _, before = self._marks.popleft()
-            rate = (self.count - before) / seconds
-            if rate < MIN_BYTES_PER_SECOND:
-                measured = f"{rate / 1_024:,.1f} KB/s over {seconds:.3g} s"
-                raise PeerError("too_slow", f"{measured}, when {self._so_far()} had come")
-        if not self._marks or self._waited - self._marks[-1][0] >= SPEED_SECONDS / 30:
-            self._marks.append((self._waited, self.count))
-
     def _so_far(self) -> str:
         of_all = "" if self.length is None else f" of {self.length:,}"
-        return f"{self.count:,}{of_all} bytes"
+        return f"{self._response.raw.tell():,}{of_all} bytes"
 
 
 def _announced(headers: Mapping[str, str]) -> int | None:
@@ -210,6 +214,10 @@ def _announced(headers: Mapping[str, str]) -> int | None:
 
 class _LateError(Exception):
     """The time for all of it is over."""
+
+
+class _SlowError(Exception):
+    """Too little comes; the message says how much."""
 
 
 class _BrokenError(HTTPException):
@@ -388,6 +396,8 @@ class _Answer(HTTPResponse):
         super().__init__(connected, method=method)
         self._line = _Line(self.fp.detach(), connected, ends_at)
         self.fp = io.BufferedReader(self._line)
+        self._head_bytes = 0
+        self._chunked_bytes = 0
 
     @override
     def begin(self) -> None:
@@ -402,14 +412,34 @@ class _Answer(HTTPResponse):
         encodings = [value.lower() for value in self.msg.get_all("transfer-encoding", [])]
         if encodings and encodings != ["chunked"]:
             raise _BrokenError("it sends its body in a way that nobody asked for")
-        self._line.in_head = False
+        self._head_bytes = self.fp.tell()
+        self._line.begin_body(self._head_bytes)
+
+    @override
+    def tell(self) -> int:
+        """Count what came of the body, even if a read that failed has lost it."""
+        return self._chunked_bytes if self.chunked else self._line.received - self._head_bytes
+
+    @override
+    def read(self, amt: int | None = None) -> bytes:
+        """Read so much of the body, less only at its end; nothing unless one says how much."""
+        amount = amt or 0
+        if not self.chunked:
+            self._line.allow(amount)
+            return super().read(amount)
+        taken = bytearray()
+        while len(taken) < amount and (piece := self.read1(amount - len(taken))):
+            taken += piece
+        return bytes(taken)
 
     @override
     def read1(self, n: int = -1) -> bytes:
-        self._line.allowed = n + MAX_FRAMING_BYTES
+        """Read some of the body, of one chunk at most."""
+        self._line.allow(n)
         piece = super().read1(n)
         if self.chunked and (self.chunk_left or 0) < 0:
             raise _BrokenError("a chunk of negative length")
+        self._chunked_bytes += len(piece)
         return piece
 
 
@@ -417,24 +447,44 @@ _LENGTH: Final = re.compile(r"[0-9]{1,18}")
 
 
 class _Line(io.RawIOBase):
-    """What a peer sends, as far as there is time and room for it."""
+    """What a peer sends, as far as there is time and room for it, and it comes fast enough."""
 
     def __init__(self, raw: io.RawIOBase, connected: socket.socket, ends_at: float) -> None:
         super().__init__()
-        self.in_head = True
-        self.allowed = MAX_HEAD_BYTES
+        self.received = 0
         self._raw = raw
         self._connected = connected
         self._ends_at = ends_at
         self._timeout = 0.0
+        self._in_head = True
+        self._room = MAX_HEAD_BYTES
+        self._waited = 0.0
+        self._marks: deque[tuple[float, int]] = deque()
+        self._next_mark = math.inf
+
+    def begin_body(self, at: int) -> None:
+        """Watch its speed from now on; ``at`` is where the head ended."""
+        self._in_head = False
+        self._waited = self._next_mark = 0.0
+        self._marks.append((0.0, at))
+
+    def allow(self, amount: int) -> None:
+        """Let so much of a body come, and no more around it than is sensible."""
+        self._room = self.received + amount + MAX_FRAMING_BYTES
 
     @override
     def readable(self) -> bool:
         return True
 
     @override
-    def readinto(self, buffer: "WriteableBuffer") -> int | None:
-        left = self._ends_at - monotonic()
+    def tell(self) -> int:
+        """Count what was received; a ``BufferedReader`` subtracts what nobody read yet."""
+        return self.received
+
+    @override
+    def readinto(self, buffer: "WriteableBuffer") -> int:
+        began_at = monotonic()
+        left = self._ends_at - began_at
         if left <= 0:
             raise _LateError
         seconds = min(READ_SECONDS, left)
@@ -442,18 +492,31 @@ class _Line(io.RawIOBase):
             self._connected.settimeout(seconds)
             self._timeout = seconds
         try:
-            count = self._raw.readinto(buffer)
+            count = self._connected.recv_into(buffer)
         except TimeoutError:
             if seconds == left:
                 raise _LateError from None
             raise
-        if not count and self.in_head:
-            raise _BrokenError("it hung up before its answer had begun")
-        self.allowed -= count or 0
-        if self.allowed < 0:
-            longer = "longer headers" if self.in_head else "more around its chunks"
+        self._waited += monotonic() - began_at
+        self.received += count
+        if self.received > self._room:
+            longer = "longer headers" if self._in_head else "more around its chunks"
             raise _BrokenError(f"it sends {longer} than anybody needs")
+        if not count and self._in_head:
+            raise _BrokenError("it hung up before its answer had begun")
+        if count and self._waited >= self._next_mark:
+            self._check_speed()
         return count
+
+    def _check_speed(self) -> None:
+        """Look at the last 30 s of waiting, by marks that are made once a second."""
+        while self._marks and (seconds := self._waited - self._marks[0][0]) >= SPEED_SECONDS:
+            _, before = self._marks.popleft()
+            rate = (self.received - before) / seconds
+            if rate < MIN_BYTES_PER_SECOND:
+                raise _SlowError(f"{rate / 1_024:,.1f} KB/s over {seconds:.3g} s")
+        self._marks.append((self._waited, self.received))
+        self._next_mark = self._waited + SPEED_SECONDS / 30
 
     @override
     def close(self) -> None:
