@@ -4,8 +4,10 @@ import json
 
 import pytest
 
-from act_one.events import DETAIL_TYPES
+from act_one.events import DETAIL_TYPES, rejection_of
+from act_one.problems import ProblemError
 from act_one.task import Stage, document
+from act_one.transfer_request import FIELDS
 from tests.schemas import EVENTS, faults_of, schema
 from tests.unit.tasks import TASK
 
@@ -48,6 +50,23 @@ def test_the_sample_of_an_event_is_one():
     sample = json.loads((SAMPLES / "task-succeeded.json").read_text())
 
     assert faults_of(sample) == []
+
+
+def test_a_rejection_is_as_its_schema_says():
+    problem = ProblemError(
+        422, "input-too-long", "Too long", "…", field="video", told={"found": "a", "needed": "b"}
+    ).document()
+    for origin in ({"upload": "s3://b/incoming/a/"}, {"event": "e-1"}, {"message": "m-1"}):
+        entry = rejection_of(problem, origin, "bus")
+        event = {"source": entry["Source"], "detail-type": entry["DetailType"]}
+
+        assert faults_of(event | {"detail": json.loads(entry["Detail"])}) == []
+
+
+def test_a_request_may_have_the_members_that_are_read():
+    told = schema("Task Requested")["properties"]["detail"]["properties"]
+
+    assert set(told) == FIELDS | {"idempotency_key"}
 
 
 def test_every_stage_is_in_the_schema_of_a_task():

@@ -19,7 +19,7 @@ MAX_URL_CHARACTERS: Final = 2_048
 MAX_METADATA_BYTES: Final = 2_048
 MAX_KEY_CHARACTERS: Final = 255
 
-_FIELDS: Final = frozenset(
+FIELDS: Final = frozenset(
     {"video", "image", "upload_id", "metadata", "preflight", "webhook", "callback_url"}
 )
 _HOST: Final = re.compile(
@@ -73,12 +73,12 @@ def read_request(
     Raises ``ProblemError`` (400, 413) naming the field and what to do.
     """
     fields = _object_of(body)
-    for name in sorted(fields.keys() - _FIELDS):
+    for name in sorted(fields.keys() - FIELDS):
         shown = name[:64].encode("utf-8", "replace").decode()
         _refuse(
             "unknown-field",
             "There is no such field",
-            f"{shown!r} is not a field of a task; there are {', '.join(sorted(_FIELDS))}",
+            f"{shown!r} is not a field of a task; there are {', '.join(sorted(FIELDS))}",
             shown,
         )
     fields = _with_files_of_upload(fields, own_files)
