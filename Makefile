@@ -63,6 +63,10 @@ test: $(DEV) $(SAM) $(MINISTACK) $(BUILD) ## Run every test
 bench: $(DEV) $(MINISTACK) $(BENCH) $(BUILD) ## Measure what is built
 	@PYTHONPATH=layers/act_one .venv/bin/python -m local.bench
 
+.PHONY: costs
+costs: $(DEV) $(SAM) $(MINISTACK) $(BUILD) ## Count what a task asks of AWS, into docs/costs.md
+	@PYTHONPATH=layers/act_one .venv/bin/python -m tests.costs
+
 .PHONY: crashes
 crashes: $(DEV) $(SAM) $(MINISTACK) $(BUILD) ## Kill workers at every point of a task's life
 	@CRASHES=every .venv/bin/pytest -q --tb=short tests/crashes

@@ -34,6 +34,7 @@ class Request:
 type Reader = Callable[[Request], list[Call]]
 type OwnerOf = Callable[[str], str | None]
 """Tells whose task a provider's id is."""
+type AwsReader = Callable[[Request, OwnerOf], list[Call]]
 
 
 def aws_calls(request: Request, owner_of: OwnerOf) -> list[Call]:

@@ -20,7 +20,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from local.stack import LocalStack
-from tests.crashes.calls import Call, Reader, Request, aws_calls, provider_calls
+from tests.crashes.calls import AwsReader, Call, Reader, Request, aws_calls, provider_calls
 from tests.crashes.workers import Worker, kill, worker_behind
 from tests.e2e.caller import Caller
 
@@ -80,7 +80,7 @@ class Watch:
 
 
 @contextmanager
-def tapped(stack: LocalStack) -> Iterator[Watch]:
+def tapped(stack: LocalStack, read_aws: AwsReader = aws_calls) -> Iterator[Watch]:
     """Put taps before a stack's AWS and before its provider, for all of its functions."""
     watch = Watch()
     caller = Caller(stack)
@@ -93,7 +93,7 @@ def tapped(stack: LocalStack) -> Iterator[Watch]:
         return owners[provider_task_id]
 
     with (
-        _Tap(stack.endpoint_url, partial(aws_calls, owner_of=owner_of), watch).running() as aws_url,
+        _Tap(stack.endpoint_url, partial(read_aws, owner_of=owner_of), watch).running() as aws_url,
         _Tap(
             stack.provider_url, partial(provider_calls, owner_of=owner_of), watch
         ).running() as provider_url,
