@@ -182,9 +182,9 @@ def test_a_task_json_that_comes_late_is_for_the_next_pair(dropper):
 
 PAIR = {"performance.mp4": video("wrong"), "character.png": image("wrong")}
 WRONG = {
-    "two-videos": ({**PAIR, "take 2.mp4": video("other")}, "upload-ambiguous"),
-    "two-images": ({**PAIR, "b.png": image("other")}, "upload-ambiguous"),
-    "a-note": ({**PAIR, "note.txt": b"smile more, please"}, "input-wrong-type"),
+    "two-videos": ({"take 2.mp4": video("other"), **PAIR}, "upload-ambiguous"),
+    "two-images": ({"b.png": image("other"), **PAIR}, "upload-ambiguous"),
+    "a-note": ({"note.txt": b"smile more, please", **PAIR}, "input-wrong-type"),
     "empty": ({"performance.mp4": b""}, "input-wrong-type"),
     "many": ({f"{n}.png": image(str(n)) for n in range(21)}, "upload-ambiguous"),
     "wishes-not-json": ({"task.json": b"{", **PAIR}, "task-json-invalid"),
