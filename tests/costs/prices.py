@@ -119,15 +119,15 @@ def page(counted: Sequence[Counts]) -> str:
 _TASKS: Final = 5
 _PAGE: Final = """# What a task costs
 
-Written by `make costs`, which counts on the local stack: {tasks} tasks of each way in, one after the
-other, every function warm, secrets read already. The provider's fee, $0.40 a task or $400,000 a
-million, is not in it.
+Written by `make costs`, which counts on the local stack: {tasks} tasks of each way in, one after
+the other, every function warm, secrets read already. The provider's fee, $0.40 a task or $400,000
+a million, is not in it.
 
 ## What our functions ask of AWS, per task
 
 {head}{requests}
-A row has up to {size:.1f} KB, and a write takes that many units, rounded up. Each write of a due time
-also moves an entry of the index of what is due.
+A row has up to {size:.1f} KB, and a write takes that many units, rounded up. Each write of a due
+time also moves an entry of the index of what is due.
 
 ## Dollars per million tasks
 

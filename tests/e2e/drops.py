@@ -7,6 +7,8 @@ import time
 import zlib
 from typing import Any
 
+import requests
+
 from act_one.task import UPLOADS_CLIENT, Task, derive_task_id
 from local.emulator import ROOT
 from tests.e2e.caller import SECONDS, Caller
@@ -107,6 +109,30 @@ class Dropper(Caller):
             )
             quiet = quiet + 1 if idle else 0
             time.sleep(0.3)
+
+    def message(self, body: Any) -> str:
+        """Put a message onto the ingest queue, as AWS or somebody else does; its id."""
+        text = body if isinstance(body, str) else json.dumps(body)
+        answer = self.stack.client("sqs").send_message(
+            QueueUrl=self.stack.ingest_queue_url, MessageBody=text
+        )
+        return str(answer["MessageId"])
+
+    def event(self, detail: Any, detail_type: str = "Task Requested") -> str:
+        """Put an event of another service onto the stack's bus; its id."""
+        entry = {
+            "EventBusName": self.stack.event_bus,
+            "Source": "my.shop",
+            "DetailType": detail_type,
+            "Detail": json.dumps(detail),
+        }
+        [sent] = self.stack.client("events").put_events(Entries=[entry])["Entries"]
+        return str(sent["EventId"])
+
+    def faults(self, **wanted: str) -> None:
+        """Begin or end an outage of the provider."""
+        url = f"{self.stack.provider_url}/_simulator/faults"
+        requests.post(url, json=wanted, timeout=SECONDS).raise_for_status()
 
     def provider_got(self, task_id: str) -> dict[str, Any]:
         """What the provider read at the URLs that it was given: SHA-256 of each input."""

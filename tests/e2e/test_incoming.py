@@ -112,3 +112,178 @@ def test_a_replaced_pair_is_one_more_task_and_never_a_mixed_one(dropper, reverse
     dropper.wait(second.task_id, {"succeeded"})
     dropper.settle()
     assert dropper.written(folder, "result.json")["id"] == second.task_id
+
+
+# ── Events that come twice, late, for nothing ─────────────────────────────────────────────────
+
+
+def test_events_that_come_twice_and_late_change_nothing(dropper):
+    drop(dropper, "doubled")
+    task = dropper.task_of("doubled")
+    event = {
+        "source": "aws.s3",
+        "detail-type": "Object Created",
+        "detail": {
+            "bucket": {"name": dropper.stack.uploads_bucket},
+            "object": {"key": "incoming/doubled/performance.mp4"},
+        },
+    }
+
+    for _ in range(4):
+        dropper.message(event)
+    dropper.wait(task.task_id, {"succeeded"})
+    dropper.message(event)
+    dropper.settle()
+
+    assert dropper.task_of("doubled").task_id == task.task_id
+    assert dropper.creates_paid(task.task_id) == 1
+    assert dropper.written("doubled", "result.json")["id"] == task.task_id
+    assert "problem.json" not in dropper.names("doubled")
+
+
+def test_our_own_files_and_one_file_alone_start_nothing(dropper):
+    dropper.put("alone", "performance.mp4", video("alone"))
+    dropper.put("alone", "problem.json", {"title": "not ours"})
+    dropper.put("alone", "result.json", {"title": "not ours"})
+    dropper.settle()
+
+    assert dropper.tasks_of("alone") == []
+    assert json.loads(dropper.object(dropper.uri("alone") + "problem.json"))["title"] == "not ours"
+
+
+# ── task.json ─────────────────────────────────────────────────────────────────────────────────
+
+
+def test_task_json_says_what_the_request_would_have_said(dropper):
+    dropper.put("wishes", "task.json", {"metadata": {"order": "42"}, "preflight": "off"})
+    drop(dropper, "wishes")
+
+    task = dropper.task_of("wishes")
+
+    assert task.metadata == {"order": "42"}
+    assert task.warnings == ()
+
+
+def test_a_task_json_that_comes_late_is_for_the_next_pair(dropper):
+    drop(dropper, "late", "old")
+    first = dropper.task_of("late")
+    dropper.put("late", "task.json", {"metadata": {"order": "43"}})
+    dropper.settle()
+    assert dropper.task_of("late").metadata == {}
+
+    time.sleep(LATER)
+    drop(dropper, "late", "new")
+
+    assert dropper.task_of("late", 2).metadata == {"order": "43"}
+    assert dropper.row(first.task_id).metadata == {}
+
+
+# ── What is wrong ─────────────────────────────────────────────────────────────────────────────
+
+PAIR = {"performance.mp4": video("wrong"), "character.png": image("wrong")}
+WRONG = {
+    "two-videos": ({"take 2.mp4": video("other"), **PAIR}, "upload-ambiguous"),
+    "two-images": ({"b.png": image("other"), **PAIR}, "upload-ambiguous"),
+    "a-note": ({"note.txt": b"smile more, please", **PAIR}, "input-wrong-type"),
+    "empty": ({"performance.mp4": b""}, "input-wrong-type"),
+    "many": ({f"{n}.png": image(str(n)) for n in range(21)}, "upload-ambiguous"),
+    "wishes-not-json": ({"task.json": b"{", **PAIR}, "task-json-invalid"),
+    "wishes-no-object": ({"task.json": b"[]", **PAIR}, "task-json-invalid"),
+    "wishes-inputs": ({"task.json": {"video": "https://a.example/v"}, **PAIR}, "task-json-invalid"),
+    "wishes-unknown": ({"task.json": {"prompt": "smile"}, **PAIR}, "unknown-field"),
+    "wishes-long": ({"task.json": {"metadata": {"a": "b" * 2048}}, **PAIR}, "metadata-too-large"),
+    "cut-off": ({**PAIR, "performance.mp4": video("")[:90_000]}, "input-cut-off"),
+}
+
+
+@pytest.mark.parametrize("folder", WRONG)
+def test_what_is_wrong_is_written_beside_the_files_and_told_on_the_bus(folder, dropper, bus):
+    files, code = WRONG[folder]
+    creates = dropper.simulator("bill")["creates_seen"]
+
+    for name, data in files.items():
+        dropper.put(folder, name, data)
+    problem = dropper.written(folder, "problem.json")
+    dropper.settle()
+
+    assert (problem["code"], problem["type"]) == (code, f"urn:act-one:problem:{code}")
+    assert problem["title"]
+    assert problem["detail"]
+    [*_, told] = bus.of(dropper.uri(folder), "Task Rejected")
+    assert told["detail"]["problem"] == json.loads(
+        dropper.object(dropper.uri(folder) + "problem.json")
+    )
+    assert told["detail"]["origin"] == {"upload": dropper.uri(folder)}
+    assert "X-Amz" not in json.dumps(told)
+    assert dropper.tasks_of(folder) == []
+    assert dropper.simulator("bill")["creates_seen"] == creates
+
+
+def test_a_file_in_no_folder_is_told_to_have_one(dropper):
+    dropper.s3.put_object(
+        Bucket=dropper.stack.uploads_bucket, Key="incoming/lost.mp4", Body=video("lost")
+    )
+
+    dropper.settle()
+    problem = json.loads(
+        dropper.object(f"s3://{dropper.stack.uploads_bucket}/incoming/problem.json")
+    )
+
+    assert problem["code"] == "upload-without-folder"
+
+
+def test_removing_what_was_too_much_starts_the_task_and_takes_the_problem_away(dropper):
+    dropper.put("repaired", "take 2.mp4", video("take 2"))
+    drop(dropper, "repaired")
+    dropper.written("repaired", "problem.json")
+
+    dropper.remove("repaired", "take 2.mp4")
+    task = dropper.task_of("repaired")
+    dropper.wait(task.task_id, {"succeeded"})
+    dropper.written("repaired", "result.json")
+
+    assert dropper.provider_got(task.task_id)["video"] == sha256(video("repaired"))
+    assert "problem.json" not in dropper.names("repaired")
+
+
+def test_a_corrected_task_json_starts_the_task(dropper):
+    dropper.put("corrected", "task.json", b"{")
+    drop(dropper, "corrected")
+    dropper.written("corrected", "problem.json")
+
+    dropper.put("corrected", "task.json", {"metadata": {"order": "44"}})
+
+    assert dropper.task_of("corrected").metadata == {"order": "44"}
+    dropper.settle()
+    assert "problem.json" not in dropper.names("corrected")
+
+
+def test_a_replaced_file_never_reaches_a_task_that_is_waiting_to_be_sent(dropper):
+    dropper.faults(create="saturated")
+    try:
+        drop(dropper, "waiting")
+        task = dropper.task_of("waiting")
+        dropper.wait(task.task_id, {"accepted"})
+        dropper.put("waiting", "performance.mp4", video("replaced"))
+        dropper.settle()
+    finally:
+        dropper.faults(create="none")
+    dropper.table.note(dropper.row(task.task_id), due_at=time.time())
+    dropper.wait(task.task_id, {"succeeded"}, 120)
+
+    assert dropper.provider_got(task.task_id) == {
+        "video": sha256(video("waiting")),
+        "image": sha256(image("waiting")),
+    }
+    assert dropper.creates_paid(task.task_id) == 1
+
+
+def test_a_task_that_the_provider_refuses_is_written_down_too(dropper):
+    dropper.faults(create="rejected")
+    try:
+        drop(dropper, "refused")
+        result = dropper.written("refused", "result.json")
+    finally:
+        dropper.faults(create="none")
+
+    assert (result["status"], result["error"]["code"]) == ("failed", "provider_rejected")

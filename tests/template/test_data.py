@@ -153,6 +153,19 @@ def test_inputs_go_after_the_days_that_the_parameter_says_their_old_versions_too
 
 
 @check
+def test_nobody_but_a_distribution_that_was_named_is_let_in_by_a_bucket(
+    template: Template,
+) -> Faults:
+    for name, policy in template.of("S3::BucketPolicy").items():
+        for statement in policy["PolicyDocument"]["Statement"]:
+            if statement["Effect"] == "Allow":
+                named_one = template.parameters["InputDistributionArn"]
+                only = {"StringEquals": {"aws:SourceArn": named_one}}
+                if not named_one or statement.get("Condition") != only:
+                    yield f"{name} lets in {statement['Principal']}"
+
+
+@check
 def test_only_ingest_may_put_where_files_start_tasks(template: Template) -> Faults:
     arn = f"${{{_uploads_bucket(template)}.Arn}}/"
     for name, function in template.of("Lambda::Function").items():

@@ -225,6 +225,11 @@ BREAKS: dict[Callable, list[Break]] = {
             "UploadsBucket", "LifecycleConfiguration", "Rules", 0, "NoncurrentVersionExpiration")),
         Break("no versions", drop("UploadsBucket", "VersioningConfiguration")),
     ],
+    test_data.test_nobody_but_a_distribution_that_was_named_is_let_in_by_a_bucket: [
+        Break("any distribution", put(
+            "UploadsBucketPolicy", "PolicyDocument", "Statement", 1, "Fn::If", 1, "Condition",
+            to={}), {"InputDistributionArn": "arn:aws:cloudfront::123456789012:distribution/E1"}),
+    ],
     test_data.test_only_ingest_may_put_where_files_start_tasks: [
         Break("another", allow("TasksRole", "s3:PutObject", {
             "Fn::Sub": "${UploadsBucket.Arn}/incoming/*"})),

@@ -9,7 +9,7 @@ from typing import Any
 from cfnlint.api import lint
 from cfnlint.config import ManualArgs
 
-from local.expand import REGION, expand
+from local.expand import REGION, expand, load
 from tests.template.deployment import OTHERWISE, SOURCE, Faults, Template, as_list, check, expanded
 
 PROMISED_PARAMETERS = {
@@ -141,6 +141,17 @@ def test_the_expanded_template_has_nothing_that_cfn_lint_finds():
     found = lint(json.dumps(expanded()), config=ManualArgs(regions=[REGION]))
 
     assert [f"{match.rule.id} {match.path}: {match.message}" for match in found] == []
+
+
+def test_the_cdn_of_the_documentation_has_nothing_that_cfn_lint_finds():
+    source = (SOURCE.parent / "docs/snippets/cdn.yaml").read_text()
+
+    found = lint(source, config=ManualArgs(regions=[REGION]))
+
+    assert [f"{match.rule.id} {match.path}: {match.message}" for match in found] == []
+    # What it outputs is what the stack takes.
+    outputs = load(SOURCE.parent / "docs/snippets/cdn.yaml")["Outputs"]
+    assert outputs.keys() <= load(SOURCE)["Parameters"].keys()
 
 
 @check

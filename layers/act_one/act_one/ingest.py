@@ -69,7 +69,7 @@ def _request(
             raise
         _reject(problem, origin, incoming)
     else:
-        logger.info("task", extra={"task_id": task.task_id, "stage": task.stage, **origin})
+        logger.info("task", extra={"task_id": task.task_id, "stage": task.stage, "origin": origin})
 
 
 def _key_of(asked: dict[str, Json]) -> str:
@@ -86,6 +86,6 @@ def _key_of(asked: dict[str, Json]) -> str:
 
 
 def _reject(problem: ProblemError, origin: dict[str, Json], incoming: Incoming) -> None:
-    logger.info("problem", extra={"code": problem.code, **origin})
+    logger.info("problem", extra={"code": problem.code, "origin": origin})
     bus = incoming.backend.settings.event_bus
     send(incoming.events, rejection_of(problem.document(), origin, bus))
