@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
+import pytest
 from cfnlint.api import lint
 from cfnlint.config import ManualArgs
 
@@ -139,6 +140,15 @@ def test_whatever_the_parameters_the_same_resources_come_of_it():
 
 def test_the_expanded_template_has_nothing_that_cfn_lint_finds():
     found = lint(json.dumps(expanded()), config=ManualArgs(regions=[REGION]))
+
+    assert [f"{match.rule.id} {match.path}: {match.message}" for match in found] == []
+
+
+@pytest.mark.parametrize("name", ["events-to-queue", "events-to-function"])
+def test_the_stacks_of_the_documentation_have_nothing_that_cfn_lint_finds(name):
+    whole = json.dumps(expand(SOURCE.parent / f"docs/snippets/{name}.yaml"))
+
+    found = lint(whole, config=ManualArgs(regions=[REGION]))
 
     assert [f"{match.rule.id} {match.path}: {match.message}" for match in found] == []
 
