@@ -144,6 +144,24 @@ def test_who_dies_between_claim_and_create_is_made_up_for_by_the_message_that_co
     assert folder.sent() == [("v1", "i1")]
 
 
+def test_a_task_json_that_changes_between_two_looks_is_no_problem_of_the_files(folder):
+    folder.put(VIDEO, videos("v1"))
+    folder.put(IMAGE, images("i1"))
+    other = [True]
+
+    def look_too():
+        if other:
+            other.clear()
+            folder.put("task.json", b'{"metadata": {"order": "42"}}')
+            folder.look()
+
+    folder.before_submit = look_too
+    folder.look()
+
+    assert folder.sent() == [("v1", "i1")]
+    assert folder.document("problem.json") is None
+
+
 @pytest.mark.parametrize("names", [(VIDEO, IMAGE), (IMAGE, VIDEO)], ids=["video", "image"])
 @pytest.mark.parametrize("looks", range(1, 8))
 def test_a_replaced_pair_is_never_mixed_whenever_somebody_looks(names, looks, folder):
