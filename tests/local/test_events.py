@@ -8,7 +8,8 @@ import pytest
 from act_one.api import body_of, client_of, header
 from act_one.callback_token import UnknownTokenError, callback_url, verify
 from act_one.cometapi import ProviderState, read_callback
-from act_one.events import event_of
+from act_one.events import event_of, rejection_of
+from act_one.incoming import is_trigger
 from act_one.keys import Keys
 from act_one.relay import publish
 from act_one.task import derive_task_id, without_query
@@ -103,3 +104,31 @@ def test_an_event_of_the_bus_says_which_move_it_is_and_holds_no_link(event):
 
     assert detail["event_id"] == f"{TASK_ID}#{detail['version']}"
     assert "url" not in detail["output"]["video"]
+
+
+@pytest.mark.parametrize("event", ["task-requested"], indirect=True)
+def test_a_requested_task_is_the_body_of_a_post_and_a_key(event):
+    detail = dict(event["detail"])
+    key = detail.pop("idempotency_key")
+
+    request = read_request(json.dumps(detail).encode(), key, allow_addresses=False)
+
+    assert (request.metadata, request.idempotency_key) == ({"order": "42"}, "order-42-shot-7")
+
+
+@pytest.mark.parametrize("event", ["task-rejected"], indirect=True)
+def test_a_rejection_says_what_was_wrong_with_what(event):
+    detail = event["detail"]
+
+    entry = rejection_of(detail["problem"], detail["origin"], "act-one")
+
+    assert (entry["Source"], entry["DetailType"]) == (event["source"], event["detail-type"])
+    assert json.loads(entry["Detail"]) == detail
+
+
+@pytest.mark.parametrize("event", ["ingest-queue"], indirect=True)
+def test_the_ingest_queue_brings_files_and_requests(event):
+    file, request = (json.loads(record["body"]) for record in event["Records"])
+
+    assert is_trigger(file["detail"]["object"]["key"])
+    assert request == json.loads((EVENTS / "task-requested.json").read_text())

@@ -102,6 +102,8 @@ def take_folder(key: str, incoming: Incoming, submit: Submit) -> None:
         except ProblemError as problem:
             if problem.status >= 500:
                 raise
+            if problem.status == 409:
+                continue  # somebody made its task just now, of an older task.json
             _write_problem(problem, folder, incoming)
             return
         if task is not None and task.done:

@@ -1,0 +1,106 @@
+"""A pair is taken once, and the next one only when both of its files are newer."""
+
+from itertools import count
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from act_one.pairs import Content, Pair, PairTable, PairTakenError, Taken, Verdict, judge
+from local.emulator import ROOT
+from local.expand import expand
+
+FOLDER = "incoming/a/"
+NUMBERS = count(1)
+
+
+def pair(video="v1", video_at=100.0, image="i1", image_at=100.0):
+    return Pair(
+        folder=FOLDER,
+        video=Content(etag=video, modified=video_at),
+        image=Content(etag=image, modified=image_at),
+    )
+
+
+def taken(last):
+    return Taken(pair=last, task_id="task_1", claim_id="c")
+
+
+LAST = taken(pair())
+
+
+@pytest.mark.parametrize(
+    ("now", "verdict"),
+    [
+        (pair(), Verdict.SAME),
+        (pair("v2", 200.0, "i2", 200.0), Verdict.NEW),
+        (pair("v2", 200.0), Verdict.MIXED),
+        (pair(image="i2", image_at=200.0), Verdict.MIXED),
+        # Within the second of the last pair only another content tells.
+        (pair("v2", 100.0, "i2", 100.0), Verdict.NEW),
+        (pair("v2", 100.0, "i1", 100.0), Verdict.MIXED),
+        # An older file that came to light again is no replacement.
+        (pair("v0", 99.0, "i2", 200.0), Verdict.MIXED),
+        # The same bytes, put again: one of them, then both.
+        (pair("v1", 200.0), Verdict.SAME),
+        (pair("v1", 200.0, "i1", 200.0), Verdict.NEW),
+        # One file put again as it was, the other replaced: both are newer.
+        (pair("v1", 200.0, "i2", 200.0), Verdict.NEW),
+    ],
+)
+def test_a_pair_is_judged_by_the_last_one(now, verdict):
+    assert judge(now, LAST) is verdict
+
+
+def test_the_first_pair_is_new():
+    assert judge(pair(), None) is Verdict.NEW
+
+
+contents = st.builds(Content, etag=st.sampled_from("abc"), modified=st.sampled_from([1.0, 2.0]))
+pairs = st.builds(Pair, folder=st.just(FOLDER), video=contents, image=contents)
+
+
+@given(pairs, pairs)
+def test_nothing_of_the_last_pair_is_ever_in_a_new_one(now, last):
+    if judge(now, taken(last)) is Verdict.NEW:
+        assert now.video != last.video
+        assert now.image != last.image
+
+
+@given(pairs, pairs)
+def test_a_key_is_that_of_the_bytes_in_their_folder(one, other):
+    same = (one.video.etag, one.image.etag) == (other.video.etag, other.image.etag)
+
+    assert (one.key == other.key) is same
+    assert one.key != Pair(folder="incoming/b/", video=one.video, image=one.image).key
+
+
+@pytest.fixture
+def table(dynamodb):
+    name = f"pairs-{next(NUMBERS)}"
+    written = expand(ROOT / "template.yaml")["Resources"]["PairsTable"]["Properties"]
+    asked = ("BillingMode", "AttributeDefinitions", "KeySchema")
+    dynamodb.create_table(TableName=name, **{key: written[key] for key in asked})
+    return PairTable(dynamodb, name)
+
+
+def test_what_was_claimed_is_read_again(table):
+    table.claim(pair(), "task_1", None, 1_900_000_000.5)
+
+    found = table.read(FOLDER)
+
+    assert (found.pair, found.task_id) == (pair(), "task_1")
+    assert table.read("incoming/b/") is None
+
+
+def test_of_two_that_saw_the_same_one_takes_the_pair(table):
+    table.claim(pair(), "task_1", None, 1.0)
+    with pytest.raises(PairTakenError):
+        table.claim(pair("v2", 200.0), "task_2", None, 1.0)
+    seen = table.read(FOLDER)
+
+    table.claim(pair("v3", 300.0, "i3", 300.0), "task_3", seen, 1.0)
+    with pytest.raises(PairTakenError):
+        table.claim(pair("v4", 400.0, "i4", 400.0), "task_4", seen, 1.0)
+
+    assert table.read(FOLDER).task_id == "task_3"
