@@ -72,6 +72,9 @@ class LocalStack:
     event_bus: str
     media_queue_url: str
     fallback_arn: str
+    webhook_queue_url: str
+    webhook_secret: str
+    """What receivers of webhooks verify them with."""
     provider_url: str
     sweeper_function: str
     pid: int
@@ -220,10 +223,18 @@ def _describe(endpoint_url: str, provider_url: str) -> LocalStack:
         event_bus=outputs["EventBus"],
         media_queue_url=outputs["MediaQueueUrl"],
         fallback_arn=outputs["FallbackArn"],
+        webhook_queue_url=outputs["WebhookQueueUrl"],
+        webhook_secret=_webhook_secret(endpoint_url),
         provider_url=provider_url,
         sweeper_function=outputs["SweeperFunction"],
         pid=os.getpid(),
     )
+
+
+def _webhook_secret(endpoint_url: str) -> str:
+    vault = _client("secretsmanager", endpoint_url)
+    secret = vault.get_secret_value(SecretId=f"{STACK_NAME}/webhook")["SecretString"]
+    return f"whsec_{json.loads(secret)['current']}"
 
 
 @contextmanager

@@ -3,8 +3,8 @@
     python -m ops.redrive STACK_NAME      with the operator's own AWS credentials
 
 Tasks that failed with `media_unavailable` are made due: the fallback asks the feed and, if the
-provider still has the result, copies it. Nothing is paid for. Messages of the media
-queue's and the ingest queue's dead-letter queues go back to where they came from.
+provider still has the result, copies it. Nothing is paid for. Messages of the dead-letter queues
+of media, ingest and webhooks go back to where they came from.
 """
 
 import sys
@@ -25,8 +25,12 @@ def redrive(stack_name: str, session: boto3.Session) -> tuple[int, bool]:
     outputs = _outputs(stack_name, session)
     table = TaskTable(session.client("dynamodb"), outputs["TasksTable"])
     due = sum(_make_due(item, table) for item in _given_up(table))
-    queues = (outputs["MediaDeadLetterQueueUrl"], outputs["IngestDeadLetterQueueUrl"])
-    moved = [_move_back(queue, session) for queue in queues]
+    queues = (
+        "MediaDeadLetterQueueUrl",
+        "IngestDeadLetterQueueUrl",
+        "WebhookDeadLetterQueueUrl",
+    )
+    moved = [_move_back(outputs[queue], session) for queue in queues]
     return due, any(moved)
 
 

@@ -124,7 +124,7 @@ def test_nothing_was_given_up_by_what_carries_it(outcomes, stack):
         if "Undelivered" in url or "DeadLetter" in url
     }
 
-    assert len(left) == 2
+    assert len(left) == 4
     assert set(left.values()) == {"0"}
 
 

@@ -277,8 +277,8 @@ def test_every_event_is_as_its_schema_says(tasks, bus):
 
 
 def test_callbacks_are_answered_within_the_time_that_a_provider_gives(tasks, caller):
-    del tasks
-    callbacks = [callback for task in caller.simulator("tasks") for callback in task["callbacks"]]
+    shown = [task for task in caller.simulator("tasks") if task["task_id"] in tasks.values()]
+    callbacks = [callback for task in shown for callback in task["callbacks"]]
     times = [callback["ms"] for callback in callbacks]
 
     assert len(times) > 30

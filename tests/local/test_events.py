@@ -15,6 +15,8 @@ from act_one.relay import publish
 from act_one.task import derive_task_id, without_query
 from act_one.task_table import read_item
 from act_one.transfer_request import read_request
+from act_one.webhook_queue import Message
+from act_one.webhooks import read_announcement, write_body
 
 EVENTS = Path(__file__).parents[2] / "events"
 TASK_ID = json.loads((EVENTS / "fallback.json").read_text())["task_id"]
@@ -75,6 +77,18 @@ def test_a_message_of_the_media_queue_is_an_event_of_the_bus(event):
 
     assert announced["detail-type"] == "Task Storing"
     assert announced["detail"]["id"] == TASK_ID
+
+
+@pytest.mark.parametrize("event", ["webhook-queue"], indirect=True)
+def test_a_message_of_the_webhook_queue_is_an_event_whose_task_asks_for_it(event):
+    (record,) = event["Records"]
+    message = Message.of_record(record)
+    announced = read_announcement(message.body)
+
+    assert (message.receives, announced.on_demand) == (1, False)
+    assert announced.webhook_id == f"{TASK_ID}#4"
+    assert announced.event in announced.detail["webhook"]["events"]
+    assert json.loads(write_body(announced))["type"] == "task.succeeded"
 
 
 @pytest.mark.parametrize("event", ["table-stream"], indirect=True)

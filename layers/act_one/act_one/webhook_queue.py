@@ -152,25 +152,28 @@ def serve(
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
         start(given)
+        patience = PATIENCE_SECONDS
         while under_way:
-            done, waiting = wait(under_way, timeout=PATIENCE_SECONDS)
+            done, waiting = wait(under_way, timeout=patience)
             for future in done:
                 message = under_way.pop(future)
                 over = _settle(message, future, queue, clock, ours=message.message_id not in ids)
                 if not over and message.message_id in ids:
                     coming_again.append(message.message_id)
             room = len(waiting) <= AT_ONCE - BATCH and seconds_left() > ATTEMPT_NEEDS_SECONDS
-            if waiting and room:
-                start(_more(queue))
+            more = _more(queue) if waiting and room else None
+            patience = PATIENCE_SECONDS if more is None else 0.0  # to take them was the waiting
+            start(more or [])
     return coming_again
 
 
-def _more(queue: WebhookQueue) -> list[Message]:
+def _more(queue: WebhookQueue) -> list[Message] | None:
+    """Take what there is within a second; None if that failed."""
     try:
         return queue.take()
     except (BotoCoreError, ClientError):
         logger.exception("no more taken")
-        return []
+        return None
 
 
 def _settle(
