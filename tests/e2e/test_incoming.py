@@ -8,6 +8,7 @@ import pytest
 
 from local.stack import LocalStack
 from tests.e2e.drops import Dropper, image, sha256, video
+from tests.endpoints import endpoint
 
 MANY = 50
 LATER = 1.1
@@ -74,6 +75,20 @@ def test_fifty_pairs_at_once_in_any_order_are_fifty_tasks_and_fifty_creates(drop
         assert dropper.written(folder, "result.json")["id"] == done.task_id
     assert dropper.simulator("bill")["creates_accepted"] == paid + MANY
     assert [len(dropper.tasks_of(folder)) for folder in folders] == [1] * MANY
+
+
+def test_a_folder_may_say_who_is_called(dropper):
+    with endpoint() as called:
+        wishes = {"webhook": {"url": called.url}, "metadata": {"order": "42"}}
+        dropper.put("calling", "task.json", wishes)
+        drop(dropper, "calling")
+
+        (received,) = called.wait(1)
+
+    told = json.loads(received.body)
+    assert told["type"] == "task.succeeded"
+    assert told["data"]["origin"] == {"upload": dropper.uri("calling")}
+    assert told["data"]["metadata"] == {"order": "42"}
 
 
 def test_the_same_bytes_again_start_nothing(dropper):
