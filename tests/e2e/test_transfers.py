@@ -276,6 +276,18 @@ def test_every_event_is_as_its_schema_says(tasks, bus):
     assert [fault for event in heard for fault in faults_of(event)] == []
 
 
+def test_no_two_moves_of_a_task_have_one_version(tasks, bus):
+    told = {}
+    for event in bus.everything():
+        # A repeat says the same; only EventBridge's own id and time differ.
+        known = told.setdefault(event["detail"]["event_id"], event["detail"])
+        assert known == event["detail"]
+
+    for task_id in tasks.values():
+        versions = [detail["version"] for detail in told.values() if detail.get("id") == task_id]
+        assert len(versions) == len(set(versions))
+
+
 def test_callbacks_are_answered_within_the_time_that_a_provider_gives(tasks, caller):
     shown = [task for task in caller.simulator("tasks") if task["task_id"] in tasks.values()]
     callbacks = [callback for task in shown for callback in task["callbacks"]]
