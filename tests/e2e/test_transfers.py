@@ -373,7 +373,7 @@ def test_nothing_secret_is_in_a_log_an_event_or_an_environment(tasks, caller, bu
         name: json.loads(
             vault.get_secret_value(SecretId=f"{caller.stack.stack_name}/{name}")["SecretString"]
         )["current"]
-        for name in ("provider", "callback")
+        for name in ("provider", "callback", "webhook")
     }
     tokens = [
         callback_url("", task_id, Keys(keys["callback"])).rpartition("/")[2]
