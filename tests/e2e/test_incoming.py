@@ -198,7 +198,8 @@ def test_a_task_json_that_comes_late_is_for_the_next_pair(dropper):
 PAIR = {"performance.mp4": video("wrong"), "character.png": image("wrong")}
 WRONG = {
     "two-videos": ({"take 2.mp4": video("other"), **PAIR}, "upload-ambiguous"),
-    "two-images": ({"b.png": image("other"), **PAIR}, "upload-ambiguous"),
+    # Both images first: with one of them and the video it would be a pair.
+    "two-images": ({"b.png": image("other"), **dict(reversed(PAIR.items()))}, "upload-ambiguous"),
     "a-note": ({"note.txt": b"smile more, please", **PAIR}, "input-wrong-type"),
     "empty": ({"performance.mp4": b""}, "input-wrong-type"),
     "many": ({f"{n}.png": image(str(n)) for n in range(21)}, "upload-ambiguous"),

@@ -219,7 +219,7 @@ def _read_pair(
     request = read_request(
         json.dumps({**_wishes(folder, incoming), **uris}).encode(),
         pair.key,
-        allow_addresses=False,
+        allow_addresses=backend.settings.unsafe_allow_private_media,
         own_files=origin,
     )
     held = {
