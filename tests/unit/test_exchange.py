@@ -4,6 +4,7 @@ import socket
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from threading import Event
 from time import monotonic
 
 import pytest
@@ -169,6 +170,20 @@ def test_connecting_has_a_bound_of_its_own(monkeypatch):
 
     with deaf("127.0.0.1") as port, pytest.raises(NotSentError):
         send(f"https://127.0.0.1:{port}/", seconds=30)
+
+
+@pytest.mark.usefixtures("bounded")
+def test_a_name_that_takes_for_ever_to_resolve_means_not_sent(monkeypatch):
+    over = Event()
+    monkeypatch.setattr(exchange, "CONNECT_SECONDS", 0.3)
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: over.wait(10) and [])
+
+    began_at = monotonic()
+    with pytest.raises(NotSentError):
+        exchange.post("https://provider.example/", b"{}", {}, seconds=15)
+
+    assert monotonic() - began_at < 1.0
+    over.set()
 
 
 @pytest.fixture

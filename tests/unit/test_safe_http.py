@@ -14,7 +14,7 @@ from time import monotonic
 import pytest
 import requests
 
-from act_one import safe_http
+from act_one import dialing, safe_http
 from act_one.addresses import Policy, UnsafeAddressError
 from act_one.safe_http import MAX_REDIRECTS, PeerError
 from tests.unit.content import OK, PNG, in_chunks, serves, status, until_closed, with_length
@@ -283,7 +283,7 @@ def test_of_very_many_addresses_not_all_are_tried(internet):
     code, message = fails("https://media.example/a.png", STRICT)
 
     assert (code, message) == ("unreachable", "no connection: ConnectionRefusedError")
-    assert len(internet.tried) == safe_http.MAX_ADDRESSES
+    assert len(internet.tried) == dialing.MAX_ADDRESSES
 
 
 def test_a_scoped_address_is_refused(internet):

@@ -22,6 +22,8 @@ from urllib.parse import urlsplit
 
 import certifi
 
+from act_one.dialing import DialError, dial, resolve
+
 CONNECT_SECONDS: Final = 3.0
 MAX_REPLY_BYTES: Final = 1_048_576
 
@@ -121,7 +123,8 @@ def _connect(url: str, seconds: float, tls: ssl.SSLContext) -> socket.socket:
     secure = target.scheme == "https"
     ends_at = monotonic() + seconds
     try:
-        connected = _dial(target.hostname, target.port or (443 if secure else 80), ends_at)
+        port = target.port or (443 if secure else 80)
+        connected = dial(resolve(target.hostname, port, ends_at), ends_at)
         if not secure:
             return connected
         connected = tls.wrap_socket(
@@ -129,22 +132,11 @@ def _connect(url: str, seconds: float, tls: ssl.SSLContext) -> socket.socket:
         )
         with _shutting_down_at(ends_at, connected):
             connected.do_handshake()
+    except DialError as error:
+        raise NotSentError(str(error)) from error
     except (OSError, ValueError) as error:
         raise NotSentError(type(error).__name__) from error
     return connected
-
-
-def _dial(host: str, port: int, ends_at: float) -> socket.socket:
-    """Connect to one of a name's addresses, each having an equal share of the time."""
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    failure: OSError | None = None
-    for number, (*_, address) in enumerate(found):
-        share = (ends_at - monotonic()) / (len(found) - number)
-        try:
-            return socket.create_connection((str(address[0]), port), timeout=max(0.001, share))
-        except OSError as error:
-            failure = error
-    raise failure or OSError("no address")
 
 
 @contextmanager

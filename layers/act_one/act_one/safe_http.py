@@ -14,11 +14,8 @@ import ssl
 from collections import deque
 from collections.abc import Callable, Mapping
 from http.client import HTTPConnection, HTTPException, HTTPResponse
-from ipaddress import ip_address
-from queue import Empty, SimpleQueue
-from threading import Thread
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final, Self, override
+from typing import TYPE_CHECKING, Final, Self, override
 
 import requests
 from requests.adapters import BaseAdapter
@@ -27,6 +24,7 @@ from urllib3.exceptions import HeaderParsingError
 from urllib3.util.response import assert_header_parsing
 
 from act_one.addresses import Policy, Target, UnsafeAddressError, is_public, redirected, target
+from act_one.dialing import DialError, dial, resolve
 from act_one.exchange import trusted
 
 if TYPE_CHECKING:
@@ -47,8 +45,6 @@ MAX_HEAD_BYTES: Final = 65_536
 """Of status line and headers, those of interim answers included."""
 MAX_FRAMING_BYTES: Final = 65_536
 """What chunks may have around them in one read."""
-MAX_ADDRESSES: Final = 8
-"""So many of a name's addresses are tried."""
 
 _FOLLOWED: Final = frozenset({301, 302, 303, 307, 308})
 
@@ -285,10 +281,13 @@ def _connect(
 ) -> socket.socket | ssl.SSLSocket:
     """Connect to a public address of a host, and check over TLS that it is the host."""
     ends_at = min(ends_at, monotonic() + CONNECT_SECONDS)
-    found = _addresses(to, ends_at)
-    if not policy.allow_private and not all(is_public(str(one[0])) for _, one in found):
-        raise UnsafeAddressError(f"{to.host} is at an address that is not public")
-    connected = _dial(found, ends_at)
+    try:
+        found = resolve(to.host, to.port, ends_at)
+        if not policy.allow_private and not all(is_public(str(one[0])) for _, one in found):
+            raise UnsafeAddressError(f"{to.host} is at an address that is not public")
+        connected = dial(found, ends_at)
+    except DialError as error:
+        raise PeerError("unreachable", str(error)) from None
     if to.scheme == "http":
         return connected
     try:
@@ -304,54 +303,6 @@ def _connect(
         connected.close()
         raise
     return connected
-
-
-type _Address = tuple[socket.AddressFamily, tuple[Any, ...]]
-"""A family, and what `connect` takes in it."""
-
-
-def _addresses(to: Target, ends_at: float) -> list[_Address]:
-    """Resolve a host. That can't be interrupted, so a thread does it and may be left behind."""
-    try:
-        version = ip_address(to.host).version
-    except ValueError:
-        answers: SimpleQueue[list[_Address] | Exception] = SimpleQueue()
-        Thread(target=_resolve, args=(to.host, to.port, answers), daemon=True).start()
-        try:
-            found = answers.get(timeout=max(0.0, ends_at - monotonic()))
-        except Empty:
-            raise PeerError("unreachable", f"{to.host} was not resolved in time") from None
-        if isinstance(found, Exception) or not found:
-            raise PeerError("unreachable", f"{to.host} has no address") from None
-        return found
-    return [(socket.AF_INET if version == 4 else socket.AF_INET6, (to.host, to.port))]
-
-
-def _resolve(host: str, port: int, answers: "SimpleQueue[list[_Address] | Exception]") -> None:
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        answers.put([(family, address) for family, *_, address in found])
-    except (OSError, UnicodeError) as error:
-        answers.put(error)
-
-
-def _dial(found: list[_Address], ends_at: float) -> socket.socket:
-    """Connect to the first address that answers, each having an equal share of the time."""
-    failure: OSError | None = None
-    tried = found[:MAX_ADDRESSES]
-    for number, (family, address) in enumerate(tried):
-        share = (ends_at - monotonic()) / (len(tried) - number)
-        connected = socket.socket(family, socket.SOCK_STREAM)
-        connected.settimeout(max(0.001, share))
-        try:
-            connected.connect(address)
-        except OSError as error:
-            connected.close()
-            failure = error
-        else:
-            return connected
-    name = type(failure).__name__
-    raise PeerError("unreachable", f"no connection: {name}") from None
 
 
 def _send(
