@@ -4,13 +4,13 @@ import hashlib
 import json
 import struct
 import time
-import zlib
 from typing import Any
 
 import requests
 
 from act_one.task import UPLOADS_CLIENT, Task, derive_task_id
 from local.emulator import ROOT
+from local.provider.media import png_with_text
 from tests.e2e.caller import SECONDS, Caller
 
 VIDEO = (ROOT / "local/media/performance.mp4").read_bytes()
@@ -25,10 +25,7 @@ def video(name: str) -> bytes:
 
 def image(name: str) -> bytes:
     """A character image of its own: with a comment before its end."""
-    told = b"Comment\0" + name.encode()
-    chunk = struct.pack(">I", len(told)) + b"tEXt" + told
-    comment = chunk + struct.pack(">I", zlib.crc32(b"tEXt" + told))
-    return IMAGE[:-12] + comment + IMAGE[-12:]
+    return png_with_text(IMAGE, name.encode())
 
 
 def sha256(data: bytes) -> str:

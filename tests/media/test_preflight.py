@@ -12,6 +12,7 @@ from act_one.preflight import Limits, check_inputs
 from act_one.problems import ProblemError
 from act_one.transfer_request import TransferRequest
 from tests.media.files_server import files_server
+from tests.media.small import small_mp4
 
 LIMITS = Limits(
     max_video_bytes=33_554_432,
@@ -155,6 +156,18 @@ def test_a_file_that_is_too_large_is_refused_by_its_announced_size(good, field):
     assert "at most 1,000 bytes" in problem["needed"]
 
 
+@pytest.mark.parametrize(
+    ("width", "passes"), [(1583, False), (1585, True), (1600, True), (1615, True), (1617, False)]
+)
+def test_a_video_may_miss_16_to_9_by_one_percent(server, good, width, passes):
+    urls = good | {"video": server.put("edge.mp4", small_mp4(shown=(width, 900)))}
+
+    if passes:
+        assert check(urls) == ()
+    else:
+        assert refused(urls)["code"] == "input-aspect-ratio"
+
+
 @pytest.mark.parametrize("seconds", [0.5, 1.49, 1.51, 2.4, 2.6])
 def test_a_video_may_miss_its_length_by_half_a_second(good, seconds):
     limits = {name: getattr(LIMITS, name) for name in LIMITS.__slots__}
@@ -283,6 +296,15 @@ def test_an_image_of_another_shape_is_a_warning(server, sources, good):
     warning = doubt(good | {"image": server.put("a", sources("portrait.png"))})
 
     assert (warning.code, "180x320" in warning.message) == ("input_aspect_ratio", True)
+
+
+def test_all_that_is_asked_for_a_file_shares_the_time(server, sources, good, monkeypatch):
+    monkeypatch.setattr(preflight, "SECONDS", 0.5)
+    content = sources("h264.mp4")  # its index is behind the first range
+
+    warning = doubt(good | {"video": server.put("slow.mp4", content, seconds=0.3)})
+
+    assert warning.code == "input_not_checked"
 
 
 def test_five_seconds_is_all_it_takes(server, sources, monkeypatch):

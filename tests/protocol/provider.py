@@ -12,7 +12,7 @@ from requests.adapters import BaseAdapter
 from act_one.cometapi import CREATE_PATH
 from act_one.exchange import NoReplyError, NotSentError, Reply
 from act_one.safe_http import PeerError
-from tests.unit.content import mp4, png
+from tests.media.small import small_mp4, small_png
 
 STARTS_AFTER_SECONDS = 20.0
 CDN = "https://cdn.provider.example"
@@ -100,7 +100,7 @@ class Made:
 
     def media(self, name: str) -> bytes:
         mark = f"{self.id}/{name} ".encode()
-        return mp4(10_000, mark) if name.endswith("mp4") else png(mark)
+        return small_mp4(10_000, mark=mark) if name.endswith("mp4") else small_png(1_000, mark)
 
 
 @dataclass

@@ -1,65 +1,9 @@
 """Media and the replies that bring them, as a provider's content network would send them."""
 
-import struct
-import zlib
+from tests.media.small import small_mp4, small_png
 
-
-def box(kind, *parts):
-    content = b"".join(parts)
-    return struct.pack(">I4s", 8 + len(content), kind) + content
-
-
-def numbers(*values):
-    return struct.pack(f">{len(values)}I", *values)
-
-
-def mp4(size, mark=b""):
-    """A whole MP4 of that many bytes, a second of one 320x180 picture, that nobody could watch."""
-    start = box(b"ftyp", b"isom", numbers(512), b"isom")
-    matrix = numbers(0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000)
-    entry = struct.pack(">6xH16xHH50x", 1, 320, 180)
-
-    def index(offset, length):
-        table = box(
-            b"stbl",
-            box(b"stsd", numbers(0, 1), box(b"avc1", entry)),
-            box(b"stts", numbers(0, 1, 1, 1_000)),
-            box(b"stsc", numbers(0, 1, 1, 1, 1)),
-            box(b"stsz", numbers(0, length, 1)),
-            box(b"stco", numbers(0, 1, offset)),
-        )
-        media = box(
-            b"mdia",
-            box(b"mdhd", numbers(0, 0, 0, 1_000, 1_000, 0)),
-            box(b"hdlr", numbers(0, 0), b"vide", bytes(13)),
-            box(b"minf", table),
-        )
-        shown = numbers(320 << 16, 180 << 16)
-        track = box(b"tkhd", numbers(1, 0, 0, 1, 0, 1_000), bytes(16), matrix, shown)
-        header = box(b"mvhd", numbers(0, 0, 0, 1_000, 1_000), bytes(16), matrix, bytes(28))
-        return box(b"moov", header, box(b"trak", track, media))
-
-    data_at = len(start) + len(index(0, 0)) + 8
-    length = size - data_at
-    pictures = (mark + bytes(range(256)) * (length // 256 + 1))[:length]
-    return start + index(data_at, length) + box(b"mdat", pictures)
-
-
-def png(mark=b""):
-    """A whole PNG of 16x9 grey pixels with a long comment."""
-
-    def chunk(kind, content):
-        checked = kind + content
-        return numbers(len(content)) + checked + numbers(zlib.crc32(checked))
-
-    pixels = zlib.compress(bytes(17) * 9)
-    head = chunk(b"IHDR", struct.pack(">IIBBBBB", 16, 9, 8, 0, 0, 0, 0))
-    comment = chunk(b"tEXt", b"Comment\0" + mark + b"pixel" * 2_000)
-    return b"\x89PNG\r\n\x1a\n" + head + comment + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
-
-
-MP4 = mp4(300_000)
-PNG = png()
+MP4 = small_mp4(300_000)
+PNG = small_png(12_000)
 HTML = b"<html><body>This link has expired.</body></html>"
 
 OK = b"HTTP/1.1 200 OK\r\n"

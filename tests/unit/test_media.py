@@ -18,13 +18,13 @@ from act_one.media_file import sniff
 from act_one.s3 import s3_client
 from act_one.task import StoredMedia
 from local.emulator import environment
+from tests.media.small import small_mp4
 from tests.unit.content import (
     HTML,
     MP4,
     OK,
     PNG,
     in_chunks,
-    mp4,
     serves,
     status,
     until_closed,
@@ -131,9 +131,9 @@ def test_a_file_is_stored_counted_hashed_and_named_by_its_type(framing, s3):
         size=len(MP4),
         sha256=hashlib.sha256(MP4).hexdigest(),
         content_type="video/mp4",
-        duration_seconds=1.0,
-        width=320,
-        height=180,
+        duration_seconds=5.0,
+        width=640,
+        height=360,
     )
     assert keys(s3) == ["tasks/task_1/video.mp4"]
     assert read(s3, "tasks/task_1/video.mp4") == MP4
@@ -146,7 +146,7 @@ def test_a_file_is_stored_counted_hashed_and_named_by_its_type(framing, s3):
     "size", [700, 4_095, 4_096, 4_097, CHUNK_BYTES, CHUNK_BYTES + 4_096, CHUNK_BYTES * 2 + 1]
 )
 def test_a_file_of_any_size_is_stored_whole(framing, size, s3):
-    content = mp4(size)
+    content = small_mp4(size)
 
     assert copied(framing(content), s3).size == size
     assert read(s3, "tasks/task_1/video.mp4") == content
@@ -174,7 +174,7 @@ def test_a_file_is_asked_for_as_it_is(s3):
 
 def test_a_file_that_is_there_already_is_taken_over_and_not_replaced(s3):
     copied(with_length(MP4), s3)
-    other = mp4(200_000)
+    other = small_mp4(200_000)
 
     again = copied(with_length(other), s3)
 
@@ -481,7 +481,7 @@ BUCKET_TLS = server_tls("results.localhost")
 @pytest.mark.parametrize("framing", FRAMINGS.values(), ids=FRAMINGS.keys())
 @pytest.mark.parametrize("times", [1, 9])
 def test_over_tls_a_file_is_one_put_with_its_hash_behind_it(framing, times, secure_s3):
-    content = mp4(300_000 * times)
+    content = small_mp4(300_000 * times)
     bucket = FakeBucket()
     with peer(bucket, BUCKET_TLS) as store, peer(serves(framing(content))) as found:
         stored = copy_from(found, secure_s3(store.port), max_bytes=len(content))
@@ -531,7 +531,7 @@ def test_over_tls_a_file_is_hashed_once(secure_s3, monkeypatch):
 def test_over_tls_one_client_stores_one_file_after_the_other(secure_s3):
     first, second = FakeBucket(), FakeBucket()
     puts = iter([first, second])
-    other = mp4(200_000)
+    other = small_mp4(200_000)
 
     def store_next(found, connection):
         next(puts)(found, connection)

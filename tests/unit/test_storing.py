@@ -9,7 +9,8 @@ from act_one import safe_http
 from act_one.clock import DAY, HOUR
 from act_one.storing import Storage, result_prefix, store_result
 from act_one.task import Evidence, MediaUrls, Remark, Stage
-from tests.unit.content import HTML, MP4, PNG, mp4, serves_by_path, status, with_length
+from tests.media.small import small_mp4
+from tests.unit.content import HTML, MP4, PNG, serves_by_path, status, with_length
 from tests.unit.fakes import BEGINNING, FakeClock, backend
 from tests.unit.hostile import peer
 from tests.unit.tasks import TASK, task
@@ -161,7 +162,7 @@ def test_a_copy_that_is_repeated_takes_over_what_is_there(store, table, s3):
     first = store(ALL)
     table.client.delete_item(TableName=table.name, Key={"task_id": {"S": TASK.task_id}})
 
-    again = store(ALL | {"/video": with_length(mp4(100_000))})
+    again = store(ALL | {"/video": with_length(small_mp4(100_000))})
 
     assert again.output == first.output
     assert s3.head_object(Bucket=BUCKET, Key=f"{PREFIX}video.mp4")["ContentLength"] == len(MP4)
