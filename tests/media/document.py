@@ -1,13 +1,21 @@
 """The table of media files as a page: the same files that the tests ask about.
 
-python -m tests.media.document   writes docs/media-files.md
+python -m tests.media.document         writes docs/media-files.md
+python -m tests.media.document --ask   asks the preflight about each file first
 """
 
+import json
+import sys
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final
 
 from local.stack import ROOT
+from tests.media.files_server import files_server
+from tests.media.sources import Sources
 from tests.media.table import TABLE, Case
+from tests.media.verdicts import KEPT, ask, kept
 
 DOCUMENT: Final = ROOT / "docs/media-files.md"
 
@@ -26,6 +34,12 @@ cutting and changing those; the tests ask both about each of them, in chunks of 
 262,144 bytes, with the file's size told and not told, and compare what is said of the whole ones
 with what ffmpeg says. `tests/media/table.py` holds the table, `python -m tests.media.document`
 writes this page from it, and a test compares the two.
+
+The columns: what `probe` says; what the copy says, by `Scan`, which decides whether a result is
+stored; what the preflight says of the file as a client's video (or image, in the groups of images),
+asked over HTTP, with a shortest duration of 1 s because these files have 2; how many ranged reads
+`probe` makes and how much it reads; and the milliseconds of the whole preflight of both inputs,
+HEAD included, measured once on 127.0.0.1.
 
 | code | the file |
 |---|---|
@@ -67,18 +81,26 @@ Telling what a remote file is takes 0.1 ms beside its one or two reads; importin
 
 def render(table: Mapping[str, Sequence[Case]]) -> str:
     """Write the page."""
-    return "".join(f"{line}\n" for line in (*_HEAD.splitlines(), *_tables(table)))
+    return "".join(f"{line}\n" for line in (*_HEAD.splitlines(), *_tables(table, kept())))
 
 
-def _tables(table: Mapping[str, Sequence[Case]]) -> Iterator[str]:
+def _tables(
+    table: Mapping[str, Sequence[Case]], said: Mapping[str, Mapping[str, tuple[str, float]]]
+) -> Iterator[str]:
     for group, cases in table.items():
         yield from ("", f"## {group}", "")
-        yield "| file | probe | Scan | reads | KiB read, at most |"
-        yield "|---|---|---|--:|--:|"
+        yield "| file | probe | copy | preflight | reads | KiB read, at most | ms |"
+        yield "|---|---|---|---|--:|--:|--:|"
         for case in cases:
-            scan = "the same" if case.scan == case.probe else case.scan
-            yield f"| {case.name} | {case.probe} | {scan} | {case.reads} | {case.kib} |"
+            copy = "the same" if case.scan == case.probe else case.scan
+            verdict, took = said[group][case.name]
+            words = (case.name, case.probe, copy, verdict, case.reads, case.kib, took)
+            yield f"| {' | '.join(map(str, words))} |"
 
 
 if __name__ == "__main__":
+    if sys.argv[1:] == ["--ask"]:
+        with TemporaryDirectory() as folder, files_server() as server:
+            said = ask(Sources(Path(folder)), server)
+        KEPT.write_text(json.dumps(said, indent=1, ensure_ascii=False) + "\n")
     DOCUMENT.write_text(render(TABLE))

@@ -13,14 +13,9 @@ from act_one.problems import ProblemError
 from act_one.transfer_request import TransferRequest
 from tests.media.files_server import files_server
 from tests.media.small import small_mp4
+from tests.media.table import TABLE
+from tests.media.verdicts import HTTP, LIMITS, kept, verdict
 
-LIMITS = Limits(
-    max_video_bytes=33_554_432,
-    max_image_bytes=16_777_216,
-    min_video_seconds=1.0,
-    max_video_seconds=30.0,
-)
-HTTP = safe_http.session(safe_http.Policy(allow_http=True, allow_private=True))
 NAMES = [
     *("h264.mp4", "faststart.mp4", "mute.mp4", "fragments.mp4", "turned 180.mp4", "vp9.mp4"),
     *("h264.mov", "vp8.webm", "vp9.webm", "live.webm"),
@@ -61,6 +56,16 @@ def doubt(urls, http=HTTP):
     (warning,) = check(urls, http=http)
     assert "SECRET" not in warning.message
     return warning
+
+
+# ── The table ─────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("group", TABLE)
+def test_of_each_file_in_the_table_it_says_what_the_page_says(group, server, sources):
+    said = {case.name: verdict(group, case.make(sources), server) for case in TABLE[group]}
+
+    assert said == {name: told for name, (told, _) in kept()[group].items()}
 
 
 # ── Good ones ─────────────────────────────────────────────────────────────────────────────────
