@@ -4,6 +4,7 @@ import base64
 import gzip
 import hashlib
 import socket
+import tracemalloc
 from threading import Event
 from time import monotonic
 from types import SimpleNamespace
@@ -181,6 +182,22 @@ def test_a_file_that_is_there_already_is_taken_over_and_not_replaced(s3):
     assert (again.size, again.sha256) == (len(MP4), hashlib.sha256(MP4).hexdigest())
     assert again.content_type == "video/mp4"
     assert read(s3, "tasks/task_1/video.mp4") == MP4
+
+
+@pytest.mark.parametrize("framing", [with_length, until_closed], ids=["with a length", "without"])
+def test_a_large_file_takes_no_more_memory_than_a_few_chunks(framing, s3):
+    content = framing(small_mp4(48 * 1_048_576))
+
+    with peer(serves(content)) as found:
+        tracemalloc.start()
+        try:
+            stored = copy_from(found, s3, max_bytes=len(content), seconds=60.0)
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+
+    assert stored.size == 48 * 1_048_576
+    assert peak < 8 * 1_048_576
 
 
 def test_a_file_of_just_the_limit_is_stored(s3):
