@@ -6,7 +6,7 @@ from act_one import (
     advance,
     cometapi,
     doorbell,
-    reading,
+    s3,
     storing,
     submission,
     sweep,
@@ -182,4 +182,4 @@ def default_seconds(template: Template, parameter: str) -> float:
 
 
 def test_a_link_lives_no_longer_than_the_session_that_signed_it():
-    assert reading.LINK_SECONDS <= 3_600
+    assert s3.LINK_SECONDS <= 3_600

@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 
 from act_one.media_file import SNIFF_BYTES, sniff
 from act_one.problems import ProblemError
-from act_one.s3 import s3_client
+from act_one.s3 import LINK_SECONDS, s3_client
 from act_one.task import HeldFile, Task
 from act_one.transfer_request import MAX_URL_CHARACTERS, TransferRequest
 
@@ -25,8 +25,6 @@ UPLOADS: Final = "uploads/"
 """Files uploaded over HTTP, and those that events name: ``uploads/<client>/…``."""
 INCOMING: Final = "incoming/"
 """Files that are dropped here start tasks by themselves."""
-LINK_SECONDS: Final = 3_600
-"""A link's life; it ends earlier when the session of the role that signed it does."""
 
 _GONE: Final = frozenset({"NoSuchKey", "NoSuchVersion", "404", "PreconditionFailed", "412"})
 _HIDDEN: Final = frozenset({"AccessDenied", "403"})

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from act_one.problems import ProblemError
+from act_one.s3 import LINK_SECONDS
 from act_one.task import EVENTS_CLIENT, UPLOADS_CLIENT, Json, Task, api_document
 from act_one.task_table import TaskTable
 
@@ -12,8 +13,6 @@ if TYPE_CHECKING:
 
 OF_THE_STACK: Final = frozenset({UPLOADS_CLIENT, EVENTS_CLIENT})
 """Whose tasks every API key of the stack may read: they belong to the account, to no key."""
-LINK_SECONDS: Final = 3_600
-"""A link's life; it ends earlier when the session of the role that signed it does."""
 
 
 def own_task(task_id: str, client_id: str, table: TaskTable) -> Task:

@@ -8,6 +8,9 @@ from botocore.config import Config
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
+LINK_SECONDS: Final = 3_600
+"""A presigned link's life; it ends earlier when the session of the role that signed it does."""
+
 
 def s3_client() -> "S3Client":
     """Build a client that streams a body of known length in one request, sent once.
