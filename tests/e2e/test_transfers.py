@@ -280,8 +280,7 @@ def test_every_event_is_as_its_schema_says(tasks, bus):
 def test_versions_rise_with_time_and_one_move_is_told_in_one_way(tasks, bus):
     del tasks
     told = defaultdict(dict)
-    for event in bus.everything():
-        detail = event["detail"]
+    for detail in [event["detail"] for event in bus.everything() if "id" in event["detail"]]:
         # A repeat says the same; only EventBridge's own id and time differ.
         assert told[detail["id"]].setdefault(detail["version"], detail) == detail
 

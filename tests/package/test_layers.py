@@ -3,8 +3,8 @@
 import importlib.util
 import json
 import marshal
-import math
 import re
+import statistics
 from itertools import product
 from pathlib import Path
 
@@ -28,21 +28,16 @@ def test_a_handler_imports_with_only_the_layers_beside_it(function):
     seconds_of(FUNCTIONS[function])
 
 
-@pytest.fixture(scope="module")
-def bare_boto3():
-    runs = [seconds_to_run(BARE_BOTO3, [DEPENDENCIES], {}) for _ in range(5)]
-    return sorted(runs)[len(runs) // 2]
-
-
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_a_cold_start_costs_little_more_than_boto3(function, bare_boto3):
-    best = math.inf
-    for _ in range(5):  # other load only ever makes a run slower: one within the budget is proof
-        best = min(best, seconds_of(FUNCTIONS[function]) / bare_boto3)
-        if best < 2:
+def test_a_cold_start_costs_little_more_than_boto3(function):
+    pairs = []
+    for _ in range(7):  # side by side, since the machine's speed drifts from minute to minute
+        bare = seconds_to_run(BARE_BOTO3, [DEPENDENCIES], {})
+        pairs.append(seconds_of(FUNCTIONS[function]) / bare)
+        if len(pairs) >= 3 and statistics.median(pairs) < 2:
             break
 
-    assert best < 2
+    assert statistics.median(pairs) < 2
 
 
 def seconds_of(handler):

@@ -1,13 +1,14 @@
 """The only way out to an address that somebody else chose, among peers that wish us ill."""
 
 import _socket
+import functools
 import gzip
 import logging
 import socket
 import ssl
 import threading
 import tracemalloc
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from time import monotonic
 
@@ -678,6 +679,35 @@ def dribbles(content, pause=0.02):
     return treat
 
 
+class TooMuchMemoryError(AssertionError):
+    """More was held at a time than may be."""
+
+
+def in_little_memory(test):
+    """Try up to three times: others' threads are counted too, so one within the bound is proof."""
+
+    @functools.wraps(test)
+    def tried(*given, **more):
+        for _ in range(2):
+            with suppress(TooMuchMemoryError):
+                return test(*given, **more)
+        return test(*given, **more)
+
+    return tried
+
+
+@contextmanager
+def little_memory(most=600_000):
+    tracemalloc.start()
+    try:
+        yield
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    if peak >= most:
+        raise TooMuchMemoryError(peak)
+
+
 def floods(begin, again):
     """A treatment: answer with something that has no end, as fast as it can be sent."""
 
@@ -769,20 +799,10 @@ ENDLESS_HEADS = {
 
 
 @pytest.mark.parametrize(("begin", "again"), ENDLESS_HEADS.values(), ids=ENDLESS_HEADS.keys())
+@in_little_memory
 def test_a_head_without_an_end_is_refused_in_no_memory(begin, again):
     with peer(floods(begin, again)) as found, little_memory():
         assert fails(url_of(found), seconds=10.0, within=MARGIN)[0] == "unreachable"
-
-
-@contextmanager
-def little_memory(most=600_000):
-    tracemalloc.start()
-    try:
-        yield
-        _, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert peak < most
 
 
 BAD_HEADS = {
@@ -1028,6 +1048,7 @@ def test_a_reset_is_an_error(framing):
 
 
 @pytest.mark.parametrize("framing", ["until closed", "in chunks"])
+@in_little_memory
 def test_a_body_without_an_end_is_refused_at_the_limit_in_no_memory(framing):
     begin, again = until_closed(b""), bytes(65_536)
     if framing == "in chunks":
@@ -1064,6 +1085,7 @@ ENDLESS_FRAMING = {
 
 
 @pytest.mark.parametrize(("begin", "again"), ENDLESS_FRAMING.values(), ids=ENDLESS_FRAMING.keys())
+@in_little_memory
 def test_what_is_around_chunks_may_not_be_endless(begin, again):
     with peer(floods(in_chunks(b"", end=begin), again)) as found, little_memory():
         assert fails(url_of(found), seconds=10.0, within=MARGIN)[0] == "cut_off"
