@@ -13,8 +13,9 @@ from typing import Any
 
 import boto3
 
-from act_one.task import Stage
-from act_one.task_table import MovedOnError, TaskTable, read_item
+from act_one.tasks.rows import read_item
+from act_one.tasks.table import MovedOnError, TaskTable
+from act_one.tasks.task import Stage
 
 
 def redrive(stack_name: str, session: boto3.Session) -> tuple[int, bool]:

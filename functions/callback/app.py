@@ -7,11 +7,11 @@ from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from act_one.api import body_of
-from act_one.backend import backend, key_ring
-from act_one.callback_token import UnknownTokenError, verify
-from act_one.doorbell import ring
-from act_one.problems import ProblemError, json_response, problem_response
+from act_one.http_events import body_of, json_response, problem_response
+from act_one.lifecycle.callback import ring
+from act_one.lifecycle.services import backend, key_ring
+from act_one.problems import ProblemError
+from act_one.provider.callback_token import UnknownTokenError, verify
 from act_one.settings import Settings
 
 logger = Logger()

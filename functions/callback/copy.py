@@ -11,20 +11,20 @@ from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from act_one import safe_http
-from act_one.backend import backend
-from act_one.s3 import s3_client
+from act_one.aws import s3_client
+from act_one.lifecycle.services import backend
+from act_one.lifecycle.storing import Storage, store_result
+from act_one.net import downloads
 from act_one.settings import Settings
-from act_one.storing import Storage, store_result
 
 logger = Logger()
 metrics = Metrics()
 settings = Settings.from_environment(os.environ)
 collaborators = backend(settings)
-policy = safe_http.Policy(
+policy = downloads.Policy(
     allow_http=settings.allow_http_media, allow_private=settings.unsafe_allow_private_media
 )
-storage = Storage(bucket=settings.results_bucket, s3=s3_client(), http=safe_http.session(policy))
+storage = Storage(bucket=settings.results_bucket, s3=s3_client(), http=downloads.session(policy))
 
 
 @metrics.log_metrics

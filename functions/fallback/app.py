@@ -6,9 +6,9 @@ from typing import Any
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from act_one.advance import advance
-from act_one.api import seconds_left_of
-from act_one.backend import backend, key_ring
+from act_one.clock import seconds_left_of
+from act_one.lifecycle.advance import advance
+from act_one.lifecycle.services import backend, key_ring
 from act_one.settings import Settings
 
 logger = Logger()

@@ -8,16 +8,17 @@ from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from act_one.api import seconds_left_of
-from act_one.backend import QUICK, backend, key_ring
-from act_one.incoming import Incoming
-from act_one.ingest import take
-from act_one.pairs import PairTable
-from act_one.preflight import inputs_check
+from act_one.aws import QUICK
+from act_one.clock import seconds_left_of
+from act_one.ingest.folders import Incoming
+from act_one.ingest.messages import take
+from act_one.ingest.pairs import PairTable
+from act_one.inputs.preflight import inputs_check
+from act_one.inputs.request import TransferRequest
+from act_one.lifecycle.services import backend, key_ring
+from act_one.lifecycle.submission import submit
 from act_one.settings import Settings
-from act_one.submission import submit
-from act_one.task import Task
-from act_one.transfer_request import TransferRequest
+from act_one.tasks.task import Task
 
 logger = Logger()
 metrics = Metrics()

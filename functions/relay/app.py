@@ -7,8 +7,8 @@ import boto3
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from act_one.backend import QUICK
-from act_one.relay import publish
+from act_one.aws import QUICK
+from act_one.lifecycle.relay import publish
 from act_one.settings import Settings
 
 logger = Logger()

@@ -7,14 +7,15 @@ from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from act_one.api import body_of, client_of, header, seconds_left_of
-from act_one.backend import backend, key_ring
-from act_one.preflight import inputs_check
-from act_one.problems import ProblemError, json_response, problem_response
+from act_one.clock import seconds_left_of
+from act_one.http_events import body_of, client_of, header, json_response, problem_response
+from act_one.inputs.preflight import inputs_check
+from act_one.inputs.request import read_request
+from act_one.lifecycle.services import backend, key_ring
+from act_one.lifecycle.submission import submit
+from act_one.problems import ProblemError
 from act_one.settings import Settings
-from act_one.submission import submit
-from act_one.task import api_document
-from act_one.transfer_request import read_request
+from act_one.tasks.documents import api_document
 
 logger = Logger()
 metrics = Metrics()

@@ -8,10 +8,11 @@ from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from act_one.backend import QUICK, task_table
+from act_one.aws import QUICK
 from act_one.clock import system_clock
+from act_one.lifecycle.services import task_table
+from act_one.lifecycle.sweep import sweep
 from act_one.settings import Settings
-from act_one.sweep import sweep
 
 logger = Logger()
 metrics = Metrics()

@@ -13,17 +13,17 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from act_one.api import client_of
-from act_one.backend import QUICK, task_table
-from act_one.canceling import cancel
+from act_one.aws import QUICK, s3_client
 from act_one.clock import system_clock
-from act_one.problems import CONTENT_TYPE, ProblemError
-from act_one.reading import own_task, with_links
-from act_one.s3 import s3_client
+from act_one.http_events import CONTENT_TYPE, client_of
+from act_one.inputs.uploads import open_upload
+from act_one.lifecycle.cancel import cancel
+from act_one.lifecycle.read import own_task, with_links
+from act_one.lifecycle.services import task_table
+from act_one.problems import ProblemError
 from act_one.settings import Settings
-from act_one.task import Task
-from act_one.uploads import open_upload
-from act_one.webhook_queue import WebhookQueue, send_again
+from act_one.tasks.task import Task
+from act_one.webhooks.queue import WebhookQueue, send_again
 
 logger = Logger()
 settings = Settings.from_environment(os.environ)

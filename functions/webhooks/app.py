@@ -8,25 +8,25 @@ import boto3
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from act_one import safe_http
-from act_one.api import seconds_left_of
-from act_one.backend import QUICK, key_ring, task_table
-from act_one.clock import system_clock
+from act_one.aws import QUICK
+from act_one.clock import seconds_left_of, system_clock
+from act_one.lifecycle.services import key_ring, task_table
+from act_one.net import downloads
 from act_one.settings import Settings
-from act_one.webhook_queue import Message, WebhookQueue, serve
-from act_one.webhooks import Sender, deliver
+from act_one.webhooks.delivery import Sender, deliver
+from act_one.webhooks.queue import Message, WebhookQueue, serve
 
 logger = Logger()
 metrics = Metrics()
 settings = Settings.from_environment(os.environ)
-policy = safe_http.Policy(
+policy = downloads.Policy(
     allow_http=settings.unsafe_allow_private_media,
     allow_private=settings.unsafe_allow_private_media,
 )
 sender = Sender(
     task_table(settings),
     key_ring(settings.webhook_secret),
-    safe_http.session(policy),
+    downloads.session(policy),
     system_clock,
 )
 queue = WebhookQueue(boto3.client("sqs", config=QUICK), settings.webhook_queue_url)

@@ -25,8 +25,9 @@ from urllib.parse import urlsplit
 import boto3
 import trustme
 
-from act_one.task import MediaUrls, Stage, Task, derive_task_id
-from act_one.task_table import TaskTable
+from act_one.tasks.identifiers import derive_task_id
+from act_one.tasks.table import TaskTable
+from act_one.tasks.task import MediaUrls, Stage, Task
 from local.bench.servers import BUFFER, Bucket, pieces, serving, source
 from local.emulator import ROOT, environment, running_emulator
 from local.expand import load

@@ -20,11 +20,12 @@ from urllib.parse import urlsplit
 import requests
 from botocore.exceptions import ClientError
 
-from act_one.api import client_of
-from act_one.callback_token import callback_url
+from act_one.http_events import client_of
 from act_one.keys import parse_keys
-from act_one.task import Task, derive_task_id
-from act_one.task_table import read_item
+from act_one.provider.callback_token import callback_url
+from act_one.tasks.identifiers import derive_task_id
+from act_one.tasks.rows import read_item
+from act_one.tasks.task import Task
 from local.stack import LocalStack
 from tests.crashes.calls import Call
 from tests.crashes.points import LIVES, Point

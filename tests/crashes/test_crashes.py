@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from act_one.events import DETAIL_TYPES
+from act_one.tasks.events import DETAIL_TYPES
 from tests.crashes.document import DOCUMENT, render
 from tests.crashes.points import LIVES, POINTS
 from tests.crashes.run import make_due

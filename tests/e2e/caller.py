@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 
 import requests
 
-from act_one.task import Task
-from act_one.task_table import TaskTable
+from act_one.tasks.table import TaskTable
+from act_one.tasks.task import Task
 from local.stack import LocalStack
 
 SECONDS = 60

@@ -8,7 +8,8 @@ from typing import Any
 
 import requests
 
-from act_one.task import UPLOADS_CLIENT, Task, derive_task_id
+from act_one.tasks.identifiers import derive_task_id
+from act_one.tasks.task import UPLOADS_CLIENT, Task
 from local.emulator import ROOT
 from local.provider.media import png_with_text
 from tests.e2e.caller import SECONDS, Caller

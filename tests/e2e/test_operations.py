@@ -12,8 +12,8 @@ import boto3
 import pytest
 import requests
 
-from act_one.callback_token import callback_url
 from act_one.keys import Keys
+from act_one.provider.callback_token import callback_url
 from local.provider import Provider
 from local.stack import REGION, ROOT, running_stack
 from ops.redrive import redrive

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import pytest
 import requests
 
-from act_one.callback_token import callback_url
 from act_one.keys import Keys
-from act_one.task import Stage
-from act_one.task_table import read_item
+from act_one.provider.callback_token import callback_url
+from act_one.tasks.rows import read_item
+from act_one.tasks.task import Stage
 from tests.schemas import faults_of
 
 APART = 0.4

@@ -5,7 +5,7 @@ import json
 import pytest
 import requests
 
-from act_one.task import derive_task_id
+from act_one.tasks.identifiers import derive_task_id
 from local.stack import LocalStack
 from tests.e2e.caller import Caller
 from tests.e2e.drops import Dropper, image, sha256, video

@@ -5,18 +5,20 @@ from pathlib import Path
 
 import pytest
 
-from act_one.api import body_of, client_of, header
-from act_one.callback_token import UnknownTokenError, callback_url, verify
-from act_one.cometapi import ProviderState, read_callback
-from act_one.events import event_of, rejection_of
-from act_one.incoming import is_trigger
+from act_one.http_events import body_of, client_of, header
+from act_one.ingest.folders import is_trigger
+from act_one.inputs.request import read_request
 from act_one.keys import Keys
-from act_one.relay import publish
-from act_one.task import derive_task_id, without_query
-from act_one.task_table import read_item
-from act_one.transfer_request import read_request
-from act_one.webhook_queue import Message
-from act_one.webhooks import read_announcement, write_body
+from act_one.lifecycle.relay import publish
+from act_one.provider.callback_token import UnknownTokenError, callback_url, verify
+from act_one.provider.outcomes import ProviderState
+from act_one.provider.replies import read_callback
+from act_one.tasks.documents import without_query
+from act_one.tasks.events import event_of, rejection_of
+from act_one.tasks.identifiers import derive_task_id
+from act_one.tasks.rows import read_item
+from act_one.webhooks.delivery import read_announcement, write_body
+from act_one.webhooks.queue import Message
 
 EVENTS = Path(__file__).parents[2] / "events"
 TASK_ID = json.loads((EVENTS / "fallback.json").read_text())["task_id"]

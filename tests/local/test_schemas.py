@@ -4,10 +4,11 @@ import json
 
 import pytest
 
-from act_one.events import DETAIL_TYPES, rejection_of
+from act_one.inputs.request import FIELDS
 from act_one.problems import ProblemError
-from act_one.task import Stage, document
-from act_one.transfer_request import FIELDS
+from act_one.tasks.documents import document
+from act_one.tasks.events import DETAIL_TYPES, rejection_of
+from act_one.tasks.task import Stage
 from tests.schemas import EVENTS, faults_of, schema
 from tests.unit.tasks import TASK
 

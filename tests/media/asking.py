@@ -1,7 +1,7 @@
 """Asking what a file is, in both ways; an error is an answer."""
 
-from act_one.media_file import MediaFileError
-from act_one.probe import Scan, probe
+from act_one.media.probe import Scan, probe
+from act_one.media.stream import MediaFileError
 
 
 class Remote:

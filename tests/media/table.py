@@ -6,7 +6,7 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from act_one.media_file import MediaFacts, MediaFileError
+from act_one.media.stream import MediaFacts, MediaFileError
 from tests.media import edit
 from tests.media.edit import box, cut, edited, patched, without
 from tests.media.sources import Sources

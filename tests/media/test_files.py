@@ -6,8 +6,8 @@ import subprocess
 import imageio_ffmpeg
 import pytest
 
-from act_one.media_file import MediaFileError, sniff
-from act_one.probe import MAX_READ_BYTES, MAX_READS, Scan
+from act_one.media.probe import MAX_READ_BYTES, MAX_READS, Scan
+from act_one.media.stream import MediaFileError, sniff
 from tests.media.asking import Remote, probed, scanned
 from tests.media.document import DOCUMENT, render
 from tests.media.small import small_mp4, small_png

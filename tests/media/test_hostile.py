@@ -7,8 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from act_one.media_file import MediaFacts, MediaFileError
-from act_one.probe import MAX_READ_BYTES, MAX_READS
+from act_one.media.probe import MAX_READ_BYTES, MAX_READS
+from act_one.media.stream import MediaFacts, MediaFileError
 from tests.media.asking import Remote, probed, scanned
 from tests.media.edit import box, element, long_box, place
 from tests.media.table import PROGRESSIVE, said

@@ -7,10 +7,11 @@ from time import monotonic
 import imageio_ffmpeg
 import pytest
 
-from act_one import preflight, safe_http
-from act_one.preflight import Limits, check_inputs
+from act_one.inputs import preflight
+from act_one.inputs.preflight import Limits, check_inputs
+from act_one.inputs.request import TransferRequest
+from act_one.net import downloads
 from act_one.problems import ProblemError
-from act_one.transfer_request import TransferRequest
 from tests.media.files_server import files_server
 from tests.media.small import small_mp4
 from tests.media.table import TABLE
@@ -200,7 +201,7 @@ def test_a_file_that_is_not_for_everybody_is_refused(server, good, field, status
 
 
 def test_an_address_that_is_not_public_is_refused(good):
-    strict = safe_http.session(safe_http.Policy(allow_http=True))
+    strict = downloads.session(downloads.Policy(allow_http=True))
 
     problem = refused(good, http=strict)
 

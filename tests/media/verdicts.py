@@ -7,10 +7,10 @@ import json
 from pathlib import Path
 from time import perf_counter
 
-from act_one import safe_http
-from act_one.preflight import Limits, check_inputs
+from act_one.inputs.preflight import Limits, check_inputs
+from act_one.inputs.request import TransferRequest
+from act_one.net import downloads
 from act_one.problems import ProblemError
-from act_one.transfer_request import TransferRequest
 from tests.media.small import small_mp4, small_png
 from tests.media.table import TABLE
 
@@ -21,7 +21,7 @@ LIMITS = Limits(
     min_video_seconds=1.0,  # the files are of two seconds
     max_video_seconds=30.0,
 )
-HTTP = safe_http.session(safe_http.Policy(allow_http=True, allow_private=True))
+HTTP = downloads.session(downloads.Policy(allow_http=True, allow_private=True))
 _OF_IMAGES = frozenset(group for group in TABLE if group.endswith("images"))
 
 

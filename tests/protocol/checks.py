@@ -4,7 +4,8 @@ import hashlib
 from collections.abc import Iterator
 
 from act_one.clock import DAY, HOUR
-from act_one.task import MOVES, SETTLED, Billing, SettledBy, Stage, Task
+from act_one.tasks.moves import MOVES
+from act_one.tasks.task import SETTLED, Billing, SettledBy, Stage, Task
 from tests.protocol.actors import Actor
 from tests.protocol.provider import State
 

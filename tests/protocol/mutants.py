@@ -40,7 +40,7 @@ class Mutant:
 MUTANTS: Final = (
     Mutant(
         "a refused task is sent again without claiming it",
-        "submission",
+        "lifecycle/submission",
         "    sending = backend.table.move(\n        task,\n"
         "        Stage.SUBMITTING,\n        now,\n"
         "        sent_at=now,\n        attempt=task.attempt + 1,\n"
@@ -51,7 +51,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "the row is written after the create",
-        "submission",
+        "lifecycle/submission",
         "        created = backend.table.create(task)\n"
         "    except MovedOnError as error:\n"
         "        return _replay(request, error.current), True\n"
@@ -71,49 +71,49 @@ MUTANTS: Final = (
     ),
     Mutant(
         "another's claim is taken for one's own",
-        "task_table",
+        "tasks/table",
         "claim_id is not None and current.claim_id == claim_id:",
         "claim_id is not None:",
         "test_two_requests_with_one_key_make_one_task",
     ),
     Mutant(
         "one's own claim is not recognised",
-        "task_table",
+        "tasks/table",
         "current.claim_id == claim_id:",
         "False:",
         "test_a_row_whose_writer_heard_no_reply_is_known_again_and_sent",
     ),
     Mutant(
         "an existing row is written over",
-        "task_table",
+        "tasks/table",
         '_ABSENT: Final = "attribute_not_exists(task_id)"',
         '_ABSENT: Final = "attribute_not_exists(no_such_field)"',
         "test_two_requests_with_one_key_make_one_task",
     ),
     Mutant(
         "a move looks at no version",
-        "task_table",
+        "tasks/table",
         '_VERSION_SEEN: Final = "version = :seen_version"',
         '_VERSION_SEEN: Final = "version <> :seen_version OR version = :seen_version"',
         "test_a_refused_task_is_sent_again_by_one_look_only",
     ),
     Mutant(
         "an ambiguous create counts as refused",
-        "cometapi",
+        "provider/replies",
         "        return Rejected(reason=reason)\n    return Ambiguous(reason=reason)",
         "        return Rejected(reason=reason)\n    return Refused(reason=reason)",
         "test_an_ambiguous_create_is_never_repeated",
     ),
     Mutant(
         "a create without a reply counts as refused",
-        "cometapi",
+        "provider/client",
         'return Ambiguous(reason=Remark(code="no_reply"',
         'return Refused(reason=Remark(code="no_reply"',
         "test_a_create_without_an_outcome_is_never_repeated",
     ),
     Mutant(
         "an ambiguous create is repeated with a key read anew",
-        "cometapi",
+        "provider/client",
         "        if isinstance(outcome, Refused) and outcome.key_refused:\n"
         "            renewed = self._renewed(keys)\n            seconds",
         "        if not isinstance(outcome, Accepted | Rejected):\n"
@@ -122,21 +122,21 @@ MUTANTS: Final = (
     ),
     Mutant(
         "a lost sender's task is sent again",
-        "advance",
+        "lifecycle/advance",
         "        task,\n        Stage.UNCONFIRMED,\n        now,\n        billing=Billing.UNKNOWN,",
         "        task,\n        Stage.ACCEPTED,\n        now,\n        billing=Billing.UNKNOWN,",
         "test_a_create_without_an_outcome_is_never_repeated",
     ),
     Mutant(
         "who called back is sent again",
-        "submission",
+        "lifecycle/submission",
         "    if task.evidence is not None:\n        # Who",
         "    if False:\n        # Who",
         "test_who_calls_back_was_not_refused_and_is_not_sent_again",
     ),
     Mutant(
         "a callback that could not be kept is acknowledged",
-        "doorbell",
+        "lifecycle/callback",
         "    task, may_ask = backend.table.note_callback(\n"
         "        task_id,\n"
         "        evidence,\n"
@@ -158,28 +158,28 @@ MUTANTS: Final = (
     ),
     Mutant(
         "a callback's failure is believed",
-        "doorbell",
+        "lifecycle/callback",
         "        announces=said is not None and said.media is not None,\n",
         "        announces=said is not None,\n",
         "test_a_failure_that_only_a_callback_tells_is_never_believed",
     ),
     Mutant(
         "a callback is believed at once",
-        "advance",
+        "lifecycle/advance",
         "BELIEVED_AFTER_SECONDS: Final = 600.0",
         "BELIEVED_AFTER_SECONDS: Final = 0.0",
         "test_a_success_that_only_a_callback_tells_is_believed_after_ten_silent_minutes",
     ),
     Mutant(
         "a callback is never believed",
-        "advance",
+        "lifecycle/advance",
         "BELIEVED_AFTER_SECONDS: Final = 600.0",
         "BELIEVED_AFTER_SECONDS: Final = 1e9",
         "test_a_success_that_only_a_callback_tells_is_believed_after_ten_silent_minutes",
     ),
     Mutant(
         "an id is learnt whoever owns it",
-        "advance",
+        "lifecycle/advance",
         "    if any(owner != task.task_id for owner in backend.table.owners_of(candidate)):\n"
         "        return NotKnown(), {}\n",
         "",
@@ -187,35 +187,35 @@ MUTANTS: Final = (
     ),
     Mutant(
         "an id is learnt whenever it was made",
-        "advance",
+        "lifecycle/advance",
         "    if not isinstance(answer, Report) or not _fits(task, answer):",
         "    if not isinstance(answer, Report):",
         "test_an_old_task_s_id_is_never_learnt",
     ),
     Mutant(
         "a look is claimed though another has it",
-        "task_table",
+        "tasks/table",
         '_DUE_SEEN: Final = "due_at = :seen_due"',
         '_DUE_SEEN: Final = "due_at = :seen_due OR look >= look"',
         "test_two_sweeps_claim_a_due_row_once",
     ),
     Mutant(
         "a look is called off that a callback asked for",
-        "task_table",
+        "tasks/table",
         "        condition, values = _as_seen(task, facts)\n",
         "        condition, values = _as_seen(task, {})\n",
         "test_a_look_at_a_failed_task_is_not_called_off_once_a_callback_asked_for_it",
     ),
     Mutant(
         "a failed task is looked at as long as a callback says otherwise",
-        "advance",
+        "lifecycle/advance",
         '        facts["due_at"] = None  # the feed says otherwise',
         "        pass  # the feed says otherwise",
         "test_a_failed_task_is_not_looked_at_for_ever",
     ),
     Mutant(
         "a copy is claimed though another is at it",
-        "task_table",
+        "tasks/table",
         'condition=f"{_STORING} AND {_NO_LIVE_LEASE}",\n'
         '            values={":storing": Stage.STORING, ":now": now},',
         'condition=_STORING,\n            values={":storing": Stage.STORING},',
@@ -223,7 +223,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "a copy is released whoever holds it",
-        "task_table",
+        "tasks/table",
         'condition=f"{_VERSION_SEEN} AND {_LEASE_MINE}",\n'
         '            values={":seen_version": task.version, ":my_lease": task.copy_lease_until},',
         'condition=_VERSION_SEEN,\n            values={":seen_version": task.version},',
@@ -231,63 +231,63 @@ MUTANTS: Final = (
     ),
     Mutant(
         "a lost copy's lease is waited for by nobody",
-        "task_table",
+        "tasks/table",
         '            {"copy_lease_until": leased_until, "due_at": leased_until},',
         '            {"copy_lease_until": leased_until, "due_at": None},',
         "test_a_copy_that_dies_is_taken_up_when_its_lease_is_over",
     ),
     Mutant(
         "a look frees a lease that was taken while it asked the feed",
-        "task_table",
+        "tasks/table",
         "        if task.stage is Stage.STORING and target is not Stage.SUCCEEDED:\n",
         "        if False:\n",
         "test_a_look_frees_no_lease_that_was_taken_while_it_asked_the_feed",
     ),
     Mutant(
         "a move calls a look off that a callback asked for",
-        "task_table",
+        "tasks/table",
         "_as_seen(task, {} if ends else changes)",
         "_as_seen(task, {})",
         "test_a_look_that_ends_a_task_is_not_the_last_once_a_callback_asked_for_another",
     ),
     Mutant(
         "a lesser callback replaces the one that announced a success",
-        "task_table",
+        "tasks/table",
         '{"evidence": evidence, "announced": evidence} if announces else {"evidence": evidence}',
         '{"evidence": evidence, "announced": evidence if announces else None}',
         "test_a_lesser_callback_does_not_replace_the_one_that_announced_a_success",
     ),
     Mutant(
         "a result known by its callback is fetched from its first address only",
-        "advance",
+        "lifecycle/advance",
         "    answer, learnt = _ask(task, backend, FEED_SECONDS)\n",
         "    answer, learnt = NotKnown(), dict[str, object]()\n",
         "test_a_result_known_only_by_its_callback_gets_a_fresh_address_from_the_feed",
     ),
     Mutant(
         "an object that is there already is an error",
-        "media",
+        "media/copy",
         "            return _adopt(key, place, s3)\n",
         "            raise\n",
         "test_an_object_that_an_earlier_attempt_left_is_adopted",
     ),
     Mutant(
         "entries that the bus refused are forgotten",
-        "relay",
+        "lifecycle/relay",
         "                return sequence\n",
         "",
         "test_no_event_is_lost_or_told_in_two_ways",
     ),
     Mutant(
         "an expired task is left alone",
-        "advance",
+        "lifecycle/advance",
         '                **heard.changes,\n                "due_at": now + HOUR,',
         '                **heard.changes,\n                "due_at": None,',
         "test_a_result_that_misses_the_deadline_is_found_by_the_hourly_look",
     ),
     Mutant(
         "an early callback's answer is overwritten by the create's reply",
-        "submission",
+        "lifecycle/submission",
         "            if error.current is None:\n                raise\n"
         "            current = error.current\n        except (Boto",
         "            raise\n        except (Boto",
@@ -295,7 +295,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "an outcome is dropped when the table is away",
-        "submission",
+        "lifecycle/submission",
         "            if seconds_left() < WRITE_NEEDS_SECONDS:\n                raise\n",
         "            raise\n",
         "test_a_sender_waits_for_its_write_while_the_table_is_away",

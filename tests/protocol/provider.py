@@ -9,9 +9,9 @@ from urllib.parse import parse_qs, urlsplit
 import requests
 from requests.adapters import BaseAdapter
 
-from act_one.cometapi import CREATE_PATH
-from act_one.exchange import NoReplyError, NotSentError, Reply
-from act_one.safe_http import PeerError
+from act_one.net.downloads import PeerError
+from act_one.net.exchange import NoReplyError, NotSentError, Reply
+from act_one.provider.client import CREATE_PATH
 from tests.media.small import small_mp4, small_png
 
 STARTS_AFTER_SECONDS = 20.0

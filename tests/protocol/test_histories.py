@@ -2,7 +2,7 @@
 
 import pytest
 
-from act_one.task import Stage
+from act_one.tasks.task import Stage
 from tests.protocol.actors import Fault
 from tests.protocol.provider import Create, Says, State
 from tests.protocol.world import World

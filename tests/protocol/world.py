@@ -16,25 +16,28 @@ from unittest.mock import patch
 from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
 from botocore.hooks import HierarchicalEmitter
 
-from act_one import cometapi, submission
-from act_one.advance import advance
-from act_one.backend import Backend
-from act_one.callback_token import verify
-from act_one.canceling import cancel
 from act_one.clock import HOUR
-from act_one.cometapi import CometApi
-from act_one.doorbell import ring
-from act_one.events import DETAIL_TYPES
+from act_one.inputs.request import TransferRequest
 from act_one.keys import KeyRing
+from act_one.lifecycle import submission
+from act_one.lifecycle.advance import advance
+from act_one.lifecycle.callback import ring
+from act_one.lifecycle.cancel import cancel
+from act_one.lifecycle.relay import publish
+from act_one.lifecycle.services import Backend
+from act_one.lifecycle.storing import Storage, store_result
+from act_one.lifecycle.submission import submit
+from act_one.lifecycle.sweep import sweep
 from act_one.problems import ProblemError
-from act_one.relay import publish
+from act_one.provider import client
+from act_one.provider.callback_token import verify
+from act_one.provider.client import CometApi
 from act_one.settings import Settings
-from act_one.storing import Storage, store_result
-from act_one.submission import submit
-from act_one.sweep import sweep
-from act_one.task import SETTLED, Stage, Task, derive_task_id
-from act_one.task_table import TaskTable, read_item
-from act_one.transfer_request import TransferRequest
+from act_one.tasks.events import DETAIL_TYPES
+from act_one.tasks.identifiers import derive_task_id
+from act_one.tasks.rows import read_item
+from act_one.tasks.table import TaskTable
+from act_one.tasks.task import SETTLED, Stage, Task
 from tests.protocol.actors import Actor, Crash, Fault, current
 from tests.protocol.checks import faults_of_end, faults_of_write
 from tests.protocol.provider import LIES, TRUTHS, WITH_ID, Create, Provider, Says, State
@@ -155,7 +158,7 @@ class World:
         self._patches = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
-        self._patches.enter_context(patch.object(cometapi, "post", self.provider.post))
+        self._patches.enter_context(patch.object(client, "post", self.provider.post))
         slow = SimpleNamespace(sleep=self._sleep)
         self._patches.enter_context(patch.object(submission, "time", slow))
         submission.metrics.clear_metrics()

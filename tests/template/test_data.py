@@ -3,8 +3,8 @@
 import re
 import string
 
-from act_one import task_table
-from act_one.task import Task
+from act_one.tasks.table import DUE_INDEX, PROVIDER_TASK_INDEX
+from act_one.tasks.task import Task
 from tests.template.deployment import Faults, Template, as_list, check, named
 from tests.template.test_permissions import RESULTS_PREFIX
 
@@ -65,8 +65,8 @@ def test_the_tasks_table_is_what_its_code_takes_it_for(template: Template) -> Fa
             for index in table.get("GlobalSecondaryIndexes", [])
         }
         needed = {
-            task_table.DUE_INDEX: ["watched", "due_at"],
-            task_table.PROVIDER_TASK_INDEX: ["provider_task_id"],
+            DUE_INDEX: ["watched", "due_at"],
+            PROVIDER_TASK_INDEX: ["provider_task_id"],
         }
         projections = [index["Projection"] for index in table.get("GlobalSecondaryIndexes", [])]
         if any(projection != {"ProjectionType": "KEYS_ONLY"} for projection in projections):

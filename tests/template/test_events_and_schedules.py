@@ -1,8 +1,9 @@
 """Rules, schedules and asynchronous calls: what AWS hands over arrives, or is kept."""
 
-from act_one import incoming, input_files
-from act_one.events import DETAIL_TYPES, ENDED, SOURCE, WEBHOOK_EVENTS
-from act_one.task import Stage
+from act_one.ingest import folders
+from act_one.inputs.bucket import UPLOADS
+from act_one.tasks.events import DETAIL_TYPES, ENDED, SOURCE, WEBHOOK_EVENTS
+from act_one.tasks.task import Stage
 from tests.template.deployment import Faults, Template, as_list, check, named
 
 EVENTBRIDGE = "events.amazonaws.com"
@@ -134,7 +135,7 @@ def test_every_way_in_reaches_ingest_and_our_own_files_never_do(template: Templa
         if target["Arn"] == mapping["EventSourceArn"]
     ]
     by_file = [pattern for pattern in patterns if pattern.get("source") == ["aws.s3"]]
-    excluded = {f"*/{name}" for name in incoming.OWN_FILES} | {f"{input_files.UPLOADS}*"}
+    excluded = {f"*/{name}" for name in folders.OWN_FILES} | {f"{UPLOADS}*"}
     buckets = template.of("S3::Bucket")
     if len(by_file) != 1:
         yield "files in the uploads bucket reach nobody"

@@ -8,7 +8,7 @@ from tests.template.deployment import SOURCE, Faults, Template, check, named
 from tests.template.reach import Function, reached_from, source
 
 LAYERS = ("DependenciesLayer", "ActOneLayer")
-SPOOLS = Function("act_one.media", "_put")
+SPOOLS = Function("act_one.media.copy", "_put")
 MIB = 1_048_576
 
 

@@ -6,9 +6,9 @@ emulator refuses, from the resources that make it do so.
 
 import re
 
-from act_one import input_files
-from act_one.storing import result_prefix
-from act_one.task import Stage, Task
+from act_one.inputs import bucket
+from act_one.lifecycle.storing import result_prefix
+from act_one.tasks.task import Stage, Task
 from tests.template.deployment import Faults, Grants, Template, as_list, check, named
 from tests.template.reach import Operation, reached_from, untyped_operations
 
@@ -46,9 +46,9 @@ SECRET_SETTINGS = {"provider_secret", "callback_secret", "webhook_secret"}
 QUEUE_VARIABLES = ("WEBHOOK_QUEUE_URL",)
 RESULTS_PREFIX = "tasks/"
 INPUT_PREFIXES = {  # whose inputs a sender may read: a request by HTTP names uploaded files only
-    "submit.app.handler": [input_files.UPLOADS],
-    "fallback.app.handler": [input_files.UPLOADS, input_files.INCOMING],
-    "ingest.app.handler": [input_files.UPLOADS, input_files.INCOMING],
+    "submit.app.handler": [bucket.UPLOADS],
+    "fallback.app.handler": [bucket.UPLOADS, bucket.INCOMING],
+    "ingest.app.handler": [bucket.UPLOADS, bucket.INCOMING],
 }
 TRUSTED = {
     "Lambda::Function": "lambda.amazonaws.com",
@@ -116,19 +116,19 @@ def places_of(operation: Operation, function: dict) -> list[str]:
     """The tables and the parts of buckets that a module's calls are about."""
     variables = function["Environment"]["Variables"]
     if operation.service == "dynamodb":
-        of_pairs = operation.module == "act_one.pairs"
+        of_pairs = operation.module == "act_one.ingest.pairs"
         return [arn_of(variables["PAIRS_TABLE" if of_pairs else "TASKS_TABLE"])]
     inputs = arn_of(variables["UPLOADS_BUCKET"])
     match operation.module, operation.method:
-        case "act_one.input_files", _:
+        case "act_one.inputs.bucket", _:
             prefixes = INPUT_PREFIXES[function["Handler"]]
             return [f"{inputs}/{prefix}*" for prefix in prefixes]
-        case "act_one.uploads", _:
-            return [f"{inputs}/{input_files.UPLOADS}*"]
-        case "act_one.incoming", "list_objects_v2":
+        case "act_one.inputs.uploads", _:
+            return [f"{inputs}/{bucket.UPLOADS}*"]
+        case "act_one.ingest.folders", "list_objects_v2":
             return [inputs]
-        case "act_one.incoming", _:
-            return [f"{inputs}/{input_files.INCOMING}*"]
+        case "act_one.ingest.folders", _:
+            return [f"{inputs}/{bucket.INCOMING}*"]
     return [f"{arn_of(variables['RESULTS_BUCKET'])}/{RESULTS_PREFIX}*"]
 
 

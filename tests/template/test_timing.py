@@ -2,17 +2,10 @@
 
 import re
 
-from act_one import (
-    advance,
-    cometapi,
-    doorbell,
-    s3,
-    storing,
-    submission,
-    sweep,
-    webhook_queue,
-    webhooks,
-)
+from act_one import aws
+from act_one.lifecycle import advance, callback, storing, submission, sweep
+from act_one.provider import client
+from act_one.webhooks import delivery, queue
 from tests.template.deployment import Faults, Template, check
 from tests.template.reach import Function, reached_from
 from tests.template.test_api import functions_behind_apis
@@ -21,7 +14,7 @@ from tests.template.test_state_machine import tasks_of
 API_GATEWAY_SECONDS = 29
 WRITES_SECONDS = 5
 """For what surrounds a call to the provider: secrets and rows, with a retry."""
-SENDS = Function("act_one.cometapi", "CometApi.create")
+SENDS = Function("act_one.provider.client", "CometApi.create")
 
 
 def timeouts_of_those_that(template: Template, function: Function) -> dict[str, int]:
@@ -48,7 +41,7 @@ def test_every_sender_has_the_time_to_write_down_what_it_paid_for(template: Temp
     if not senders:
         yield "nobody sends"
     for name, timeout in senders.items():
-        if timeout < cometapi.CREATE_SECONDS + WRITES_SECONDS:
+        if timeout < client.CREATE_SECONDS + WRITES_SECONDS:
             yield f"{name} may end before the reply of a create is written"
 
 
@@ -62,8 +55,8 @@ def test_a_sender_is_gone_before_its_task_is_taken_for_lost(template: Template) 
 @check
 def test_every_look_at_the_feed_ends_before_its_function(template: Template) -> Faults:
     for function, seconds in (
-        (Function("act_one.doorbell", "ring"), doorbell.FEED_SECONDS),
-        (Function("act_one.advance", "advance"), advance.FEED_SECONDS),
+        (Function("act_one.lifecycle.callback", "ring"), callback.FEED_SECONDS),
+        (Function("act_one.lifecycle.advance", "advance"), advance.FEED_SECONDS),
     ):
         for name, timeout in timeouts_of_those_that(template, function).items():
             if timeout < seconds + WRITES_SECONDS:
@@ -72,7 +65,7 @@ def test_every_look_at_the_feed_ends_before_its_function(template: Template) -> 
 
 @check
 def test_the_copy_knows_its_own_timeout_and_its_lease_outlives_it(template: Template) -> Faults:
-    copies = timeouts_of_those_that(template, Function("act_one.storing", "store_result"))
+    copies = timeouts_of_those_that(template, Function("act_one.lifecycle.storing", "store_result"))
     if len(copies) != 1:
         yield f"{sorted(copies)} copy"
     for timeout in copies.values():
@@ -88,11 +81,11 @@ def test_the_copy_knows_its_own_timeout_and_its_lease_outlives_it(template: Temp
 
 @check
 def test_a_webhook_that_is_begun_is_ended(template: Template) -> Faults:
-    needed = webhooks.ATTEMPT_SECONDS + WRITES_SECONDS
-    if needed > webhook_queue.ATTEMPT_NEEDS_SECONDS:
+    needed = delivery.ATTEMPT_SECONDS + WRITES_SECONDS
+    if needed > queue.ATTEMPT_NEEDS_SECONDS:
         yield "what is taken last may be cut off"
     for name, timeout in timeouts_of_those_that(
-        template, Function("act_one.webhook_queue", "serve")
+        template, Function("act_one.webhooks.queue", "serve")
     ).items():
         if timeout < 2 * needed:
             yield f"{name} has no time for what comes while an endpoint hangs"
@@ -101,17 +94,17 @@ def test_a_webhook_that_is_begun_is_ended(template: Template) -> Faults:
 @check
 def test_a_webhook_is_tried_to_the_end_of_its_schedule(template: Template) -> Faults:
     """Between attempts it is out of sight, for 12 hours at most, and all the time in one queue."""
-    longest = max(*webhooks.RETRIES) * (1 + webhooks.JITTER)
-    if max(longest, webhooks.LONGEST_WAIT) + API_GATEWAY_SECONDS > 12 * 3_600:
+    longest = max(*delivery.RETRIES) * (1 + delivery.JITTER)
+    if max(longest, delivery.LONGEST_WAIT) + API_GATEWAY_SECONDS > 12 * 3_600:
         yield "a message can't be put off for so long"
     for mapping in template.of("Lambda::EventSourceMapping").values():
         function = template.the("Lambda::Function", mapping["FunctionName"])
         queue = template.the("SQS::Queue", mapping["EventSourceArn"])
         if function["Handler"] != "webhooks.app.handler":
             continue
-        if queue["RedrivePolicy"]["maxReceiveCount"] <= len(webhooks.RETRIES) + 2:
+        if queue["RedrivePolicy"]["maxReceiveCount"] <= len(delivery.RETRIES) + 2:
             yield "the queue gives up before the schedule does"
-        if queue["MessageRetentionPeriod"] < (len(webhooks.RETRIES) + 1) * webhooks.LONGEST_WAIT:
+        if queue["MessageRetentionPeriod"] < (len(delivery.RETRIES) + 1) * delivery.LONGEST_WAIT:
             yield "the queue forgets what is still to be tried"
 
 
@@ -132,7 +125,7 @@ def _seconds(expression: str) -> int | None:
 @check
 def test_a_sweep_stops_by_itself(template: Template) -> Faults:
     for name, timeout in timeouts_of_those_that(
-        template, Function("act_one.sweep", "sweep")
+        template, Function("act_one.lifecycle.sweep", "sweep")
     ).items():
         if timeout < sweep.SWEEP_SECONDS + WRITES_SECONDS:
             yield f"{name} may be cut off between a claim and its execution"
@@ -182,4 +175,4 @@ def default_seconds(template: Template, parameter: str) -> float:
 
 
 def test_a_link_lives_no_longer_than_the_session_that_signed_it():
-    assert s3.LINK_SECONDS <= 3_600
+    assert aws.LINK_SECONDS <= 3_600

@@ -5,8 +5,8 @@ import hypothesis
 import pytest
 from botocore.config import Config
 
-from act_one.s3 import s3_client
-from act_one.task_table import TaskTable
+from act_one.aws import s3_client
+from act_one.tasks.table import TaskTable
 from local.emulator import ADMINISTRATOR, REGION, ROOT, environment, running_emulator
 from local.expand import expand
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 
 from botocore.exceptions import EndpointConnectionError
 
-from act_one.backend import Backend
-from act_one.cometapi import Accepted, CreateOutcome, FeedAnswer, NotKnown
 from act_one.keys import KeyRing, Keys
+from act_one.lifecycle.services import Backend
+from act_one.provider.outcomes import Accepted, CreateOutcome, FeedAnswer, NotKnown
 from act_one.settings import Settings
 
 BEGINNING = 1_800_000_000.0

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from act_one.cometapi import (
+from act_one.net.exchange import Reply
+from act_one.provider.outcomes import (
     Accepted,
     Ambiguous,
     CreateOutcome,
@@ -20,7 +21,6 @@ from act_one.cometapi import (
     Rejected,
     Report,
 )
-from act_one.exchange import Reply
 
 FORMS = {
     path.stem: json.loads(path.read_text())

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from hypothesis import strategies as st
 
-from act_one.task import (
+from act_one.tasks.task import (
     Billing,
     Delivery,
     Evidence,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from act_one.addresses import (
+from act_one.net.addresses import (
     MAX_URL_CHARACTERS,
     Policy,
     UnsafeAddressError,

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from act_one.advance import COPY_START_SECONDS, WATCH_SECONDS, advance
 from act_one.clock import DAY, HOUR
-from act_one.cometapi import Ambiguous, NoAnswer, NotKnown, ProviderState, Refused, Report
-from act_one.task import Billing, Evidence, MediaUrls, Remark, SettledBy, Stage
+from act_one.lifecycle.advance import COPY_START_SECONDS, WATCH_SECONDS, advance
+from act_one.provider.outcomes import Ambiguous, NoAnswer, NotKnown, ProviderState, Refused, Report
+from act_one.tasks.task import Billing, Evidence, MediaUrls, Remark, SettledBy, Stage
 from tests.unit.fakes import BEGINNING, CALLBACK_KEYS, FakeClock, FakeProvider, backend, plenty
 from tests.unit.tasks import SOURCE, TASK, task
 

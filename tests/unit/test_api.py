@@ -4,8 +4,8 @@ import base64
 
 import pytest
 
-from act_one.api import body_of, client_of, header, seconds_left_of
-from act_one.clock import day_path, rfc3339, system_clock
+from act_one.clock import day_path, rfc3339, seconds_left_of, system_clock
+from act_one.http_events import body_of, client_of, header
 
 
 def test_a_client_is_named_by_its_key_without_telling_it():

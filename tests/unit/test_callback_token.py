@@ -7,9 +7,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from act_one.callback_token import UnknownTokenError, callback_url, key_id, verify
 from act_one.keys import KeyRing, Keys
-from act_one.task import derive_task_id
+from act_one.provider.callback_token import UnknownTokenError, callback_url, key_id, verify
+from act_one.tasks.identifiers import derive_task_id
 from tests.unit.fakes import FakeClock, FakeSecrets
 
 TASK = "task_0123456789abcdef0123456789abcdef"

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from act_one.canceling import cancel
 from act_one.clock import DAY
+from act_one.lifecycle.cancel import cancel
 from act_one.problems import ProblemError
-from act_one.task import Billing, Stage
+from act_one.tasks.task import Billing, Stage
 from tests.unit.fakes import BEGINNING, FakeClock, settings
 from tests.unit.tasks import TASK, task
 

@@ -8,10 +8,11 @@ from time import monotonic
 
 import pytest
 
-from act_one.cometapi import (
+from act_one.keys import RELOAD_SECONDS
+from act_one.provider.client import CometApi
+from act_one.provider.outcomes import (
     Accepted,
     Ambiguous,
-    CometApi,
     NoAnswer,
     NotKnown,
     ProviderState,
@@ -19,7 +20,6 @@ from act_one.cometapi import (
     Rejected,
     Report,
 )
-from act_one.keys import RELOAD_SECONDS
 from tests.unit.fakes import FakeClock, FakeSecrets, key_ring
 from tests.unit.forms import FORMS, body_of
 from tests.unit.hostile import Peer, client_tls, peer, server_tls

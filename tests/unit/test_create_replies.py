@@ -3,7 +3,8 @@
 import pytest
 
 from act_one.clock import HOUR
-from act_one.cometapi import Accepted, Ambiguous, Refused, Rejected, read_create_reply
+from act_one.provider.outcomes import Accepted, Ambiguous, Refused, Rejected
+from act_one.provider.replies import read_create_reply
 from tests.unit.forms import NOW, body_of, expected, meaning, reply, reply_of, shown
 
 ERROR = {"error": {"message": "no", "type": "comet_api_error", "param": "", "code": ""}}

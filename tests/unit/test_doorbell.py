@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from act_one.cometapi import NoAnswer, NotKnown, ProviderState, Report
-from act_one.doorbell import EVIDENCE_BYTES, ring
-from act_one.task import Billing, Evidence, Remark, SettledBy, Stage
+from act_one.lifecycle.callback import EVIDENCE_BYTES, ring
+from act_one.provider.outcomes import NoAnswer, NotKnown, ProviderState, Report
+from act_one.tasks.task import Billing, Evidence, Remark, SettledBy, Stage
 from tests.unit.fakes import BEGINNING, FakeClock, FakeProvider, backend
 from tests.unit.forms import FORMS
 from tests.unit.tasks import SOURCE, TASK, task

@@ -9,9 +9,10 @@ from time import monotonic
 
 import pytest
 
-from act_one import exchange
-from act_one.cometapi import Ambiguous, read_create_reply
-from act_one.exchange import MAX_REPLY_BYTES, NoReplyError, NotSentError, post
+from act_one.net import exchange
+from act_one.net.exchange import MAX_REPLY_BYTES, NoReplyError, NotSentError, post
+from act_one.provider.outcomes import Ambiguous
+from act_one.provider.replies import read_create_reply
 from tests.unit.hostile import OK, OTHER_CA, client_tls, deaf, peer, reset, server_tls
 
 linux_only = pytest.mark.skipif(

@@ -5,14 +5,8 @@ from itertools import product
 
 import pytest
 
-from act_one.cometapi import (
-    NoAnswer,
-    NotKnown,
-    ProviderState,
-    Report,
-    read_callback,
-    read_feed_reply,
-)
+from act_one.provider.outcomes import NoAnswer, NotKnown, ProviderState, Report
+from act_one.provider.replies import read_callback, read_feed_reply
 from tests.unit.forms import FORMS, body_of, expected, meaning, reply, reply_of, shown
 
 VIDEO = "https://cdn.example/result.mp4"

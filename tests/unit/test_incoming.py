@@ -9,14 +9,14 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from act_one.backend import Backend
-from act_one.incoming import Incoming, UnsettledError, is_trigger, take_folder, write_result
-from act_one.ingest import take
-from act_one.input_files import InputFiles
-from act_one.pairs import PairTable
+from act_one.ingest.folders import Incoming, UnsettledError, is_trigger, take_folder, write_result
+from act_one.ingest.messages import take
+from act_one.ingest.pairs import PairTable
+from act_one.inputs.bucket import InputFiles
+from act_one.lifecycle.services import Backend
+from act_one.lifecycle.submission import submit
 from act_one.problems import ProblemError
-from act_one.submission import submit
-from act_one.task import Stage
+from act_one.tasks.task import Stage
 from local.emulator import ROOT
 from local.expand import expand
 from tests.unit.fakes import (

@@ -8,12 +8,12 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from act_one.input_files import FileGoneError, InputFiles
+from act_one.aws import s3_client
+from act_one.inputs.bucket import FileGoneError, InputFiles
+from act_one.inputs.request import TransferRequest, read_request
+from act_one.inputs.uploads import open_upload
 from act_one.problems import ProblemError
-from act_one.s3 import s3_client
-from act_one.task import HeldFile
-from act_one.transfer_request import TransferRequest, read_request
-from act_one.uploads import open_upload
+from act_one.tasks.task import HeldFile
 from tests.unit.fakes import BEGINNING, settings
 from tests.unit.tasks import task
 

@@ -13,9 +13,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from hypothesis.stateful import run_state_machine_as_test as run
 
-from act_one.advance import advance
 from act_one.clock import DAY
-from act_one.cometapi import (
+from act_one.inputs.request import TransferRequest
+from act_one.lifecycle.advance import advance
+from act_one.lifecycle.callback import ring
+from act_one.lifecycle.submission import submit
+from act_one.lifecycle.sweep import LOOK_LEASE_SECONDS
+from act_one.problems import ProblemError
+from act_one.provider.outcomes import (
     Accepted,
     Ambiguous,
     NoAnswer,
@@ -25,22 +30,10 @@ from act_one.cometapi import (
     Rejected,
     Report,
 )
-from act_one.doorbell import ring
-from act_one.problems import ProblemError
-from act_one.submission import submit
-from act_one.sweep import LOOK_LEASE_SECONDS
-from act_one.task import (
-    MOVES,
-    Billing,
-    Output,
-    Remark,
-    SettledBy,
-    Stage,
-    StoredMedia,
-    derive_task_id,
-)
-from act_one.task_table import MovedOnError
-from act_one.transfer_request import TransferRequest
+from act_one.tasks.identifiers import derive_task_id
+from act_one.tasks.moves import MOVES
+from act_one.tasks.table import MovedOnError
+from act_one.tasks.task import Billing, Output, Remark, SettledBy, Stage, StoredMedia
 from tests.unit.fakes import CALLBACK_KEYS, FakeClock, FakeProvider, backend, no_doubt, plenty
 from tests.unit.tasks import SOURCE
 

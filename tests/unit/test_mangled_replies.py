@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from act_one.cometapi import (
+from act_one.net.exchange import Reply
+from act_one.provider.outcomes import (
     Accepted,
     Ambiguous,
     NoAnswer,
@@ -18,12 +19,8 @@ from act_one.cometapi import (
     Refused,
     Rejected,
     Report,
-    read_callback,
-    read_create_reply,
-    read_feed_reply,
-    scrub,
 )
-from act_one.exchange import Reply
+from act_one.provider.replies import read_callback, read_create_reply, read_feed_reply, scrub
 from tests.unit.forms import FORMS, NOW, reply
 
 SUCCESS_WORDS = {"success", "succeeded", "succeed", "completed", "finished", "3"}

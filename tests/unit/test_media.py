@@ -13,11 +13,11 @@ import pytest
 from botocore import httpchecksum
 from botocore.exceptions import ClientError
 
-from act_one import safe_http
-from act_one.media import CHUNK_BYTES, IMAGE_TYPES, VIDEO_TYPES, MediaError, Place, copy
-from act_one.media_file import sniff
-from act_one.s3 import s3_client
-from act_one.task import StoredMedia
+from act_one.aws import s3_client
+from act_one.media.copy import CHUNK_BYTES, IMAGE_TYPES, VIDEO_TYPES, MediaError, Place, copy
+from act_one.media.stream import sniff
+from act_one.net import downloads
+from act_one.tasks.task import StoredMedia
 from local.emulator import environment
 from tests.media.small import small_mp4
 from tests.unit.content import (
@@ -34,7 +34,7 @@ from tests.unit.content import (
 from tests.unit.hostile import CA, peer, reset, server_tls
 
 LIMIT = 1_000_000
-POLICY = safe_http.Policy(allow_http=True, allow_private=True)
+POLICY = downloads.Policy(allow_http=True, allow_private=True)
 QUERY = "sig=SECRET"
 PLACE = Place(bucket="results", key="tasks/task_1/video", task_id="task_1")
 
@@ -58,8 +58,8 @@ def read(s3, key):
 
 def opener(policy):
     """What opens a URL under a policy."""
-    http = safe_http.session(policy)
-    return lambda url, seconds, max_bytes: safe_http.get(
+    http = downloads.session(policy)
+    return lambda url, seconds, max_bytes: downloads.get(
         url, http, seconds=seconds, max_bytes=max_bytes
     )
 
@@ -297,7 +297,7 @@ def test_a_file_that_dribbles_is_given_up_in_time(head, pause, s3):
 
 
 def test_a_file_that_is_too_slow_is_given_up_before_all_the_time_is_over(s3, monkeypatch):
-    monkeypatch.setattr(safe_http, "SPEED_SECONDS", 0.3)
+    monkeypatch.setattr(downloads, "SPEED_SECONDS", 0.3)
 
     def dribble(found, connection):
         found.read_request(connection)
@@ -313,7 +313,7 @@ def test_a_file_that_is_too_slow_is_given_up_before_all_the_time_is_over(s3, mon
 
 
 def test_a_file_that_stalls_is_given_up(s3, monkeypatch):
-    monkeypatch.setattr(safe_http, "READ_SECONDS", 0.3)
+    monkeypatch.setattr(downloads, "READ_SECONDS", 0.3)
 
     def stall(found, connection):
         found.read_request(connection)
@@ -324,7 +324,7 @@ def test_a_file_that_stalls_is_given_up(s3, monkeypatch):
 
 
 def test_a_server_that_never_answers_is_given_up(s3, monkeypatch):
-    monkeypatch.setattr(safe_http, "READ_SECONDS", 0.3)
+    monkeypatch.setattr(downloads, "READ_SECONDS", 0.3)
 
     def stall(found, connection):
         found.read_request(connection)
@@ -399,7 +399,7 @@ def test_a_url_that_nothing_can_be_fetched_from_is_an_error_of_its_media(url, s3
 
 
 def test_an_address_that_is_refused_is_said_to_be(s3):
-    strict = safe_http.Policy(allow_http=True)
+    strict = downloads.Policy(allow_http=True)
     with peer(serves(with_length(MP4))) as found, pytest.raises(MediaError) as caught:
         copy(
             f"http://127.0.0.1:{found.port}/v.mp4?{QUERY}",

@@ -7,19 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from act_one.advance import COPY_START_SECONDS, next_step, poll_seconds
 from act_one.clock import HOUR
-from act_one.cometapi import NoAnswer, NotKnown, ProviderState, Report
-from act_one.task import (
-    MOVES,
-    SETTLED,
-    Billing,
-    Evidence,
-    MediaUrls,
-    Remark,
-    SettledBy,
-    Stage,
-)
+from act_one.lifecycle.advance import COPY_START_SECONDS, next_step, poll_seconds
+from act_one.provider.outcomes import NoAnswer, NotKnown, ProviderState, Report
+from act_one.tasks.moves import MOVES
+from act_one.tasks.task import SETTLED, Billing, Evidence, MediaUrls, Remark, SettledBy, Stage
 from tests.unit.fakes import BEGINNING, backend
 from tests.unit.tasks import SOURCE, remarks, sources, task
 

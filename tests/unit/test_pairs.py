@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from act_one.pairs import Content, Pair, PairTable, PairTakenError, Taken, Verdict, judge
+from act_one.ingest.pairs import Content, Pair, PairTable, PairTakenError, Taken, Verdict, judge
 from local.emulator import ROOT
 from local.expand import expand
 

@@ -2,7 +2,8 @@
 
 import json
 
-from act_one.problems import ProblemError, json_response, problem_response
+from act_one.http_events import json_response, problem_response
+from act_one.problems import ProblemError
 
 PROBLEM = ProblemError(409, "key-reused", "The key is used", "take another one", field="Key")
 

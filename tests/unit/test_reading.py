@@ -4,9 +4,10 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from act_one.lifecycle.read import own_task, with_links
 from act_one.problems import ProblemError
-from act_one.reading import own_task, with_links
-from act_one.task import Output, Stage, StoredMedia, api_document
+from act_one.tasks.documents import api_document
+from act_one.tasks.task import Output, Stage, StoredMedia
 from tests.unit.tasks import TASK, task
 
 VIDEO = StoredMedia(

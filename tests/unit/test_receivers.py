@@ -5,10 +5,10 @@ import time
 import pytest
 import requests
 
-from act_one import safe_http
 from act_one.keys import KeyRing, Keys
-from act_one.task import Stage, Webhook
-from act_one.webhooks import Sender, deliver, sign
+from act_one.net import downloads
+from act_one.tasks.task import Stage, Webhook
+from act_one.webhooks.delivery import Sender, deliver, sign
 from tests.endpoints import NODE, endpoint, receiver
 from tests.unit.fakes import FakeSecrets
 from tests.unit.tasks import task
@@ -37,7 +37,7 @@ def delivered(url, version=1, secret=SECRET):
         webhook=Webhook(url=url, events=("task.succeeded",)),
     )
     ring = KeyRing(FakeSecrets(secret), "webhook", time.time)
-    using = Sender(FakeTable(row), ring, safe_http.session(LOCAL), time.time)
+    using = Sender(FakeTable(row), ring, downloads.session(LOCAL), time.time)
     return deliver(message(row), 1, using)
 
 

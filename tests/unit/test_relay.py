@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from act_one.events import DETAIL_TYPES, event_of
-from act_one.relay import publish
-from act_one.task import Delivery, Evidence, Output, Stage, StoredMedia, Webhook
-from act_one.task_table import _to_item
+from act_one.lifecycle.relay import publish
+from act_one.tasks.events import DETAIL_TYPES, event_of
+from act_one.tasks.rows import to_item
+from act_one.tasks.task import Delivery, Evidence, Output, Stage, StoredMedia, Webhook
 from tests.unit.fakes import BEGINNING
 from tests.unit.tasks import SOURCE, TASK, task
 
@@ -49,7 +49,7 @@ class FakeEvents:
 
 
 def record(number, after, before=None):
-    images = {"NewImage": _to_item(after)} | ({"OldImage": _to_item(before)} if before else {})
+    images = {"NewImage": to_item(after)} | ({"OldImage": to_item(before)} if before else {})
     return {
         "eventName": "MODIFY" if before else "INSERT",
         "dynamodb": {

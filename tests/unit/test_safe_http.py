@@ -15,9 +15,9 @@ from time import monotonic
 import pytest
 import requests
 
-from act_one import dialing, safe_http
-from act_one.addresses import Policy, UnsafeAddressError
-from act_one.safe_http import MAX_REDIRECTS, PeerError
+from act_one.net import dialing, downloads
+from act_one.net.addresses import Policy, UnsafeAddressError
+from act_one.net.downloads import MAX_REDIRECTS, PeerError
 from tests.unit.content import OK, PNG, in_chunks, serves, status, until_closed, with_length
 from tests.unit.hostile import CA, OTHER_CA, client_tls, deaf, peer, reset, server_tls
 
@@ -36,11 +36,11 @@ TRUSTING = client_tls()
 
 
 def session(policy=LOCAL):
-    return safe_http.session(policy, TRUSTING)
+    return downloads.session(policy, TRUSTING)
 
 
 def request(method, url, policy=LOCAL, *, seconds=5.0, max_bytes=LIMIT, **more):
-    return safe_http.request(
+    return downloads.request(
         method, url, session(policy), seconds=seconds, max_bytes=max_bytes, **more
     )
 
@@ -427,8 +427,8 @@ def test_without_a_context_only_public_authorities_are_trusted(internet):
     with peer(serves(IMAGE), SERVER_TLS) as found:
         internet.put(found)
         with pytest.raises(PeerError, match="certificate is refused"):
-            safe_http.get(
-                "https://media.example/", safe_http.session(STRICT), seconds=5.0, max_bytes=LIMIT
+            downloads.get(
+                "https://media.example/", downloads.session(STRICT), seconds=5.0, max_bytes=LIMIT
             )
 
 
@@ -749,7 +749,7 @@ def test_a_head_that_takes_for_ever_is_given_up_in_time(treat, secure, internet)
 
 
 def test_a_server_that_says_nothing_is_given_up_before_all_the_time_is_over(monkeypatch):
-    monkeypatch.setattr(safe_http, "READ_SECONDS", 0.2)
+    monkeypatch.setattr(downloads, "READ_SECONDS", 0.2)
 
     code, message = fails_at(silent, seconds=5.0)
 
@@ -891,7 +891,7 @@ def test_every_address_has_its_share_of_the_time(internet):
 
 
 def test_connecting_ends_before_all_the_time_is_over(monkeypatch):
-    monkeypatch.setattr(safe_http, "CONNECT_SECONDS", 0.2)
+    monkeypatch.setattr(downloads, "CONNECT_SECONDS", 0.2)
     with deaf("127.0.0.1") as port:
         assert fails(f"http://127.0.0.1:{port}/", seconds=5.0)[0] == "unreachable"
 
@@ -1165,7 +1165,7 @@ def test_a_body_that_dribbles_is_given_up_in_time(begin, again, secure, internet
 
 @pytest.mark.parametrize("framing", STARTS.values(), ids=STARTS.keys())
 def test_a_body_that_stalls_is_given_up_before_all_the_time_is_over(framing, monkeypatch):
-    monkeypatch.setattr(safe_http, "READ_SECONDS", 0.2)
+    monkeypatch.setattr(downloads, "READ_SECONDS", 0.2)
     start = framing(PNG)
     treat = serves(start, then=lambda found, _: found.stall())
 
@@ -1203,7 +1203,7 @@ def sends(bytes_per_second, pause=0.01):
 @pytest.fixture
 def quick_look(monkeypatch):
     """Judge a speed after 0.5 s instead of 30."""
-    monkeypatch.setattr(safe_http, "SPEED_SECONDS", 0.5)
+    monkeypatch.setattr(downloads, "SPEED_SECONDS", 0.5)
 
 
 @pytest.mark.usefixtures("quick_look")
@@ -1376,7 +1376,7 @@ def test_no_cookie_is_kept():
 
     with peer(treat) as found, session() as http:
         for _ in range(2):
-            safe_http.get(url_of(found), http, seconds=5.0, max_bytes=LIMIT).close()
+            downloads.get(url_of(found), http, seconds=5.0, max_bytes=LIMIT).close()
 
     assert len(found.requests) == 3
     assert all(b"cookie" not in asked.lower() for asked in found.requests)
@@ -1406,7 +1406,7 @@ def test_every_request_has_a_connection_of_its_own():
 
     with peer(treat) as found, session() as http:
         for _ in range(3):
-            with safe_http.get(url_of(found), http, seconds=5.0, max_bytes=LIMIT) as download:
+            with downloads.get(url_of(found), http, seconds=5.0, max_bytes=LIMIT) as download:
                 assert rest(download) == PNG
 
     assert found.connections == 3

@@ -5,17 +5,17 @@ from dataclasses import replace
 
 import pytest
 
-from act_one import safe_http
 from act_one.clock import DAY, HOUR
-from act_one.storing import Storage, result_prefix, store_result
-from act_one.task import Evidence, MediaUrls, Remark, Stage
+from act_one.lifecycle.storing import Storage, result_prefix, store_result
+from act_one.net import downloads
+from act_one.tasks.task import Evidence, MediaUrls, Remark, Stage
 from tests.media.small import small_mp4
 from tests.unit.content import HTML, MP4, PNG, serves_by_path, status, with_length
 from tests.unit.fakes import BEGINNING, FakeClock, backend
 from tests.unit.hostile import peer
 from tests.unit.tasks import TASK, task
 
-POLICY = safe_http.Policy(allow_http=True, allow_private=True)
+POLICY = downloads.Policy(allow_http=True, allow_private=True)
 BUCKET = "stored"
 PREFIX = f"tasks/2027/01/15/{TASK.task_id}/"
 LEASE = 300.0 + 60.0
@@ -46,7 +46,7 @@ def stack(table, clock):
 
 @pytest.fixture
 def storage(s3):
-    return Storage(bucket=BUCKET, s3=s3, http=safe_http.session(POLICY))
+    return Storage(bucket=BUCKET, s3=s3, http=downloads.session(POLICY))
 
 
 @pytest.fixture
@@ -259,7 +259,7 @@ def test_a_copy_holds_its_lease_for_longer_than_its_function_may_run(table, stac
             rows.append(table.read(TASK.task_id))
             return super().open_url(url, *limits)
 
-    watching = Watching(bucket=BUCKET, s3=s3, http=safe_http.session(POLICY))
+    watching = Watching(bucket=BUCKET, s3=s3, http=downloads.session(POLICY))
     with peer(serves_by_path(ALL)) as found:
         source = MediaUrls(video=f"http://127.0.0.1:{found.port}/video")
         table.create(task(Stage.STORING, source=source))
@@ -280,7 +280,7 @@ def test_a_copy_whose_lease_ran_out_leaves_the_row_to_its_successor(table, stack
                 table.move(current, Stage.STORING, over, copy_lease_until=None)
             return super().open_url(url, *limits)
 
-    overtaken = Overtaken(bucket=BUCKET, s3=s3, http=safe_http.session(POLICY))
+    overtaken = Overtaken(bucket=BUCKET, s3=s3, http=downloads.session(POLICY))
     with peer(serves_by_path({"/video": content})) as found:
         source = MediaUrls(video=f"http://127.0.0.1:{found.port}/video")
         table.create(task(Stage.STORING, source=source))

@@ -8,16 +8,17 @@ from urllib.parse import urlsplit
 import pytest
 from botocore.exceptions import ClientError
 
-from act_one.callback_token import verify
 from act_one.clock import DAY, HOUR
-from act_one.cometapi import Accepted, Ambiguous, ProviderState, Refused, Rejected, Report
-from act_one.doorbell import ring
-from act_one.events import ENDS
+from act_one.inputs.request import TransferRequest
+from act_one.lifecycle.callback import ring
+from act_one.lifecycle.submission import RESEND_MAX_SECONDS, resend, submit
 from act_one.problems import ProblemError
-from act_one.submission import RESEND_MAX_SECONDS, resend, submit
-from act_one.task import Billing, Evidence, Remark, Stage, Webhook, derive_task_id
-from act_one.task_table import MovedOnError, TaskTable
-from act_one.transfer_request import TransferRequest
+from act_one.provider.callback_token import verify
+from act_one.provider.outcomes import Accepted, Ambiguous, ProviderState, Refused, Rejected, Report
+from act_one.tasks.events import ENDS
+from act_one.tasks.identifiers import derive_task_id
+from act_one.tasks.table import MovedOnError, TaskTable
+from act_one.tasks.task import Billing, Evidence, Remark, Stage, Webhook
 from tests.unit.fakes import (
     BEGINNING,
     CALLBACK_KEYS,

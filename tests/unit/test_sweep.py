@@ -6,8 +6,8 @@ from threading import Barrier, Lock
 
 import pytest
 
-from act_one.sweep import LOOK_LEASE_SECONDS, SWEEP_SECONDS, sweep
-from act_one.task import Stage
+from act_one.lifecycle.sweep import LOOK_LEASE_SECONDS, SWEEP_SECONDS, sweep
+from act_one.tasks.task import Stage
 from tests.unit.fakes import BEGINNING, FakeClock
 from tests.unit.tasks import TASK, task
 

@@ -8,21 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from act_one.task import (
-    MOVES,
-    SETTLED,
-    Delivery,
-    Remark,
-    Stage,
-    Webhook,
-    api_document,
-    derive_task_id,
-    document,
-    hash_request,
-    may_move,
-    new_claim_id,
-    without_query,
-)
+from act_one.tasks.documents import api_document, document, without_query
+from act_one.tasks.identifiers import derive_task_id, hash_request, new_claim_id
+from act_one.tasks.moves import MOVES, may_move
+from act_one.tasks.task import SETTLED, Delivery, Remark, Stage, Webhook
 from tests.unit.tasks import metadata, task, tasks
 
 LIFE = """

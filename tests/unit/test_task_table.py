@@ -7,9 +7,10 @@ from threading import Barrier
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from act_one import task_table
-from act_one.task import (
-    MOVES,
+from act_one.tasks import table as table_module
+from act_one.tasks.moves import MOVES, may_move
+from act_one.tasks.table import MovedOnError, TaskTable
+from act_one.tasks.task import (
     Billing,
     Delivery,
     Evidence,
@@ -20,9 +21,7 @@ from act_one.task import (
     Stage,
     StoredMedia,
     Webhook,
-    may_move,
 )
-from act_one.task_table import MovedOnError, TaskTable
 from tests.unit.fakes import BEGINNING
 from tests.unit.tasks import SOURCE, TASK, task, tasks
 
@@ -257,7 +256,7 @@ def test_no_update_makes_a_row(table, write):
 
 
 def test_a_transaction_on_the_row_is_waited_out(table, monkeypatch):
-    monkeypatch.setattr(task_table, "_TRANSACTION_SECONDS", 0)
+    monkeypatch.setattr(table_module, "_TRANSACTION_SECONDS", 0)
 
     created = TaskTable(InTransaction(table.client, 4), table.name).create(TASK)
     moved = TaskTable(InTransaction(table.client, 4), table.name).move(
@@ -268,7 +267,7 @@ def test_a_transaction_on_the_row_is_waited_out(table, monkeypatch):
 
 
 def test_transactions_without_an_end_are_an_error(table, monkeypatch):
-    monkeypatch.setattr(task_table, "_TRANSACTION_SECONDS", 0)
+    monkeypatch.setattr(table_module, "_TRANSACTION_SECONDS", 0)
     table.create(TASK)
 
     with pytest.raises(table.client.exceptions.TransactionConflictException):

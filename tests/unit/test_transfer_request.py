@@ -7,10 +7,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from act_one.events import ENDS
+from act_one.inputs.request import TransferRequest, read_request
 from act_one.problems import ProblemError
-from act_one.task import Webhook, derive_task_id, hash_request
-from act_one.transfer_request import TransferRequest, read_request
+from act_one.tasks.events import ENDS
+from act_one.tasks.identifiers import derive_task_id, hash_request
+from act_one.tasks.task import Webhook
 
 GOOD = {"video": "https://media.example/a.mp4", "image": "https://media.example/b.png"}
 MEMBERS = ["type", "title", "status", "detail", "code", "field"]

@@ -8,11 +8,11 @@ from itertools import count
 import pytest
 from botocore.exceptions import EndpointConnectionError
 
-from act_one.events import DETAIL_TYPES
 from act_one.problems import ProblemError
-from act_one.task import Delivery, Stage, Webhook
-from act_one.webhook_queue import AT_ONCE, Message, WebhookQueue, send_again, serve
-from act_one.webhooks import read_announcement
+from act_one.tasks.events import DETAIL_TYPES
+from act_one.tasks.task import Delivery, Stage, Webhook
+from act_one.webhooks.delivery import read_announcement
+from act_one.webhooks.queue import AT_ONCE, Message, WebhookQueue, send_again, serve
 from tests.unit.tasks import task
 
 NUMBERS = count(1)

@@ -11,11 +11,12 @@ from botocore.exceptions import EndpointConnectionError
 from hypothesis import given
 from standardwebhooks import Webhook as Receiver
 
-from act_one import safe_http, webhooks
-from act_one.events import DETAIL_TYPES, WEBHOOK_EVENTS, detail_of, event_of
 from act_one.keys import KeyNotSetError, KeyRing, Keys
-from act_one.task import Remark, Stage, Webhook
-from act_one.webhooks import (
+from act_one.net import downloads
+from act_one.tasks.events import DETAIL_TYPES, WEBHOOK_EVENTS, detail_of, event_of
+from act_one.tasks.task import Remark, Stage, Webhook
+from act_one.webhooks import delivery
+from act_one.webhooks.delivery import (
     LONGEST_WAIT,
     MAX_BODY_BYTES,
     RETRIES,
@@ -37,7 +38,7 @@ ENDED = task(
     version=4,
     webhook=Webhook(url="https://user.example/hook?token=t0p", events=("task.succeeded",)),
 )
-LOCAL = safe_http.Policy(allow_http=True, allow_private=True)
+LOCAL = downloads.Policy(allow_http=True, allow_private=True)
 
 
 class FakeTable:
@@ -59,7 +60,7 @@ class FakeTable:
 def sender(row, *, secret=CURRENT, policy=LOCAL, clock=None, outage=False):
     clock = clock or FakeClock(time.time())
     keys = KeyRing(FakeSecrets(secret), "webhook", clock)
-    return Sender(FakeTable(row, outage), keys, safe_http.session(policy), clock)
+    return Sender(FakeTable(row, outage), keys, downloads.session(policy), clock)
 
 
 def message(row, **more):
@@ -295,7 +296,7 @@ def test_an_endpoint_that_is_gone_gets_nothing_more_of_this_task():
 def test_without_the_local_switch_only_public_https_is_called(url):
     row = aimed_at(url)
 
-    made = deliver(message(row), 1, sender(row, policy=safe_http.Policy()))
+    made = deliver(message(row), 1, sender(row, policy=downloads.Policy()))
 
     assert made.status is None
     assert made.error.startswith("not called: ")
@@ -323,7 +324,7 @@ def test_an_endpoint_that_nobody_listens_at_is_tried_again():
 
 
 def test_an_endpoint_that_hangs_is_left_in_time(monkeypatch):
-    monkeypatch.setattr(webhooks, "ATTEMPT_SECONDS", 0.5)
+    monkeypatch.setattr(delivery, "ATTEMPT_SECONDS", 0.5)
     with endpoint(lambda _, found: found.over.wait(20) or Answer()) as found:
         row = aimed_at(found.url)
 
@@ -352,7 +353,7 @@ def test_a_reply_that_makes_no_sense_changes_nothing():
 def test_no_error_or_reply_holds_the_query_of_the_url():
     made, _, _ = answering(Answer(404, b"nothing at /hook?token=t0p here"))
     row = aimed_at("https://127.0.0.1:1/hook?token=t0p")
-    refused = deliver(message(row), 1, sender(row, policy=safe_http.Policy()))
+    refused = deliver(message(row), 1, sender(row, policy=downloads.Policy()))
 
     assert made.reply == "nothing at /hook?… here"
     assert "t0p" not in repr((made, refused))

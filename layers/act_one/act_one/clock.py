@@ -1,12 +1,18 @@
-"""The one clock: epoch seconds in, RFC 3339 out."""
+"""The one clock: epoch seconds, RFC 3339, and the time that an invocation has left."""
 
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.typing import LambdaContext
 
 type Clock = Callable[[], float]
 """Answers the time now, in seconds since 1970-01-01T00:00:00Z."""
+
+type SecondsLeft = Callable[[], float]
+"""Tells how many seconds this invocation may still run."""
 
 HOUR: Final = 3_600.0
 DAY: Final = 86_400.0
@@ -26,3 +32,8 @@ def rfc3339(epoch_seconds: float) -> str:
 def day_path(epoch_seconds: float) -> str:
     """Write the UTC day of a time as ``yyyy/mm/dd``, the way result keys are grouped."""
     return datetime.fromtimestamp(epoch_seconds, UTC).strftime("%Y/%m/%d")
+
+
+def seconds_left_of(context: "LambdaContext") -> SecondsLeft:
+    """Build the clock that tells how many seconds an invocation may still run."""
+    return lambda: context.get_remaining_time_in_millis() / 1_000

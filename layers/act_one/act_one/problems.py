@@ -1,12 +1,8 @@
 """Errors as RFC 9457 problem documents. Raised where they are found, answered in one place."""
 
-import json
 from collections.abc import Mapping
-from typing import Final
 
-from act_one.task import Json
-
-CONTENT_TYPE: Final = "application/problem+json"
+from act_one.json_types import Json
 
 
 class ProblemError(Exception):
@@ -47,19 +43,3 @@ class ProblemError(Exception):
         if self.field is not None:
             found["field"] = self.field
         return found | self.told
-
-
-def json_response(
-    status: int, body: Mapping[str, Json], headers: Mapping[str, str] | None = None
-) -> dict[str, object]:
-    """Answer a Lambda proxy event (REST API or function URL) with JSON."""
-    return {
-        "statusCode": status,
-        "headers": {"Content-Type": "application/json", **(headers or {})},
-        "body": json.dumps(body, ensure_ascii=False, separators=(",", ":")),
-    }
-
-
-def problem_response(problem: ProblemError) -> dict[str, object]:
-    """Answer a Lambda proxy event with a problem."""
-    return json_response(problem.status, problem.document(), {"Content-Type": CONTENT_TYPE})

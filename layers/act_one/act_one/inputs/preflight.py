@@ -1,0 +1,296 @@
+"""The inputs are looked at before anything is paid: what is certainly wrong is refused.
+
+Both files side by side, a few ranged reads each, five seconds in all. What can't be looked at is no
+reason to refuse: the task goes on and carries a warning.
+"""
+
+import re
+import shlex
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from time import monotonic
+from typing import TYPE_CHECKING, Final, NoReturn
+from urllib.parse import unquote, urlsplit
+
+import requests
+
+from act_one.inputs.request import InputsCheck, TransferRequest
+from act_one.media.probe import probe
+from act_one.media.stream import MediaFacts, MediaFileError
+from act_one.net import downloads
+from act_one.net.downloads import Download, PeerError, UnsafeAddressError
+from act_one.problems import ProblemError
+from act_one.settings import Settings
+from act_one.tasks.task import Remark
+
+if TYPE_CHECKING:
+    from act_one.json_types import Json
+
+SECONDS: Final = 5.0
+"""Wall clock for both inputs together."""
+ASPECT: Final = 16 / 9
+ASPECT_TOLERANCE: Final = 0.01
+DURATION_TOLERANCE_SECONDS: Final = 0.5
+"""Encoders end a clip on a frame or a sample, not on the second."""
+FIRST_BYTES: Final = 65_536
+MAX_ANSWER_BYTES: Final = 1_099_511_627_776
+"""A server that knows no ranges announces the whole file; no more of it is read than is needed."""
+
+VIDEO_TYPES: Final = frozenset({"video/mp4", "video/quicktime", "video/webm"})
+IMAGE_TYPES: Final = frozenset({"image/jpeg", "image/png", "image/webp"})
+
+_CONTENT_RANGE: Final = re.compile(r"bytes \d{1,18}-\d{1,18}/(\d{1,18}|\*)")
+_PASSING: Final = frozenset({408, 425, 429})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What the provider takes. Sizes in bytes, durations in seconds."""
+
+    max_video_bytes: int
+    max_image_bytes: int
+    min_video_seconds: float
+    max_video_seconds: float
+
+
+def check_inputs(
+    request: TransferRequest, limits: Limits, http: requests.Session
+) -> tuple[Remark, ...]:
+    """Look at a request's video and image; answer warnings for the task.
+
+    Raises ``ProblemError`` 422 for an input that the provider would certainly fail on: it would be
+    paid for.
+    """
+    ends_at = monotonic() + SECONDS
+    with ThreadPoolExecutor(2) as pool:
+        video = pool.submit(_check_video, _Input("video", request.video, http, ends_at), limits)
+        image = pool.submit(_check_image, _Input("image", request.image, http, ends_at), limits)
+        return video.result() + image.result()
+
+
+def inputs_check(settings: Settings) -> InputsCheck:
+    """Build the look at inputs that a deployment's settings ask for."""
+    limits = Limits(
+        max_video_bytes=settings.max_video_bytes,
+        max_image_bytes=settings.max_image_bytes,
+        min_video_seconds=settings.min_video_seconds,
+        max_video_seconds=settings.max_video_seconds,
+    )
+    # Nothing is believed of what plain http says, and the provider fetches it all the same.
+    policy = downloads.Policy(allow_http=True, allow_private=settings.unsafe_allow_private_media)
+    return partial(check_inputs, limits=limits, http=downloads.session(policy))
+
+
+class _UnseenError(Exception):
+    """An input can't be looked at now; the message says why and holds no query."""
+
+
+# ── The two inputs ────────────────────────────────────────────────────────────────────────────
+
+
+def _check_video(file: "_Input", limits: Limits) -> tuple[Remark, ...]:
+    facts = _facts_of(file, VIDEO_TYPES, limits.max_video_bytes)
+    if facts is not None:
+        _check_aspect(file, facts)
+        _check_duration(file, facts, limits)
+    return tuple(file.warnings)
+
+
+def _check_image(file: "_Input", limits: Limits) -> tuple[Remark, ...]:
+    facts = _facts_of(file, IMAGE_TYPES, limits.max_image_bytes)
+    if facts is not None and not _is_wide(facts):
+        # The source says 16:9 of its inputs; whether that binds the image, nobody says.
+        file.warn("aspect_ratio", f"it is {facts.width}x{facts.height}; 16:9 is known to work")
+    return tuple(file.warnings)
+
+
+def _facts_of(file: "_Input", types: frozenset[str], max_bytes: int) -> MediaFacts | None:
+    """Say what an input is, refuse it where it is certainly wrong; None: it can't be looked at."""
+    try:
+        file.open()
+        if file.size is not None and file.size > max_bytes:
+            found, needed = f"it has {file.size:,} bytes", f"at most {max_bytes:,} bytes"
+            file.refuse("too-large", found, needed, _SMALLER[file.name])
+        facts = probe(file.read, file.size)
+        file.check_head()
+    except UnsafeAddressError as error:
+        file.refuse("unreachable", str(error), "a URL that anybody can GET")
+    except MediaFileError as error:
+        kind = (error.media_type or "").partition("/")[0]
+        # Of videos in other containers nobody says that the provider refuses them.
+        if error.code in _PROBLEMS and kind != "video":
+            fix = _AS[file.name] if kind == file.name else None
+            file.refuse(_PROBLEMS[error.code], str(error), _needed(types), fix)
+        file.warn("not_checked", str(error))
+        return None
+    except (PeerError, _UnseenError) as error:
+        file.warn("not_checked", f"it could not be looked at beforehand: {error}")
+        return None
+    if facts.media_type not in types:
+        fix = _AS[file.name] if facts.media_type.startswith(file.name) else None
+        file.refuse("wrong-type", f"it is {facts.media_type}", _needed(types), fix)
+    return facts
+
+
+def _check_aspect(file: "_Input", facts: MediaFacts) -> None:
+    if _is_wide(facts):
+        return
+    turned = f" (turned by {facts.rotation}°)" if facts.rotation else ""
+    file.refuse(
+        "aspect-ratio",
+        f"it is shown as {facts.width}x{facts.height}{turned}",
+        "16:9, within 1 %",
+        '-vf "scale=1280:720:force_original_aspect_ratio=increase,crop=1280:720,setsar=1"',
+    )
+
+
+def _is_wide(facts: MediaFacts) -> bool:
+    """Whether it is 16:9, as far as it says."""
+    if not facts.width or not facts.height:
+        return True
+    return abs(facts.width / facts.height / ASPECT - 1) <= ASPECT_TOLERANCE
+
+
+def _check_duration(file: "_Input", facts: MediaFacts, limits: Limits) -> None:
+    seconds = facts.duration_seconds
+    if seconds is None:
+        return
+    found = f"it lasts {seconds:.1f} s"
+    needed = f"{limits.min_video_seconds:g} to {limits.max_video_seconds:g} s"
+    if seconds > limits.max_video_seconds + DURATION_TOLERANCE_SECONDS:
+        file.refuse("too-long", found, needed, f"-t {limits.max_video_seconds:g} -c copy")
+    if seconds < limits.min_video_seconds - DURATION_TOLERANCE_SECONDS:
+        file.refuse("too-short", found, needed)
+
+
+_PROBLEMS: Final = {
+    "media_wrong_type": "wrong-type",
+    "media_broken": "broken",
+    "media_no_video": "no-video",
+    "media_empty": "no-video",
+    "media_cut_off": "cut-off",
+}
+_NAMES: Final = {
+    "video/mp4": "MP4",
+    "video/quicktime": "MOV",
+    "video/webm": "WebM",
+    "image/jpeg": "JPEG",
+    "image/png": "PNG",
+    "image/webp": "WebP",
+}
+_SMALLER: Final = {"video": "-c:v libx264 -b:v 6M -c:a aac", "image": '-vf "scale=1920:-2"'}
+_AS: Final = {"video": "-c:v libx264 -pix_fmt yuv420p -c:a aac", "image": "-frames:v 1"}
+_OUTPUTS: Final = {"video": "for-act-one.mp4", "image": "for-act-one.png"}
+
+
+def _needed(types: frozenset[str]) -> str:
+    return "a whole file of " + ", ".join(sorted(_NAMES[name] for name in types))
+
+
+# ── One file, read in ranges ──────────────────────────────────────────────────────────────────
+
+
+@dataclass(slots=True)
+class _Input:
+    """One input at its URL, read as the provider reads it: anonymously."""
+
+    name: str
+    url: str
+    http: requests.Session
+    ends_at: float
+    size: int | None = None
+    """Bytes in all, if its server says so."""
+    warnings: list[Remark] = field(default_factory=list)
+    _start: bytes = b""
+    _has_ranges: bool = False
+
+    def open(self) -> None:
+        """Read the first bytes, and learn what its server can do."""
+        with self._get(0, FIRST_BYTES, redirects=0) as download:
+            if download.status not in range(300, 400):
+                self._begin(download)
+                return
+        self.warn("redirected", "its URL redirects, which Runway doesn't follow")
+        with self._get(0, FIRST_BYTES) as download:
+            self._begin(download)
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Read that many bytes at an offset, fewer only where the file ends."""
+        if offset + length <= len(self._start) or self._is_all_of_it():
+            return self._start[offset : offset + length]
+        if not self._has_ranges:
+            raise _UnseenError("its server sends no ranges of it, and its index is not in front")
+        with self._get(offset, length) as download:
+            if download.status != 206:
+                raise _UnseenError(f"its server answered HTTP {download.status} to a later range")
+            return download.read(length)
+
+    def check_head(self) -> None:
+        """Notice a server that refuses HEAD: Runway may ask by HEAD before it fetches."""
+        try:
+            with self._ask("HEAD") as download:
+                if download.status >= 400:
+                    self.warn("head_refused", f"HEAD is answered by HTTP {download.status}")
+        except (PeerError, UnsafeAddressError):
+            self.warn("head_refused", "HEAD is not answered")
+
+    def warn(self, code: str, message: str) -> None:
+        """Remember a doubt for the task."""
+        self.warnings.append(Remark(code=f"input_{code}", message=f"{self.name}: {message}"))
+
+    def refuse(self, code: str, found: str, needed: str, options: str | None = None) -> NoReturn:
+        """Say what was found, what is needed and, where one helps, the command that makes it so."""
+        told: dict[str, Json] = {"found": found, "needed": needed}
+        detail = f"{self.name}: {found}; the provider needs {needed}"
+        if options is not None:
+            told["fix"] = f"ffmpeg -i {self._file_name()} {options} {_OUTPUTS[self.name]}"
+            detail = f"{detail}; try: {told['fix']}"
+        title = f"The provider would fail on this {self.name}"
+        raise ProblemError(422, f"input-{code}", title, detail, field=self.name, told=told)
+
+    def _begin(self, download: Download) -> None:
+        status = download.status
+        if status == 416:
+            self.refuse("cut-off", "it is empty", "a whole file")
+        if 400 <= status < 500 and status not in _PASSING:
+            found = f"its server answers HTTP {status} to an anonymous GET"
+            self.refuse("unreachable", found, "a URL that anybody can GET")
+        if status not in {200, 206}:
+            raise _UnseenError(f"its server answers HTTP {status}")
+        self._has_ranges = status == 206
+        self.size = _size_of(download)
+        self._start = download.read(FIRST_BYTES)
+        if self.size is None and len(self._start) < FIRST_BYTES:
+            self.size = len(self._start)
+
+    def _is_all_of_it(self) -> bool:
+        return self.size is not None and self.size <= len(self._start)
+
+    def _get(self, offset: int, length: int, redirects: int = 3) -> Download:
+        span = f"bytes={offset}-{offset + length - 1}"
+        return self._ask("GET", {"Range": span}, redirects)
+
+    def _ask(
+        self, method: str, headers: Mapping[str, str] | None = None, redirects: int = 3
+    ) -> Download:
+        return downloads.request(
+            method,
+            self.url,
+            self.http,
+            seconds=self.ends_at - monotonic(),
+            max_bytes=MAX_ANSWER_BYTES,
+            headers=headers,
+            redirects=redirects,
+        )
+
+    def _file_name(self) -> str:
+        return shlex.quote(unquote(urlsplit(self.url).path).rpartition("/")[2] or self.name)
+
+
+def _size_of(download: Download) -> int | None:
+    if download.status == 200:
+        return download.length
+    told = _CONTENT_RANGE.fullmatch(download.headers.get("content-range", "").strip())
+    return int(told[1]) if told and told[1] != "*" else None

@@ -1,0 +1,304 @@
+"""What a client may ask for: the body of ``POST /v1/tasks``, checked before anything is written."""
+
+import ipaddress
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final, NoReturn
+from urllib.parse import urlsplit
+
+from act_one.json_types import Json
+from act_one.net.addresses import Policy, UnsafeAddressError, target
+from act_one.problems import ProblemError
+from act_one.tasks.events import ENDS, WEBHOOK_EVENTS
+from act_one.tasks.identifiers import hash_request
+from act_one.tasks.task import HeldFile, Remark, Webhook
+
+MAX_BODY_BYTES: Final = 65_536
+MAX_URL_CHARACTERS: Final = 2_048
+"""What Runway takes; a longer URL would be paid for and fail."""
+MAX_METADATA_BYTES: Final = 2_048
+MAX_KEY_CHARACTERS: Final = 255
+
+FIELDS: Final = frozenset(
+    {"video", "image", "upload_id", "metadata", "preflight", "webhook", "callback_url"}
+)
+_HOST: Final = re.compile(
+    r"(?!-)[a-z0-9_-]{1,63}(?<!-)(\.(?!-)[a-z0-9_-]{1,63}(?<!-))*\.?", re.IGNORECASE
+)
+_UPLOAD_ID: Final = re.compile(r"[0-9a-f]{16}")
+_NUMBER: Final = re.compile(r"0x[0-9a-f]*|[0-9]+", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransferRequest:
+    """A valid request: the performance ``video``, the character ``image``, and wishes."""
+
+    video: str
+    image: str
+    metadata: Mapping[str, Json] = field(default_factory=dict)
+    video_file: HeldFile | None = None
+    """Of an input in the uploads bucket, once it was looked at; likewise the next one."""
+    image_file: HeldFile | None = None
+    origin: str | None = None
+    """The folder of the uploads bucket that it was found in."""
+    preflight: bool = True
+    """Whether the inputs are looked at before they are paid for."""
+    webhook: Webhook | None = None
+    """Who is to be called; None: whoever the stack calls by default."""
+    idempotency_key: str | None = None
+
+    def fingerprint(self) -> str:
+        """Hash what makes two requests the same: neither key, preflight nor a file's version."""
+        asked: dict[str, Json] = {
+            "video": self.video,
+            "image": self.image,
+            "metadata": dict(self.metadata),
+        }
+        if self.webhook is not None:
+            asked["webhook"] = {"url": self.webhook.url, "events": list(self.webhook.events)}
+        return hash_request(asked)
+
+
+type InputsCheck = Callable[[TransferRequest], tuple[Remark, ...]]
+"""Looks at a request's inputs: ``ProblemError`` for what is wrong, warnings for what is unclear."""
+
+
+def read_request(
+    body: bytes | None,
+    idempotency_key: str | None,
+    *,
+    allow_addresses: bool,
+    own_files: str = "",
+) -> TransferRequest:
+    """Check a request's body and ``Idempotency-Key`` header.
+
+    ``allow_addresses`` lets URLs name an address or a bare host (``UnsafeAllowPrivateMedia``).
+    ``own_files`` is the ``s3://…/`` prefix whose files this client may name; empty: none.
+    Raises ``ProblemError`` (400, 413) naming the field and what to do.
+    """
+    fields = _object_of(body)
+    for name in sorted(fields.keys() - FIELDS):
+        shown = name[:64].encode("utf-8", "replace").decode()
+        _refuse(
+            "unknown-field",
+            "There is no such field",
+            f"{shown!r} is not a field of a task; there are {', '.join(sorted(FIELDS))}",
+            shown,
+        )
+    fields = _with_files_of_upload(fields, own_files)
+    return TransferRequest(
+        video=_url(fields, "video", own_files, allow_addresses=allow_addresses),
+        image=_url(fields, "image", own_files, allow_addresses=allow_addresses),
+        metadata=_metadata(fields.get("metadata", {})),
+        preflight=_preflight(fields.get("preflight", "on")),
+        webhook=_webhook(fields, allow_addresses=allow_addresses),
+        idempotency_key=_key(idempotency_key),
+    )
+
+
+def _refuse(code: str, title: str, detail: str, name: str, *, status: int = 400) -> NoReturn:
+    raise ProblemError(status, code, title, detail, field=name)
+
+
+def _object_of(body: bytes | None) -> dict[str, Json]:
+    if body is None or not body.strip():
+        detail = 'send a JSON object such as {"video": "https://…", "image": "https://…"}'
+        _refuse("body-missing", "The request has no body", detail, "body")
+    if len(body) > MAX_BODY_BYTES:
+        detail = f"the body may have {MAX_BODY_BYTES:,} bytes; send URLs, not files"
+        _refuse("body-too-large", "The body is too large", detail, "body", status=413)
+    try:
+        found = json.loads(body.decode(), parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        detail = "the body can't be read as JSON in UTF-8; check quotes and commas"
+        _refuse("body-not-json", "The body is not JSON", detail, "body")
+    if not isinstance(found, dict):
+        detail = "the body is JSON but not an object; send {…} with video and image"
+        _refuse("body-not-object", "The body is not an object", detail, "body")
+    return found
+
+
+def _no_constant(constant: str) -> NoReturn:
+    message = f"{constant} is no JSON"
+    raise ValueError(message)
+
+
+def _with_files_of_upload(fields: dict[str, Json], own_files: str) -> dict[str, Json]:
+    """Name the two files of an ``upload_id`` in its place."""
+    if "upload_id" not in fields:
+        return fields
+    upload_id = fields["upload_id"]
+    if not isinstance(upload_id, str) or not _UPLOAD_ID.fullmatch(upload_id) or not own_files:
+        detail = "upload_id must be what POST /v1/uploads answered: 16 letters and digits"
+        _refuse("upload-id-invalid", "This is no upload_id", detail, "upload_id")
+    for name in ("video", "image"):
+        if name in fields:
+            detail = f"upload_id stands for both files; leave out {name}, or upload_id"
+            _refuse("upload-id-and-url", f"There are upload_id and {name}", detail, name)
+    files = {name: f"{own_files}{upload_id}/{name}" for name in ("video", "image")}
+    return {**fields, **files}
+
+
+def _s3_uri(uri: str, name: str, own_files: str) -> str:
+    if not own_files or not uri.startswith(own_files) or uri.endswith("/"):
+        where = f"this client's files are under {own_files}" if own_files else "there are none"
+        detail = f"{name} is no file in S3 that this client may use; {where}"
+        _refuse("input-not-yours", f"{name} is not yours", detail, name, status=403)
+    if len(uri) > MAX_URL_CHARACTERS or not uri.isprintable():
+        detail = f"{name} has no key of S3: at most 1,024 bytes of printable text"
+        _refuse("url-invalid", f"{name} is not an S3 URI", detail, name)
+    return uri
+
+
+def _url(fields: Mapping[str, Json], name: str, own_files: str, *, allow_addresses: bool) -> str:
+    if name not in fields:
+        detail = f"add {name}: the https URL of the {_WHAT[name]}"
+        _refuse("field-missing", f"{name} is missing", detail, name)
+    value = fields[name]
+    if not isinstance(value, str):
+        detail = f"{name} must be a string: the https URL of the {_WHAT[name]}"
+        _refuse("field-not-string", f"{name} is not a string", detail, name)
+    if not value.strip():
+        detail = f"{name} is empty; give the https URL of the {_WHAT[name]}"
+        _refuse("field-empty", f"{name} is empty", detail, name)
+    if value.startswith("s3://"):
+        return _s3_uri(value, name, own_files)
+    if len(value) > MAX_URL_CHARACTERS:
+        detail = (
+            f"{name} has {len(value):,} characters and the provider takes "
+            f"{MAX_URL_CHARACTERS:,}; use a shorter URL"
+        )
+        _refuse("url-too-long", f"{name} is too long", detail, name)
+    _check_url(value, name, allow_addresses=allow_addresses)
+    return value
+
+
+_WHAT: Final = {"video": "performance video", "image": "character image"}
+
+
+def _check_url(
+    url: str, name: str, *, allow_addresses: bool, use: str = "the provider could fetch"
+) -> None:
+    not_a_url = f"{name} is not a URL that {use}; percent-encode what is special"
+    if any(not "!" <= letter <= "~" or letter in '\\"<>^`{|}' for letter in url):
+        _refuse("url-invalid", f"{name} is not a URL", not_a_url, name)
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        _refuse("url-invalid", f"{name} is not a URL", not_a_url, name)
+    if parts.scheme and parts.scheme not in {"http", "https"}:
+        detail = f"{name} has the scheme {parts.scheme!r}, which is nothing {use}; use https"
+        _refuse("url-scheme", f"{name} is neither http nor https", detail, name)
+    if not parts.scheme or not host or port == 0:
+        _refuse("url-invalid", f"{name} is not a URL", not_a_url, name)
+    if parts.username is not None or parts.password is not None:
+        detail = f"{name} holds a user name or password; use a URL that needs neither"
+        _refuse("url-credentials", f"{name} holds credentials", detail, name)
+    if _is_address(host):
+        if not allow_addresses:
+            detail = f"{name} names an address; use a public host name that {use}"
+            _refuse("url-address", f"{name} names an address", detail, name)
+    elif not _HOST.fullmatch(host) or len(host) > 253 or "[" in parts.netloc:
+        _refuse("url-invalid", f"{name} is not a URL", not_a_url, name)
+    elif not allow_addresses and "." not in host.rstrip("."):
+        detail = f"{name} names {host!r}, which only its own network knows; use a public host name"
+        _refuse("url-address", f"{name} names no public host", detail, name)
+
+
+def _is_address(host: str) -> bool:
+    """Tell addresses in any spelling: IPv6, dotted, and whatever ends in a number (127.1, 0x7f)."""
+    try:
+        ipaddress.ip_address(host.split("%", maxsplit=1)[0])
+    except ValueError:
+        return bool(_NUMBER.fullmatch(host.rstrip(".").rpartition(".")[2]))
+    return True
+
+
+def _metadata(value: Json) -> dict[str, Json]:
+    if not isinstance(value, dict):
+        detail = 'metadata must be an object of your own, such as {"order": "42"}'
+        _refuse("metadata-not-object", "metadata is not an object", detail, "metadata")
+    try:
+        size = len(json.dumps(value, ensure_ascii=False, allow_nan=False).encode())
+    except UnicodeEncodeError:
+        detail = "metadata holds half of a surrogate pair, which is no text in UTF-8"
+        _refuse("metadata-not-text", "metadata is not text", detail, "metadata")
+    except ValueError:
+        detail = "metadata holds a number too large for many readers of JSON; send it as text"
+        _refuse("metadata-number", "metadata holds too large a number", detail, "metadata")
+    if size > MAX_METADATA_BYTES:
+        detail = (
+            f"metadata has {size:,} bytes of JSON and may have {MAX_METADATA_BYTES:,}; "
+            "keep an id there and the rest with you"
+        )
+        _refuse("metadata-too-large", "metadata is too large", detail, "metadata")
+    return value
+
+
+def _preflight(value: Json) -> bool:
+    if value not in ("on", "off"):
+        detail = 'preflight is "on", which looks at the inputs before they are paid for, or "off"'
+        _refuse("preflight-unknown", "preflight is neither on nor off", detail, "preflight")
+    return value == "on"
+
+
+def _webhook(fields: Mapping[str, Json], *, allow_addresses: bool) -> Webhook | None:
+    """Read ``webhook``, or ``callback_url``, the provider's own word, as short for its URL."""
+    if "callback_url" in fields:
+        if "webhook" in fields:
+            detail = "callback_url is short for webhook.url; give one of the two"
+            _refuse("webhook-twice", "Both webhook and callback_url", detail, "callback_url")
+        url = fields["callback_url"]
+        return _called(url, ENDS, "callback_url", allow_addresses=allow_addresses)
+    if "webhook" not in fields:
+        return None
+    given = fields["webhook"]
+    if not isinstance(given, dict):
+        detail = 'webhook must be an object such as {"url": "https://…"}; without one, leave it out'
+        _refuse("webhook-not-object", "webhook is not an object", detail, "webhook")
+    for name in sorted(given.keys() - {"url", "events"}):
+        shown = name[:64].encode("utf-8", "replace").decode()
+        detail = f"webhook has no {shown!r}; there are url and events"
+        _refuse("unknown-field", "There is no such field", detail, f"webhook.{shown}")
+    events = _events(given.get("events", list(ENDS)))
+    return _called(given.get("url"), events, "webhook.url", allow_addresses=allow_addresses)
+
+
+def _called(url: Json, events: tuple[str, ...], name: str, *, allow_addresses: bool) -> Webhook:
+    if not isinstance(url, str) or not url.strip():
+        detail = f"{name} must be the https URL that is to be called"
+        _refuse("webhook-url-missing", f"{name} is no URL", detail, name)
+    if len(url) > MAX_URL_CHARACTERS:
+        detail = f"{name} has {len(url):,} characters and may have {MAX_URL_CHARACTERS:,}"
+        _refuse("url-too-long", f"{name} is too long", detail, name)
+    _check_url(url, name, allow_addresses=allow_addresses, use="the stack could call")
+    try:
+        target(url, Policy(allow_http=allow_addresses, allow_private=allow_addresses))
+    except UnsafeAddressError as error:
+        detail = f"{name} can't be called: {error}; give an https URL at a port of the web"
+        _refuse("webhook-url-refused", f"{name} can't be called", detail, name)
+    return Webhook(url=url, events=events)
+
+
+def _events(value: Json) -> tuple[str, ...]:
+    """Read which events are wanted, in one order and each once."""
+    known = tuple(WEBHOOK_EVENTS.values())
+    if not isinstance(value, list) or not value or not all(one in known for one in value):
+        detail = f"webhook.events is a list of one or more of {', '.join(known)}"
+        _refuse("webhook-events", "webhook.events are no events", detail, "webhook.events")
+    return tuple(event for event in known if event in value)
+
+
+def _key(value: str | None) -> str | None:
+    if value is None:
+        return None
+    if not value.strip():
+        detail = "Idempotency-Key is empty; give each intended transfer a key of its own or none"
+        _refuse("idempotency-key-empty", "The key is empty", detail, "Idempotency-Key")
+    if len(value) > MAX_KEY_CHARACTERS:
+        detail = f"Idempotency-Key may have {MAX_KEY_CHARACTERS} characters; a UUID has 36"
+        _refuse("idempotency-key-too-long", "The key is too long", detail, "Idempotency-Key")
+    return value

@@ -1,0 +1,51 @@
+"""What work on a task needs from outside; each ``app.py`` builds the real ones once."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import boto3
+
+from act_one.aws import QUICK
+from act_one.clock import Clock, system_clock
+from act_one.inputs.bucket import InputFiles
+from act_one.keys import KeyRing
+from act_one.provider.client import CometApi
+from act_one.settings import Settings
+from act_one.tasks.table import TaskTable
+
+if TYPE_CHECKING:
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """The table, the provider, the settings, the clock and the inputs that lie in S3."""
+
+    table: TaskTable
+    provider: CometApi
+    settings: Settings
+    clock: Clock
+    files: InputFiles = field(default_factory=InputFiles)
+
+
+def key_ring(secret: str, clock: Clock = system_clock) -> KeyRing:
+    """Build the reader of one secret of this stack."""
+    client: SecretsManagerClient = boto3.client("secretsmanager", config=QUICK)
+    return KeyRing(client, secret, clock)
+
+
+def task_table(settings: Settings) -> TaskTable:
+    """Build the stack's tasks table."""
+    return TaskTable(boto3.client("dynamodb", config=QUICK), settings.tasks_table)
+
+
+def backend(settings: Settings, clock: Clock = system_clock) -> Backend:
+    """Build the real collaborators from the settings."""
+    provider = CometApi(
+        base_url=settings.provider_base_url,
+        runway_version=settings.runway_version,
+        key_ring=key_ring(settings.provider_secret, clock),
+        clock=clock,
+    )
+    files = InputFiles(settings.uploads_bucket, settings.input_base_url)
+    return Backend(task_table(settings), provider, settings, clock, files)

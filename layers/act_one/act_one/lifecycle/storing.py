@@ -1,0 +1,170 @@
+"""The copy of a task's result: claim the row, copy the media, write ``task.json``, move the row.
+
+A copy that fails frees its claim and makes the row due; the fallback then starts another attempt
+with a fresh URL from the feed. So this needs no provider key, and no message is ever retried here.
+"""
+
+import json
+from dataclasses import dataclass, replace
+from time import monotonic
+from typing import TYPE_CHECKING, Final
+
+import requests
+from aws_lambda_powertools import Logger
+
+from act_one.clock import HOUR, day_path
+from act_one.lifecycle.services import Backend
+from act_one.media import copy
+from act_one.media.copy import IMAGE_TYPES, VIDEO_TYPES, MediaError, Place
+from act_one.net import downloads
+from act_one.tasks.documents import document
+from act_one.tasks.table import MovedOnError
+from act_one.tasks.task import MediaUrls, Output, Remark, Stage, StoredMedia, Task
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+LEASE_MARGIN_SECONDS: Final = 60.0
+"""A lease outlives the function that holds it, so that two copies never overlap."""
+IMAGES_SECONDS: Final = 30.0
+"""For poster and last frame together: they are a nicety, the video was paid for."""
+MAX_IMAGE_BYTES: Final = 33_554_432
+RETRY_SECONDS: Final = 5.0
+RETRY_MAX_SECONDS: Final = HOUR
+
+logger = Logger(child=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Storage:
+    """Where results go, and the way out to where they come from."""
+
+    bucket: str
+    s3: "S3Client"
+    http: requests.Session
+
+    def open_url(self, url: str, seconds: float, max_bytes: int) -> downloads.Download:
+        """GET a media URL, as far as the session's policy allows."""
+        return downloads.get(url, self.http, seconds=seconds, max_bytes=max_bytes)
+
+
+def result_prefix(task: Task) -> str:
+    """Name the folder of a task's results: ``tasks/{yyyy}/{mm}/{dd}/{task_id}/``, by creation."""
+    return f"tasks/{day_path(task.created_at)}/{task.task_id}/"
+
+
+def store_result(task_id: str, backend: Backend, storage: Storage) -> Task | None:
+    """Copy the result of a `storing` task; answer the row, None if it is nobody's to copy now.
+
+    Another attempt holding a live lease, or a stage that isn't `storing`, make it nobody's.
+    """
+    settings = backend.settings
+    now = backend.clock()
+    lease = settings.copy_timeout_seconds + LEASE_MARGIN_SECONDS
+    try:
+        task = backend.table.claim_copy(task_id, now, lease)
+    except MovedOnError:
+        return None
+    if task.source is None:
+        message = f"{task_id} is storing without a source"
+        raise ValueError(message)
+    try:
+        output, warnings = _copy_media(task, task.source, backend, storage)
+    except MediaError as error:
+        logger.warning("copy failed", extra={"code": error.code, "reason": str(error)})
+        return _try_later(task, error, backend)
+    return _succeed(task, output, warnings, backend, storage)
+
+
+def _copy_media(
+    task: Task, source: MediaUrls, backend: Backend, storage: Storage
+) -> tuple[Output, tuple[Remark, ...]]:
+    prefix = result_prefix(task)
+    video = copy.copy(
+        source.video,
+        Place(bucket=storage.bucket, key=f"{prefix}video", task_id=task.task_id),
+        types=VIDEO_TYPES,
+        max_bytes=backend.settings.max_media_bytes,
+        seconds=backend.settings.copy_timeout_seconds - IMAGES_SECONDS - 15.0,
+        open_url=storage.open_url,
+        s3=storage.s3,
+    )
+    images_end_at = monotonic() + IMAGES_SECONDS
+    images: dict[str, StoredMedia] = {}
+    warnings = task.warnings
+    for name, url in (("poster", source.poster), ("last_frame", source.last_frame)):
+        if url is None:
+            continue
+        try:
+            images[name] = copy.copy(
+                url,
+                Place(bucket=storage.bucket, key=f"{prefix}{name}", task_id=task.task_id),
+                types=IMAGE_TYPES,
+                max_bytes=MAX_IMAGE_BYTES,
+                seconds=images_end_at - monotonic(),
+                open_url=storage.open_url,
+                s3=storage.s3,
+            )
+        except MediaError as error:
+            missing = Remark(code=f"{name}_missing", message=f"{error.code}: {error}")
+            warnings = replace(task, warnings=warnings).with_warning(missing)
+    return Output(video=video, **images), warnings
+
+
+def _succeed(
+    task: Task,
+    output: Output,
+    warnings: tuple[Remark, ...],
+    backend: Backend,
+    storage: Storage,
+) -> Task:
+    now = backend.clock()
+    changes: dict[str, object] = {
+        "output": output,
+        "warnings": warnings,
+        "progress": 100,
+        "copy_lease_until": None,
+        "due_at": None,
+        "expires_at": backend.settings.row_expires_at(now),
+    }
+    _write_task_json(task, now, output, warnings, storage)
+    try:
+        return backend.table.move(task, Stage.SUCCEEDED, now, **changes)
+    except MovedOnError as error:
+        # The lease ran out and another attempt took over; it adopts these same objects.
+        logger.warning("copied, but the task moved on", extra={"task_id": task.task_id})
+        return error.current or task
+
+
+def _write_task_json(
+    task: Task, now: float, output: Output, warnings: tuple[Remark, ...], storage: Storage
+) -> None:
+    """Put the task as it will be beside its media, for whoever has only the bucket."""
+    stored = replace(
+        task,
+        stage=Stage.SUCCEEDED,
+        version=task.version + 1,
+        updated_at=now,
+        output=output,
+        warnings=warnings,
+        progress=100,
+    )
+    storage.s3.put_object(
+        Bucket=storage.bucket,
+        Key=f"{result_prefix(task)}task.json",
+        Body=json.dumps(document(stored), ensure_ascii=False, indent=2).encode(),
+        ContentType="application/json",
+        Metadata={"task-id": task.task_id},
+    )
+
+
+def _try_later(task: Task, error: MediaError, backend: Backend) -> Task:
+    backoff = min(RETRY_MAX_SECONDS, RETRY_SECONDS * 2.0 ** min(task.copy_attempts - 1, 12))
+    warning = Remark(code="copy_retried", message=f"{error.code}: {error}")
+    now = backend.clock()
+    try:
+        return backend.table.release_copy(
+            task, now, now + backoff, warnings=task.with_warning(warning)
+        )
+    except MovedOnError as moved:
+        return moved.current or task

@@ -1,0 +1,121 @@
+"""The provider: CometAPI's Runway Act-One route. The only module that knows its words.
+
+Facts are from CometAPI's pages for ``/runway/pro/act_one`` and ``/runway/feed`` and from software
+of the same family. Where sources disagree every form is accepted; ``docs/provider.md`` has them.
+"""
+
+import json
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from act_one.clock import Clock
+from act_one.keys import KeyNotSetError, KeyRing, Keys
+from act_one.net.exchange import NoReplyError, NotSentError, Reply, post
+from act_one.provider.outcomes import (
+    Ambiguous,
+    CreateOutcome,
+    FeedAnswer,
+    NoAnswer,
+    NotKnown,
+    Refused,
+    Report,
+)
+from act_one.provider.replies import read_create_reply, read_feed_reply
+from act_one.tasks.task import Remark
+
+CREATE_PATH: Final = "/runway/pro/act_one"
+FEED_PATH: Final = "/runway/feed"
+CREATE_SECONDS: Final = 15.0
+"""Wall clock for the whole create; what takes longer is ambiguous."""
+
+_NO_KEY: Final = Remark(code="provider_key_not_set", message="the provider key is not set")
+
+
+@dataclass(frozen=True, slots=True)
+class CometApi:
+    """The provider at ``base_url``, spoken to with the keys of ``key_ring``."""
+
+    base_url: str
+    runway_version: str
+    key_ring: KeyRing
+    clock: Clock
+    tls: ssl.SSLContext | None = None
+
+    def create(self, *, video: str, image: str, callback_url: str) -> CreateOutcome:
+        """Ask for a transfer, once. An accepted create costs about $0.40.
+
+        Never raises for what the network or the provider does. A refused key is read anew from
+        its secret and, when it changed, tried once more: a refusal is certainly not billed.
+        """
+        body = {"video": video, "image": image, "callback_url": callback_url}
+        try:
+            keys = self.key_ring.keys()
+        except KeyNotSetError:
+            return Refused(reason=_NO_KEY, key_refused=True)
+        ends_at = self.clock() + CREATE_SECONDS
+        outcome = self._create_with(keys.current, body, CREATE_SECONDS)
+        if isinstance(outcome, Refused) and outcome.key_refused:
+            renewed = self._renewed(keys)
+            seconds = ends_at - self.clock()
+            if renewed.current != keys.current and seconds > CREATE_SECONDS / 2:
+                outcome = self._create_with(renewed.current, body, seconds)
+        return outcome
+
+    def feed(self, provider_task_id: str, *, seconds: float) -> FeedAnswer:
+        """Ask how a task is doing, within ``seconds`` of wall clock. Free; may be repeated.
+
+        The previous key is tried when the current one is refused or doesn't know the task, which
+        is what a key of another account sees (CometAPI's feed answers per account).
+        """
+        ends_at = self.clock() + seconds
+        try:
+            keys = self.key_ring.keys()
+        except KeyNotSetError:
+            return NoAnswer(reason=_NO_KEY.message, key_refused=True)
+        answer = self._feed_with(keys.current, provider_task_id, seconds)
+        if isinstance(answer, NoAnswer) and answer.key_refused:
+            renewed = self._renewed(keys)
+            if renewed.current != keys.current:
+                left = ends_at - self.clock()
+                answer = self._feed_with(renewed.current, provider_task_id, left)
+            keys = renewed
+        unheard = isinstance(answer, NotKnown) or (
+            isinstance(answer, NoAnswer) and answer.key_refused
+        )
+        if unheard and keys.previous is not None:
+            earlier = self._feed_with(keys.previous, provider_task_id, ends_at - self.clock())
+            return earlier if isinstance(earlier, Report) else answer
+        return answer
+
+    def _renewed(self, keys: Keys) -> Keys:
+        try:
+            return self.key_ring.reload()
+        except KeyNotSetError:  # taken out of the secret a moment ago
+            return keys
+
+    def _create_with(self, key: str, body: Mapping[str, str], seconds: float) -> CreateOutcome:
+        try:
+            reply = self._post(CREATE_PATH, key, body, seconds)
+        except NotSentError as error:
+            return Refused(reason=Remark(code="provider_unreachable", message=str(error)))
+        except NoReplyError as error:
+            return Ambiguous(reason=Remark(code="no_reply", message=str(error)))
+        return read_create_reply(reply, now=self.clock())
+
+    def _feed_with(self, key: str, provider_task_id: str, seconds: float) -> FeedAnswer:
+        if seconds <= 0:
+            return NoAnswer(reason="no time left to ask")
+        try:
+            reply = self._post(FEED_PATH, key, {"task_id": provider_task_id}, seconds)
+        except (NotSentError, NoReplyError) as error:
+            return NoAnswer(reason=f"{type(error).__name__}: {error}")
+        return read_feed_reply(reply)
+
+    def _post(self, path: str, key: str, body: Mapping[str, str], seconds: float) -> Reply:
+        headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+        if self.runway_version:
+            headers["X-Runway-Version"] = self.runway_version
+        url = f"{self.base_url.rstrip('/')}{path}"
+        return post(url, json.dumps(body).encode(), headers, seconds=seconds, tls=self.tls)

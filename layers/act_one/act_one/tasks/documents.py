@@ -1,0 +1,117 @@
+"""A task in JSON: what the API shows its client, and what events and ``task.json`` show."""
+
+from collections.abc import Mapping
+from typing import Final
+from urllib.parse import urlsplit, urlunsplit
+
+from act_one.clock import rfc3339
+from act_one.json_types import Json
+from act_one.tasks.task import Delivery, Output, Remark, Stage, StoredMedia, Task
+
+_STATUS: Final[Mapping[Stage, str]] = {
+    Stage.ACCEPTED: "queued",
+    Stage.SUBMITTING: "queued",
+    Stage.UNCONFIRMED: "running",
+    Stage.SUBMITTED: "running",
+    Stage.RUNNING: "running",
+    Stage.STORING: "running",
+    Stage.SUCCEEDED: "succeeded",
+    Stage.FAILED: "failed",
+    Stage.CANCELED: "canceled",
+    Stage.EXPIRED: "expired",
+}
+
+
+def without_query(url: str) -> str:
+    """Cut a URL's query and fragment, which may carry a signature that is nobody else's.
+
+    An ``s3://`` URI has neither: "?" and "#" are letters of a key.
+    """
+    if url.startswith("s3://"):
+        return url
+    scheme, host, path, _, _ = urlsplit(url)
+    return urlunsplit((scheme, host, path, "", ""))
+
+
+def document(task: Task) -> dict[str, Json]:
+    """Write a task as events, ``task.json`` and logs may show it: no query of any URL."""
+    return {
+        **_document(task, without_query(task.video), without_query(task.image)),
+        "webhook": _webhook_document(task),
+    }
+
+
+def api_document(task: Task) -> dict[str, Json]:
+    """Write a task for the client that asked for it, with its own input URLs as it gave them."""
+    webhook = _webhook_document(task)
+    if webhook is not None:
+        webhook["deliveries"] = [_delivery_document(delivery) for delivery in task.deliveries]
+    return {**_document(task, task.video, task.image), "webhook": webhook}
+
+
+def _document(task: Task, video: str, image: str) -> dict[str, Json]:
+    return {
+        "id": task.task_id,
+        "status": _STATUS[task.stage],
+        "stage": str(task.stage),
+        "done": task.done,
+        "version": task.version,
+        "billing": str(task.billing),
+        "progress": task.progress,
+        "created_at": rfc3339(task.created_at),
+        "updated_at": rfc3339(task.updated_at),
+        "input": {"video": video, "image": image},
+        "output": None if task.output is None else _output_document(task.output),
+        "error": None if task.error is None else _remark_document(task.error),
+        "warnings": [_remark_document(warning) for warning in task.warnings],
+        "metadata": dict(task.metadata),
+        "settled_by": None if task.settled_by is None else str(task.settled_by),
+        "late": task.late,
+        "origin": None if task.origin is None else {"upload": task.origin},
+        "links": {"self": f"/v1/tasks/{task.task_id}"},
+    }
+
+
+def _webhook_document(task: Task) -> dict[str, Json] | None:
+    """Write where a task is told of; the query of that URL is the endpoint's own."""
+    if task.webhook is None:
+        return None
+    return {"url": without_query(task.webhook.url), "events": list(task.webhook.events)}
+
+
+def _delivery_document(delivery: Delivery) -> dict[str, Json]:
+    return {
+        "webhook_id": delivery.webhook_id,
+        "event": delivery.event,
+        "attempt": delivery.attempt,
+        "at": rfc3339(delivery.at),
+        "status": delivery.status,
+        "ms": delivery.milliseconds,
+        "reply": delivery.reply,
+        "error": delivery.error,
+        "next_at": None if delivery.next_at is None else rfc3339(delivery.next_at),
+    }
+
+
+def _remark_document(remark: Remark) -> dict[str, Json]:
+    return {"code": remark.code, "message": remark.message}
+
+
+def _output_document(output: Output) -> dict[str, Json]:
+    return {
+        "video": _media_document(output.video),
+        "poster": None if output.poster is None else _media_document(output.poster),
+        "last_frame": None if output.last_frame is None else _media_document(output.last_frame),
+    }
+
+
+def _media_document(media: StoredMedia) -> dict[str, Json]:
+    return {
+        "s3_uri": media.s3_uri,
+        "bytes": media.size,
+        "sha256": media.sha256,
+        "content_type": media.content_type,
+        "duration_seconds": media.duration_seconds,
+        "width": media.width,
+        "height": media.height,
+    }

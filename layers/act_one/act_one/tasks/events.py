@@ -1,0 +1,89 @@
+"""What we tell others: a move of a task as an event on the stack's bus.
+
+Source ``act-one``; the detail is the task without presigned URLs plus ``event_id`` =
+``task_id#version``, so that a repeat is recognisable and an older event too.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final
+
+from act_one.json_types import Json
+from act_one.tasks.documents import document
+from act_one.tasks.task import SETTLED, Stage, Task
+
+if TYPE_CHECKING:
+    from mypy_boto3_events import EventBridgeClient
+    from mypy_boto3_events.type_defs import PutEventsRequestEntryTypeDef
+
+
+class NotSentError(Exception):
+    """The bus didn't take an event; try again."""
+
+
+SOURCE: Final = "act-one"
+
+DETAIL_TYPES: Final[Mapping[Stage, str]] = {
+    Stage.UNCONFIRMED: "Task Unconfirmed",
+    Stage.SUBMITTED: "Task Submitted",
+    Stage.RUNNING: "Task Running",
+    Stage.STORING: "Task Storing",
+    Stage.SUCCEEDED: "Task Succeeded",
+    Stage.FAILED: "Task Failed",
+    Stage.CANCELED: "Task Canceled",
+    Stage.EXPIRED: "Task Expired",
+}
+"""Stages that others are told of; `accepted` and `submitting` are nobody's business."""
+REJECTED: Final = "Task Rejected"
+"""A request by bucket or bus that became no task."""
+ENDED: Final = frozenset({DETAIL_TYPES[stage] for stage in SETTLED})
+
+WEBHOOK_EVENTS: Final[Mapping[Stage, str]] = {stage: f"task.{stage}" for stage in DETAIL_TYPES}
+"""What the same events are called towards webhooks: ``task.succeeded``."""
+ENDS: Final = tuple(name for stage, name in WEBHOOK_EVENTS.items() if stage in SETTLED)
+"""What a webhook is told of that names no events."""
+
+
+def detail_of(task: Task) -> dict[str, Json]:
+    """Write what the event of a task's latest move says of it."""
+    return {**document(task), "event_id": f"{task.task_id}#{task.version}"}
+
+
+def event_of(task: Task, bus: str) -> "PutEventsRequestEntryTypeDef | None":
+    """Write the event for a task's latest move; None for a stage that nobody is told of."""
+    detail_type = DETAIL_TYPES.get(task.stage)
+    if detail_type is None:
+        return None
+    return {
+        "EventBusName": bus,
+        "Source": SOURCE,
+        "DetailType": detail_type,
+        "Detail": json.dumps(detail_of(task), ensure_ascii=False),
+    }
+
+
+def rejection_of(
+    problem: Mapping[str, Json], origin: Mapping[str, Json], bus: str, state: str = ""
+) -> "PutEventsRequestEntryTypeDef":
+    """Write the event for a request that became no task.
+
+    ``origin`` says what asked: a folder (``upload``), an ``event`` or a ``message``, by its id.
+    The same problem of the same ``state`` of it has the same ``event_id``.
+    """
+    told = json.dumps([problem, origin, state], sort_keys=True)
+    digest = hashlib.sha256(told.encode()).hexdigest()
+    detail = {"event_id": f"rejected_{digest[:32]}", "origin": origin, "problem": problem}
+    return {
+        "EventBusName": bus,
+        "Source": SOURCE,
+        "DetailType": REJECTED,
+        "Detail": json.dumps(detail, ensure_ascii=False),
+    }
+
+
+def send(events: "EventBridgeClient", entry: "PutEventsRequestEntryTypeDef") -> None:
+    """Put one event on its bus. Raises ``NotSentError`` when the bus doesn't take it."""
+    [result] = events.put_events(Entries=[entry])["Entries"]
+    if "ErrorCode" in result:
+        raise NotSentError(result["ErrorCode"])
