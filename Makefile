@@ -65,7 +65,7 @@ bench: $(DEV) $(MINISTACK) $(BENCH) $(BUILD) ## Measure what is built
 
 .PHONY: costs
 costs: $(DEV) $(SAM) $(MINISTACK) $(BUILD) ## Count what a task asks of AWS, into docs/costs.md
-	@PYTHONPATH=layers/act_one .venv/bin/python -m tests.costs
+	@PYTHONPATH=layers/act_one .venv/bin/python -m tools.costs
 
 .PHONY: crashes
 crashes: $(DEV) $(SAM) $(MINISTACK) $(BUILD) ## Kill workers at every point of a task's life

@@ -145,7 +145,7 @@ def _step(what: str, say: Say) -> Iterator[None]:
 
 @contextmanager
 def _running_simulator(folder: Path, key: str, endpoint_url: str) -> Iterator[str]:
-    command = [sys.executable, "-m", "local.provider", "--port", "0", "--api-key", key]
+    command = [sys.executable, "-m", "local.simulator", "--port", "0", "--api-key", key]
     command += ["--deliver-to", endpoint_url, "--log", str(folder / "provider.jsonl")]
     with (folder / "provider.log").open("wb") as log:
         process = subprocess.Popen(

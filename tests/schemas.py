@@ -1,4 +1,4 @@
-"""The published schemas of events, in docs/events, to check what is really sent against."""
+"""The published schemas of events, in events/schemas, to check what is really sent against."""
 
 import json
 from functools import cache
@@ -7,7 +7,7 @@ from pathlib import Path
 from jsonschema import Draft202012Validator, FormatChecker
 from referencing import Registry, Resource
 
-EVENTS = Path(__file__).parents[1] / "docs/events"
+EVENTS = Path(__file__).parents[1] / "events/schemas"
 
 
 @cache

@@ -10,10 +10,10 @@ import time
 import pytest
 
 from act_one.tasks.events import DETAIL_TYPES
-from tests.crashes.document import DOCUMENT, render
 from tests.crashes.points import LIVES, POINTS
 from tests.crashes.run import make_due
 from tests.crashes.tap import Trap
+from tools.crash_matrix import DOCUMENT, render
 
 EVERY = os.environ.get("CRASHES") == "every"
 CHOSEN = [point for point in POINTS if EVERY or point.often]
@@ -200,7 +200,7 @@ def test_an_execution_that_is_stopped_is_replaced(outcomes, stack, caller):
 
 
 def test_the_document_says_what_is_tested():
-    assert DOCUMENT.read_text() == render(POINTS), "python -m tests.crashes.document writes it"
+    assert DOCUMENT.read_text() == render(POINTS), "python -m tools.crash_matrix writes it"
 
 
 def test_points_have_names_of_their_own():

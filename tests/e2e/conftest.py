@@ -4,8 +4,8 @@ import pytest
 
 from local.stack import ROOT, LocalStack, running_stack, use_only_this_machine
 from tests.e2e.caller import Bus, Caller
-from tests.media.files_server import files_server
-from tests.media.sources import Sources
+from tools.media_files.files_server import files_server
+from tools.media_files.sources import Sources
 
 PARAMETERS = {
     "CallbackGraceSeconds": "20",

@@ -11,7 +11,7 @@ import requests
 from act_one.tasks.identifiers import derive_task_id
 from act_one.tasks.task import UPLOADS_CLIENT, Task
 from local.emulator import ROOT
-from local.provider.media import png_with_text
+from local.simulator.media import png_with_text
 from tests.e2e.caller import SECONDS, Caller
 
 VIDEO = (ROOT / "local/media/performance.mp4").read_bytes()

@@ -14,7 +14,7 @@ import requests
 
 from act_one.keys import Keys
 from act_one.provider.callback_token import callback_url
-from local.provider import Provider
+from local.simulator import Provider
 from local.stack import REGION, ROOT, running_stack
 from ops.redrive import redrive
 from tests.e2e.caller import Caller

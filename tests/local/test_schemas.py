@@ -1,4 +1,4 @@
-"""The schemas in docs/events are about what is really sent, all of it."""
+"""The schemas in events/schemas are about what is really sent, all of it."""
 
 import json
 
@@ -10,9 +10,9 @@ from act_one.tasks.documents import document
 from act_one.tasks.events import DETAIL_TYPES, rejection_of
 from act_one.tasks.task import Stage
 from tests.schemas import EVENTS, faults_of, schema
-from tests.unit.tasks import TASK
+from tests.unit.examples import TASK
 
-SAMPLES = EVENTS.parents[1] / "events"
+SAMPLES = EVENTS.parent
 
 
 def test_every_event_has_a_schema():

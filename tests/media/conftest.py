@@ -1,6 +1,6 @@
 import pytest
 
-from tests.media.sources import Sources
+from tools.media_files.sources import Sources
 
 
 @pytest.fixture(scope="session")

@@ -9,9 +9,9 @@ import pytest
 from act_one.media.probe import MAX_READ_BYTES, MAX_READS, Scan
 from act_one.media.stream import MediaFileError, sniff
 from tests.media.asking import Remote, probed, scanned
-from tests.media.document import DOCUMENT, render
-from tests.media.small import small_mp4, small_png
-from tests.media.table import CUT, TABLE, UNCLEAR, said
+from tools.media_files.document import DOCUMENT, render
+from tools.media_files.small import small_mp4, small_png
+from tools.media_files.table import CUT, TABLE, UNCLEAR, said
 
 CASES = {f"{group}: {case.name}": case for group, cases in TABLE.items() for case in cases}
 each_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
@@ -252,4 +252,4 @@ def test_the_table_has_many_files_and_each_has_a_name_of_its_own():
 
 
 def test_the_page_says_what_is_tested():
-    assert DOCUMENT.read_text() == render(TABLE), "run python -m tests.media.document"
+    assert DOCUMENT.read_text() == render(TABLE), "run python -m tools.media_files.document"

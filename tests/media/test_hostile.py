@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from act_one.media.probe import MAX_READ_BYTES, MAX_READS
 from act_one.media.stream import MediaFacts, MediaFileError
 from tests.media.asking import Remote, probed, scanned
-from tests.media.edit import box, element, long_box, place
-from tests.media.table import PROGRESSIVE, said
+from tools.media_files.edit import box, element, long_box, place
+from tools.media_files.table import PROGRESSIVE, said
 
 CODES = {
     "media_cut_off",

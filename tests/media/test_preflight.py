@@ -12,10 +12,10 @@ from act_one.inputs.preflight import Limits, check_inputs
 from act_one.inputs.request import TransferRequest
 from act_one.net import downloads
 from act_one.problems import ProblemError
-from tests.media.files_server import files_server
-from tests.media.small import small_mp4
-from tests.media.table import TABLE
-from tests.media.verdicts import HTTP, LIMITS, kept, verdict
+from tools.media_files.files_server import files_server
+from tools.media_files.small import small_mp4
+from tools.media_files.table import TABLE
+from tools.media_files.verdicts import HTTP, LIMITS, kept, verdict
 
 NAMES = [
     *("h264.mp4", "faststart.mp4", "mute.mp4", "fragments.mp4", "turned 180.mp4", "vp9.mp4"),

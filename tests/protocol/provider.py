@@ -12,7 +12,7 @@ from requests.adapters import BaseAdapter
 from act_one.net.downloads import PeerError
 from act_one.net.exchange import NoReplyError, NotSentError, Reply
 from act_one.provider.client import CREATE_PATH
-from tests.media.small import small_mp4, small_png
+from tools.media_files.small import small_mp4, small_png
 
 STARTS_AFTER_SECONDS = 20.0
 CDN = "https://cdn.provider.example"

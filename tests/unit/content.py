@@ -1,6 +1,6 @@
 """Media and the replies that bring them, as a provider's content network would send them."""
 
-from tests.media.small import small_mp4, small_png
+from tools.media_files.small import small_mp4, small_png
 
 MP4 = small_mp4(300_000)
 PNG = small_png(12_000)

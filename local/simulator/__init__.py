@@ -1,0 +1,114 @@
+"""The provider simulator: CometAPI's Runway Act-One route on 127.0.0.1.
+
+    with Provider(api_key="key") as provider:
+        requests.post(provider.url + "/runway/pro/act_one", ...)
+        assert provider.bill()["creates_accepted"] == 1
+
+docs/provider-simulator.md has the routes and how a task's behaviour is chosen.
+"""
+
+import secrets
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from threading import Thread
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+from local.simulator.behaviour import parse_behaviour
+from local.simulator.inspection import shown_tasks
+from local.simulator.ledger import Ledger
+from local.simulator.server import Connection, ProviderServer
+from local.simulator.simulation import Simulation
+
+__all__ = ["Provider"]
+
+
+class Provider:
+    """A running simulator, from entering the `with` to leaving it.
+
+    - `api_key`: the key of the first account; `other_api_keys`: of further accounts, whose tasks
+      the first one doesn't know;
+    - `deliver_to`: `http://host:port` to which callbacks for `*.on.aws` hosts are sent;
+    - `port`: 0 takes a free one;
+    - `behaviour`: a query string, the behaviour of tasks whose video is not the simulator's own;
+      it also changes what the simulator's own video starts from;
+    - `log`: a file to which a line of JSON is added for all that happens.
+
+    Raises ValueError for a `deliver_to` or `behaviour` that can't be, OSError for a taken port.
+    """
+
+    def __init__(
+        self,
+        api_key: str,
+        deliver_to: str | None = None,
+        *,
+        port: int = 0,
+        other_api_keys: Sequence[str] = (),
+        behaviour: str = "",
+        log: Path | None = None,
+    ) -> None:
+        self._api_keys = (api_key, *other_api_keys)
+        self._deliver_to = address_of(deliver_to) if deliver_to else None
+        self._port = port
+        self._default = parse_behaviour(behaviour)
+        self._log = log
+        self._open = ExitStack()
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            log = stack.enter_context(self._log.open("a")) if self._log else None
+            ledger = Ledger(log)
+            stack.callback(ledger.stop_logging)
+            server = stack.enter_context(ProviderServer(("127.0.0.1", self._port), Connection))
+            self._simulation = server.simulation = Simulation(
+                url=f"http://127.0.0.1:{server.server_address[1]}",
+                api_keys=self._api_keys,
+                deliver_to=self._deliver_to,
+                default=self._default,
+                signing_key=secrets.token_bytes(32),
+                ledger=ledger,
+            )
+            # The poll interval is how long leaving the `with` may take.
+            thread = Thread(target=server.serve_forever, args=(0.05,), name="provider", daemon=True)
+            thread.start()
+            stack.callback(self._simulation.sockets.hang_up)
+            stack.callback(thread.join)
+            stack.callback(server.shutdown)
+            stack.callback(self._simulation.closing.set)
+            self._open = stack.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._open.close()
+
+    @property
+    def url(self) -> str:
+        """Where it listens, without a trailing slash."""
+        return self._simulation.url
+
+    def bill(self) -> dict[str, Any]:
+        """What `GET /_simulator/bill` answers."""
+        return self._simulation.ledger.bill()
+
+    def requests(self) -> list[dict[str, Any]]:
+        """What `GET /_simulator/requests` answers."""
+        return self._simulation.ledger.requests()
+
+    def tasks(self) -> list[dict[str, Any]]:
+        """What `GET /_simulator/tasks` answers."""
+        return shown_tasks(self._simulation)
+
+
+def address_of(url: str) -> tuple[str, int]:
+    """Host and port of an http URL. Raises ValueError."""
+    parts = urlsplit(url)
+    if parts.scheme != "http" or not parts.hostname:
+        raise ValueError(f"deliver_to is {url!r}: give http://host:port")
+    return parts.hostname, parts.port or 80

@@ -1,0 +1,45 @@
+"""A task as its own client may see it."""
+
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from act_one.lifecycle.read import own_task, with_links
+from act_one.problems import ProblemError
+from act_one.tasks.documents import api_document
+from act_one.tasks.task import Output, Stage, StoredMedia
+from tests.unit.examples import TASK, task
+
+VIDEO = StoredMedia(
+    s3_uri="s3://results/tasks/1/video.mp4", size=9, sha256="00", content_type="video/mp4"
+)
+
+
+def test_a_task_is_shown_to_its_client(table, shipped_s3):
+    table.create(TASK)
+
+    assert with_links(own_task(TASK.task_id, "client-1", table), shipped_s3) == api_document(TASK)
+
+
+def test_anothers_task_is_no_more_there_than_none(table):
+    table.create(TASK)
+    found = []
+    for task_id, client in ((TASK.task_id, "client-2"), ("gone", "client-1")):
+        with pytest.raises(ProblemError) as caught:
+            own_task(task_id, client, table)
+        found.append(caught.value.document())
+
+    assert found[0] == found[1]
+    assert (found[0]["status"], found[0]["code"]) == (404, "task-not-found")
+
+
+def test_each_stored_file_has_a_link_for_an_hour(table, shipped_s3):
+    table.create(task(Stage.SUCCEEDED, output=Output(video=VIDEO)))
+
+    output = with_links(own_task(TASK.task_id, "client-1", table), shipped_s3)["output"]
+
+    link = urlsplit(output["video"].pop("url"))
+    assert link.path.endswith("/results/tasks/1/video.mp4")
+    assert parse_qs(link.query)["X-Amz-Expires"] == ["3600"]
+    assert output["video"]["s3_uri"] == VIDEO.s3_uri
+    assert (output["poster"], output["last_frame"]) == (None, None)

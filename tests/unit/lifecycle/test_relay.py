@@ -1,0 +1,277 @@
+"""The table's stream → the bus: every move once it happened, in order, and nothing else."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from act_one.lifecycle.relay import publish
+from act_one.tasks.events import DETAIL_TYPES, event_of
+from act_one.tasks.rows import to_item
+from act_one.tasks.task import Delivery, Evidence, Output, Stage, StoredMedia, Webhook
+from tests.unit.examples import SOURCE, TASK, task
+from tests.unit.fakes import BEGINNING
+
+NOW = BEGINNING + 100.0
+DELIVERY = Delivery(
+    webhook_id="t#2", event="task.running", attempt=1, at=NOW, milliseconds=9, reply="thanks"
+)
+BUS = "bus"
+
+
+class FakeEvents:
+    """EventBridge, which takes batches of ten and may refuse single events."""
+
+    def __init__(self, refused=()):
+        self.refused = set(refused)
+        self.batches = []
+
+    def put_events(self, Entries):  # noqa: N803 - boto3's name
+        assert 1 <= len(Entries) <= 10
+        self.batches.append(Entries)
+        results = [
+            {"ErrorCode": "ThrottlingException", "ErrorMessage": "slow down"}
+            if json.loads(entry["Detail"])["id"] in self.refused
+            else {"EventId": "1"}
+            for entry in Entries
+        ]
+        failed = sum("ErrorCode" in result for result in results)
+        return {"FailedEntryCount": failed, "Entries": results}
+
+    @property
+    def sent(self):
+        """(task id, detail type) of all that was handed over."""
+        return [
+            (json.loads(entry["Detail"])["id"], entry["DetailType"])
+            for batch in self.batches
+            for entry in batch
+        ]
+
+
+def record(number, after, before=None):
+    images = {"NewImage": to_item(after)} | ({"OldImage": to_item(before)} if before else {})
+    return {
+        "eventName": "MODIFY" if before else "INSERT",
+        "dynamodb": {
+            "SequenceNumber": str(number),
+            "Keys": {"task_id": {"S": after.task_id}},
+            **images,
+        },
+    }
+
+
+def moved(number, stage=Stage.RUNNING, version=2):
+    after = task(stage, task_id=f"task_{number}", version=version)
+    return record(number, after, replace(after, version=version - 1))
+
+
+# ── Events ────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("stage", "detail_type"),
+    [
+        ("unconfirmed", "Task Unconfirmed"),
+        ("submitted", "Task Submitted"),
+        ("running", "Task Running"),
+        ("storing", "Task Storing"),
+        ("succeeded", "Task Succeeded"),
+        ("failed", "Task Failed"),
+        ("canceled", "Task Canceled"),
+        ("expired", "Task Expired"),
+        ("accepted", None),
+        ("submitting", None),
+    ],
+)
+def test_others_are_told_of_each_stage_but_those_that_are_nobodys_business(stage, detail_type):
+    event = event_of(task(Stage(stage)), BUS)
+
+    assert (event and event["DetailType"]) == detail_type
+    assert DETAIL_TYPES.get(Stage(stage)) == detail_type
+
+
+def test_an_event_is_the_task_and_an_id_by_which_a_repeat_is_known():
+    event = event_of(task(Stage.RUNNING, version=7, metadata={"name": "Zoë"}), BUS)
+    detail = json.loads(event["Detail"])
+
+    assert (event["Source"], event["EventBusName"]) == ("act-one", "bus")
+    assert detail["event_id"] == f"{TASK.task_id}#7"
+    assert (detail["id"], detail["version"], detail["stage"]) == (TASK.task_id, 7, "running")
+    assert detail["metadata"] == {"name": "Zoë"}
+    assert "Zoë" in event["Detail"]
+
+
+def test_an_event_holds_no_signature_and_nothing_internal():
+    media = StoredMedia(s3_uri="s3://b/k", size=1, sha256="00", content_type="video/mp4")
+    event = event_of(
+        task(
+            Stage.SUCCEEDED,
+            source=replace(SOURCE, video="https://cdn.example/v.mp4?sig=internal"),
+            evidence=Evidence(received_at=NOW, body="internal"),
+            provider_task_id="internal",
+            output=Output(video=media),
+        ),
+        BUS,
+    )
+
+    for secret in ("internal", "sig=", "?", TASK.client_id, TASK.claim_id, TASK.request_hash):
+        assert secret not in event["Detail"]
+
+
+# ── Records ───────────────────────────────────────────────────────────────────────────────────
+
+
+def test_an_event_says_who_is_called_for_it_but_no_query_and_nothing_of_the_calls():
+    hook = Webhook(url="https://user.example/hook?token=t0p#s", events=("task.running",))
+    entry = event_of(task(Stage.RUNNING, webhook=hook, deliveries=(DELIVERY,)), BUS)
+
+    assert json.loads(entry["Detail"])["webhook"] == {
+        "url": "https://user.example/hook",
+        "events": ["task.running"],
+    }
+    assert "t0p" not in entry["Detail"]
+    assert "thanks" not in entry["Detail"]
+
+
+def test_a_move_is_published():
+    events = FakeEvents()
+
+    assert publish([moved(1)], events, BUS) is None
+    assert events.sent == [("task_1", "Task Running")]
+
+
+def test_claims_notes_removals_and_silent_stages_are_not():
+    same = task(Stage.RUNNING, version=2)
+    removal = record(3, same)
+    removal["dynamodb"]["OldImage"] = removal["dynamodb"].pop("NewImage")
+    events = FakeEvents()
+
+    failed = publish(
+        [
+            record(1, replace(same, look=1, claim_id="other"), same),
+            record(
+                2, replace(same, progress=40, evidence=Evidence(received_at=1.0, body="")), same
+            ),
+            record(6, replace(same, deliveries=(DELIVERY,)), same),
+            removal | {"eventName": "REMOVE"},
+            record(4, task(Stage.SUBMITTING)),
+            moved(5, Stage.ACCEPTED),
+        ],
+        events,
+        BUS,
+    )
+
+    assert failed is None
+    assert events.batches == []
+
+
+def test_a_new_attempt_at_a_copy_is_a_move():
+    events = FakeEvents()
+
+    publish([moved(1, Stage.STORING, version=8)], events, BUS)
+
+    assert events.sent == [("task_1", "Task Storing")]
+
+
+def test_nothing_is_sent_for_no_records():
+    events = FakeEvents()
+
+    assert publish([], events, BUS) is None
+    assert events.batches == []
+
+
+@pytest.mark.parametrize(("count", "sizes"), [(10, [10]), (11, [10, 1]), (35, [10, 10, 10, 5])])
+def test_moves_are_sent_in_order_ten_at_a_time(count, sizes):
+    events = FakeEvents()
+
+    assert publish([moved(number) for number in range(count)], events, BUS) is None
+
+    assert [len(batch) for batch in events.batches] == sizes
+    assert [task_id for task_id, _ in events.sent] == [f"task_{number}" for number in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("refused", "first"), [([3], "3"), ([7, 3], "3"), ([0], "0"), ([9], "9"), ([12, 15], "12")]
+)
+def test_the_stream_goes_on_at_the_first_event_that_was_not_taken(refused, first):
+    events = FakeEvents(refused=[f"task_{number}" for number in refused])
+    records = [record(100, task(Stage.SUBMITTING)), *(moved(number) for number in range(25))]
+
+    assert publish(records, events, BUS) == first
+    assert len(events.sent) == 10 * (1 + int(first) // 10)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"stage": {"S": "unheard_of"}},
+        {"stage": None},
+        {"billing": {"S": ""}},
+        {"metadata": {"S": "{"}},
+        {"metadata": {"M": {}}},
+        {"created_at": {"S": "yesterday"}},
+        {"created_at": {"N": "1e300"}},
+        {"output": {"L": []}},
+        {"output": {"M": {"video": {"S": ""}}}},
+        {"error": {"S": "no"}},
+        {"warnings": {"S": "no"}},
+        {"warnings": {"N": "1"}},
+        {"video": {"N": "1"}},
+        {"video": {"S": "https://[::1/"}},
+        {"settled_by": {"S": "nobody"}},
+        {"version": {"XX": "1"}},
+    ],
+    ids=str,
+)
+def test_a_row_that_cannot_be_read_does_not_stop_the_others(damage):
+    broken = moved(2)
+    image = broken["dynamodb"]["NewImage"]
+    broken["dynamodb"]["NewImage"] = {
+        name: value for name, value in (image | damage).items() if value is not None
+    }
+    events = FakeEvents()
+
+    assert publish([moved(1), broken, moved(3)], events, BUS) is None
+    assert [task_id for task_id, _ in events.sent] == ["task_1", "task_3"]
+
+
+# ── A real stream ─────────────────────────────────────────────────────────────────────────────
+
+
+def records_of(aws, name):
+    """All that the stream of a table holds."""
+    streams = aws("dynamodbstreams")
+    (stream,) = streams.list_streams(TableName=name)["Streams"]
+    found = []
+    for shard in streams.describe_stream(StreamArn=stream["StreamArn"])["StreamDescription"][
+        "Shards"
+    ]:
+        iterator = streams.get_shard_iterator(
+            StreamArn=stream["StreamArn"],
+            ShardId=shard["ShardId"],
+            ShardIteratorType="TRIM_HORIZON",
+        )["ShardIterator"]
+        found += streams.get_records(ShardIterator=iterator)["Records"]
+    return found
+
+
+def test_of_a_tables_real_stream_the_moves_are_published(aws, table):
+    created = table.create(TASK)
+    submitted = table.move(created, Stage.SUBMITTED, NOW, provider_task_id="p", due_at=NOW)
+    claimed = table.claim_look(TASK.task_id, NOW, NOW, 120.0)
+    noted = table.note(claimed, progress=40, feed_failing_since=NOW)
+    noted = table.keep_delivery(noted, DELIVERY)
+    table.move(noted, Stage.STORING, NOW, source=SOURCE)
+    copying = table.claim_copy(TASK.task_id, NOW, 360.0)
+    released = table.release_copy(copying, NOW, NOW)
+    table.move(released, Stage.FAILED, NOW, due_at=None)
+    events = FakeEvents()
+
+    assert publish(records_of(aws, table.name), events, BUS) is None
+
+    assert submitted.version == 2
+    assert [detail_type for _, detail_type in events.sent] == [
+        *("Task Submitted", "Task Storing", "Task Failed"),
+    ]
+    versions = [json.loads(entry["Detail"])["version"] for entry in events.batches[0]]
+    assert versions == [2, 3, 4]

@@ -1,0 +1,297 @@
+"""The copy of a result, from a `storing` row to a `succeeded` one."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from act_one.clock import DAY, HOUR
+from act_one.lifecycle.storing import Storage, result_prefix, store_result
+from act_one.net import downloads
+from act_one.tasks.task import Evidence, MediaUrls, Remark, Stage
+from tests.unit.content import HTML, MP4, PNG, serves_by_path, status, with_length
+from tests.unit.examples import TASK, task
+from tests.unit.fakes import BEGINNING, FakeClock, backend
+from tests.unit.hostile import peer
+from tools.media_files.small import small_mp4
+
+POLICY = downloads.Policy(allow_http=True, allow_private=True)
+BUCKET = "stored"
+PREFIX = f"tasks/2027/01/15/{TASK.task_id}/"
+LEASE = 300.0 + 60.0
+
+
+@pytest.fixture
+def s3(shipped_s3):
+    """The client that ships, of a bucket that is empty."""
+    shipped_s3.create_bucket(Bucket=BUCKET)
+    yield shipped_s3
+    for key in objects(shipped_s3):
+        shipped_s3.delete_object(Bucket=BUCKET, Key=key)
+
+
+def objects(s3):
+    return [found["Key"] for found in s3.list_objects_v2(Bucket=BUCKET).get("Contents", [])]
+
+
+@pytest.fixture
+def clock():
+    return FakeClock(BEGINNING + 100)
+
+
+@pytest.fixture
+def stack(table, clock):
+    return backend(table, None, clock)
+
+
+@pytest.fixture
+def storage(s3):
+    return Storage(bucket=BUCKET, s3=s3, http=downloads.session(POLICY))
+
+
+@pytest.fixture
+def store(table, stack, storage):
+    """Put a `storing` task into the table whose media are these; store them."""
+
+    def store_it(contents, names=("video", "poster", "last_frame"), **fields):
+        with peer(serves_by_path(contents)) as found:
+            base = f"http://127.0.0.1:{found.port}"
+            source = MediaUrls(**{name: f"{base}/{name}?sig=SECRET" for name in names})
+            table.create(task(Stage.STORING, source=source, progress=99, **fields))
+            return store_result(TASK.task_id, stack, storage)
+
+    return store_it
+
+
+ALL = {
+    "/video": with_length(MP4),
+    "/poster": with_length(PNG),
+    "/last_frame": with_length(PNG + b"last"),
+}
+
+
+# ── A success ─────────────────────────────────────────────────────────────────────────────────
+
+
+def test_every_file_is_stored_before_the_task_is_called_succeeded(store, table, s3):
+    row = store(ALL, due_at=BEGINNING)
+
+    assert row == table.read(TASK.task_id)
+    assert row.stage is Stage.SUCCEEDED
+    assert row.output.video.s3_uri == f"s3://{BUCKET}/{PREFIX}video.mp4"
+    assert row.output.poster.s3_uri == f"s3://{BUCKET}/{PREFIX}poster.png"
+    assert row.output.last_frame.size == len(PNG) + 4
+    assert (row.progress, row.due_at, row.copy_lease_until) == (100, None, None)
+    assert row.warnings == ()
+    assert sorted(objects(s3)) == [
+        f"{PREFIX}{name}" for name in ("last_frame.png", "poster.png", "task.json", "video.mp4")
+    ]
+
+
+def test_a_result_is_filed_under_the_day_of_its_tasks_creation():
+    assert result_prefix(TASK) == PREFIX
+
+
+def test_the_task_as_it_will_be_lies_beside_its_media(store, s3):
+    row = store(ALL, metadata={"name": "Zoë"}, evidence=Evidence(received_at=1.0, body="SECRET"))
+
+    found = s3.get_object(Bucket=BUCKET, Key=f"{PREFIX}task.json")
+    text = found["Body"].read().decode()
+    document = json.loads(text)
+    assert found["ContentType"] == "application/json"
+    assert (document["stage"], document["version"]) == ("succeeded", row.version)
+    assert document["output"]["video"]["sha256"] == row.output.video.sha256
+    assert document["metadata"] == {"name": "Zoë"}
+    assert document["progress"] == 100
+    assert "?" not in text
+    assert "SECRET" not in text
+
+
+def test_a_video_without_images_is_a_success(store):
+    row = store(ALL, names=["video"])
+
+    assert row.stage is Stage.SUCCEEDED
+    assert (row.output.poster, row.output.last_frame) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (status(404), "media_refused"),
+        (with_length(HTML), "media_wrong_type"),
+        (with_length(MP4), "media_wrong_type"),
+        (with_length(PNG[:100], len(PNG)), "media_cut_off"),
+        (with_length(b"", 40_000_000), "media_too_large"),
+        (b"", "media_unreachable"),
+    ],
+)
+@pytest.mark.parametrize("name", ["poster", "last_frame"])
+def test_a_missing_image_is_a_warning_and_no_failure(store, s3, name, content, code):
+    row = store(ALL | {f"/{name}": content})
+
+    assert row.stage is Stage.SUCCEEDED
+    assert getattr(row.output, name) is None
+    ((warning),) = row.warnings
+    assert warning.code == f"{name}_missing"
+    assert warning.message.startswith(f"{code}: ")
+    assert "SECRET" not in warning.message
+    shown = json.loads(s3.get_object(Bucket=BUCKET, Key=f"{PREFIX}task.json")["Body"].read())
+    assert shown["warnings"][0]["code"] == f"{name}_missing"
+
+
+def test_both_images_may_be_missing(store):
+    row = store({"/video": ALL["/video"]}, warnings=(Remark(code="a", message=""),))
+
+    assert [warning.code for warning in row.warnings] == [
+        *("a", "poster_missing", "last_frame_missing"),
+    ]
+
+
+@pytest.mark.parametrize(("days", "kept"), [(0, None), (3, 15), (30, 31)])
+def test_a_row_outlives_its_objects(table, clock, storage, days, kept):
+    stack = backend(table, None, clock, result_retention_days=days)
+    with peer(serves_by_path(ALL)) as found:
+        source = MediaUrls(video=f"http://127.0.0.1:{found.port}/video")
+        table.create(task(Stage.STORING, source=source))
+        row = store_result(TASK.task_id, stack, storage)
+
+    assert row.expires_at == (None if kept is None else clock.now + kept * DAY)
+
+
+def test_a_copy_that_is_repeated_takes_over_what_is_there(store, table, s3):
+    first = store(ALL)
+    table.client.delete_item(TableName=table.name, Key={"task_id": {"S": TASK.task_id}})
+
+    again = store(ALL | {"/video": with_length(small_mp4(100_000))})
+
+    assert again.output == first.output
+    assert s3.head_object(Bucket=BUCKET, Key=f"{PREFIX}video.mp4")["ContentLength"] == len(MP4)
+
+
+# ── A failure ─────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (status(403), "media_refused"),
+        (with_length(HTML), "media_wrong_type"),
+        (with_length(PNG), "media_wrong_type"),
+        (with_length(MP4[:1_000], len(MP4)), "media_cut_off"),
+        (with_length(b"", 600_000_000), "media_too_large"),
+        (b"", "media_unreachable"),
+    ],
+)
+def test_a_video_that_cannot_be_had_now_is_given_back_for_another_attempt(
+    store, table, s3, clock, content, code
+):
+    row = store(ALL | {"/video": content})
+
+    assert row == table.read(TASK.task_id)
+    assert row.stage is Stage.STORING
+    assert row.version == 1
+    assert (row.copy_lease_until, row.copy_attempts) == (None, 1)
+    assert row.due_at == clock.now + 5
+    ((warning),) = row.warnings
+    assert warning.code == "copy_retried"
+    assert warning.message.startswith(f"{code}: ")
+    assert "SECRET" not in warning.message
+    assert objects(s3) == []
+
+
+def test_each_failed_attempt_doubles_the_wait_up_to_an_hour(table, stack, storage, clock):
+    with peer(serves_by_path({})) as found:
+        source = MediaUrls(video=f"http://127.0.0.1:{found.port}/video")
+        table.create(task(Stage.STORING, source=source))
+        waits = []
+        for _ in range(13):
+            row = store_result(TASK.task_id, stack, storage)
+            waits.append(row.due_at - clock.now)
+            clock.now = row.due_at
+
+    assert waits == [min(HOUR, 5 * 2**attempt) for attempt in range(13)]
+    assert len(row.warnings) == 1
+
+
+def test_a_failed_attempt_is_followed_by_one_that_succeeds(store, table, stack, storage):
+    store({"/video": status(403)}, names=["video"])
+    with peer(serves_by_path(ALL)) as found:
+        source = MediaUrls(video=f"http://127.0.0.1:{found.port}/video")
+        table.move(table.read(TASK.task_id), Stage.STORING, BEGINNING, source=source)
+        row = store_result(TASK.task_id, stack, storage)
+
+    assert row.stage is Stage.SUCCEEDED
+    assert row.copy_attempts == 2
+    assert [warning.code for warning in row.warnings] == ["copy_retried"]
+
+
+# ── Whose copy it is ──────────────────────────────────────────────────────────────────────────
+
+
+def test_a_row_that_is_gone_is_nobodys_to_copy(stack, storage):
+    assert store_result("task_gone", stack, storage) is None
+
+
+@pytest.mark.parametrize("stage", [stage for stage in Stage if stage is not Stage.STORING])
+def test_a_task_that_is_not_storing_is_nobodys_to_copy(table, stack, storage, stage, s3):
+    before = table.create(task(stage, source=MediaUrls(video="http://127.0.0.1:1/v")))
+
+    assert store_result(TASK.task_id, stack, storage) is None
+    assert table.read(TASK.task_id) == before
+    assert objects(s3) == []
+
+
+def test_a_task_that_another_copies_is_left_to_it(table, stack, storage, clock):
+    source = MediaUrls(video="http://127.0.0.1:1/v")
+    before = table.create(
+        task(Stage.STORING, source=source, copy_lease_until=clock.now + 1.0, copy_attempts=1)
+    )
+
+    assert store_result(TASK.task_id, stack, storage) is None
+    assert table.read(TASK.task_id) == before
+
+
+def test_a_copy_holds_its_lease_for_longer_than_its_function_may_run(table, stack, s3, clock):
+    rows = []
+
+    class Watching(Storage):
+        def open_url(self, url, *limits):
+            rows.append(table.read(TASK.task_id))
+            return super().open_url(url, *limits)
+
+    watching = Watching(bucket=BUCKET, s3=s3, http=downloads.session(POLICY))
+    with peer(serves_by_path(ALL)) as found:
+        source = MediaUrls(video=f"http://127.0.0.1:{found.port}/video")
+        table.create(task(Stage.STORING, source=source))
+        store_result(TASK.task_id, stack, watching)
+
+    assert rows[0].copy_lease_until == rows[0].due_at == clock.now + LEASE
+
+
+@pytest.mark.parametrize("content", [ALL["/video"], status(403)])
+def test_a_copy_whose_lease_ran_out_leaves_the_row_to_its_successor(table, stack, s3, content):
+    class Overtaken(Storage):
+        """By the time that a file is opened, another attempt has the task."""
+
+        def open_url(self, url, *limits):
+            current = table.read(TASK.task_id)
+            if current.version == 1:
+                over = current.copy_lease_until + 1.0
+                table.move(current, Stage.STORING, over, copy_lease_until=None)
+            return super().open_url(url, *limits)
+
+    overtaken = Overtaken(bucket=BUCKET, s3=s3, http=downloads.session(POLICY))
+    with peer(serves_by_path({"/video": content})) as found:
+        source = MediaUrls(video=f"http://127.0.0.1:{found.port}/video")
+        table.create(task(Stage.STORING, source=source))
+        row = store_result(TASK.task_id, stack, overtaken)
+
+    assert row == table.read(TASK.task_id)
+    assert (row.stage, row.version, row.copy_lease_until) == (Stage.STORING, 2, None)
+
+
+def test_a_storing_task_without_a_source_is_an_error(table, stack, storage):
+    table.create(replace(TASK, stage=Stage.STORING))
+
+    with pytest.raises(ValueError, match="without a source"):
+        store_result(TASK.task_id, stack, storage)

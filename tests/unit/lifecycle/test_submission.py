@@ -1,0 +1,566 @@
+"""A request becomes a row, the row one paid create, and the create's outcome the next stage."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from threading import Barrier
+from urllib.parse import urlsplit
+
+import pytest
+from botocore.exceptions import ClientError
+
+from act_one.clock import DAY, HOUR
+from act_one.inputs.request import TransferRequest
+from act_one.lifecycle.callback import ring
+from act_one.lifecycle.submission import RESEND_MAX_SECONDS, resend, submit
+from act_one.problems import ProblemError
+from act_one.provider.callback_token import verify
+from act_one.provider.outcomes import Accepted, Ambiguous, ProviderState, Refused, Rejected, Report
+from act_one.tasks.events import ENDS
+from act_one.tasks.identifiers import derive_task_id
+from act_one.tasks.table import MovedOnError, TaskTable
+from act_one.tasks.task import Billing, Evidence, Remark, Stage, Webhook
+from tests.unit.examples import SOURCE, task
+from tests.unit.fakes import (
+    BEGINNING,
+    CALLBACK_KEYS,
+    FakeClock,
+    FakeProvider,
+    backend,
+    key_ring,
+    no_doubt,
+    plenty,
+)
+
+REQUEST = TransferRequest(
+    video="https://media.example/a.mp4?sig=1",
+    image="https://media.example/b.png",
+    metadata={"order": "42"},
+    idempotency_key="order-42",
+)
+REASON = Remark(code="provider_rejected", message="the video must be 16:9")
+REFUSED = Refused(reason=Remark(code="provider_unreachable", message="TimeoutError"))
+AMBIGUOUS = Ambiguous(reason=Remark(code="no_reply", message="TimeoutError"))
+
+
+@pytest.fixture
+def provider():
+    return FakeProvider()
+
+
+@pytest.fixture
+def clock():
+    return FakeClock()
+
+
+@pytest.fixture
+def stack(table, provider, clock):
+    return backend(table, provider, clock)
+
+
+def send(stack, request=REQUEST, client="client-1", check_inputs=no_doubt):
+    return submit(request, client, CALLBACK_KEYS, stack, plenty, check_inputs)
+
+
+# ── Who is told ───────────────────────────────────────────────────────────────────────────────
+
+HOOK = Webhook(url="https://user.example/hook?token=1", events=("task.running",))
+
+
+def test_the_row_says_who_is_to_be_called(stack, table):
+    created, _ = send(stack, replace(REQUEST, webhook=HOOK))
+
+    assert table.read(created.task_id).webhook == HOOK
+
+
+def test_without_a_webhook_the_stacks_own_endpoint_is_told_of_the_end(table, provider):
+    stack = backend(table, provider, webhook_url="https://house.example/hook")
+
+    created, _ = send(stack)
+    named, _ = send(stack, replace(REQUEST, webhook=HOOK, idempotency_key="other"))
+
+    assert created.webhook == Webhook(url="https://house.example/hook", events=ENDS)
+    assert named.webhook == HOOK
+
+
+def test_without_either_nobody_is_told(stack):
+    created, _ = send(stack)
+
+    assert created.webhook is None
+
+
+def test_a_repeat_with_another_webhook_is_another_request(stack):
+    send(stack, replace(REQUEST, webhook=HOOK))
+
+    with pytest.raises(ProblemError) as caught:
+        send(stack, REQUEST)
+
+    assert caught.value.code == "idempotency-key-reused"
+
+
+def test_a_new_default_endpoint_makes_no_repeat_another_request(stack, table, provider):
+    created, _ = send(stack)
+
+    other = backend(table, provider, webhook_url="https://house.example/hook")
+
+    assert send(other) == (created, True)
+
+
+# ── Before the create ─────────────────────────────────────────────────────────────────────────
+
+
+def wrong(_request):
+    raise ProblemError(422, "input-wrong-type", "The provider would fail", "…", field="video")
+
+
+def test_a_wrong_input_leaves_no_row_and_is_not_paid_for(stack, table, provider):
+    with pytest.raises(ProblemError) as caught:
+        send(stack, check_inputs=wrong)
+
+    assert caught.value.status == 422
+    assert table.read(derive_task_id("client-1", "order-42")) is None
+    assert provider.creates == []
+
+
+def test_doubts_about_the_inputs_become_warnings_of_the_task(stack, table):
+    doubts = (Remark(code="input_not_checked", message="video: …"),)
+
+    created, _ = send(stack, check_inputs=lambda _: doubts)
+
+    assert created.warnings == doubts
+    assert table.read(created.task_id).warnings == doubts
+
+
+def test_a_repeat_gets_its_task_whatever_became_of_its_inputs(stack, provider):
+    created, _ = send(stack)
+
+    assert send(stack, check_inputs=wrong) == (created, True)
+    assert len(provider.creates) == 1
+
+
+def test_a_repeat_with_another_body_is_refused_before_its_inputs_are_looked_at(stack):
+    send(stack)
+
+    with pytest.raises(ProblemError) as caught:
+        send(stack, replace(REQUEST, image="https://media.example/c.png"), check_inputs=wrong)
+
+    assert caught.value.code == "idempotency-key-reused"
+
+
+@pytest.mark.parametrize("key", ["order-42", None])
+def test_without_a_preflight_no_input_is_looked_at(stack, provider, key):
+    created, replayed = send(
+        stack, replace(REQUEST, preflight=False, idempotency_key=key), check_inputs=wrong
+    )
+
+    assert (created.stage, replayed) == (Stage.SUBMITTED, False)
+    assert len(provider.creates) == 1
+
+
+def test_the_row_is_written_before_the_provider_is_called(stack, table, provider):
+    rows = []
+    provider.during_create = lambda: rows.append(table.read(next(table.due(BEGINNING + 60))[0]))
+
+    created, _ = send(stack)
+
+    (row,) = rows
+    assert row.task_id == created.task_id
+    assert (row.stage, row.billing, row.attempt) == (Stage.SUBMITTING, Billing.UNKNOWN, 1)
+    assert (row.sent_at, row.due_at) == (BEGINNING, BEGINNING + 60)
+    assert (row.video, row.image, row.metadata) == (
+        *(REQUEST.video, REQUEST.image, REQUEST.metadata),
+    )
+
+
+def test_the_provider_gets_the_urls_as_given_and_a_callback_url_of_the_task(stack, provider):
+    created, replayed = send(stack)
+
+    ((call),) = provider.creates
+    assert not replayed
+    assert (call["video"], call["image"]) == (REQUEST.video, REQUEST.image)
+    assert call["callback_url"].startswith("https://callback.example/callbacks/")
+    path = urlsplit(call["callback_url"]).path
+    assert verify(path, key_ring(CALLBACK_KEYS.current)) == created.task_id
+
+
+@pytest.mark.parametrize("secret", [None, "", "{}"])
+def test_without_a_provider_key_nothing_is_written_or_sent(table, secret):
+    provider = FakeProvider(key_ring=key_ring(secret))
+
+    with pytest.raises(ProblemError) as caught:
+        send(backend(table, provider))
+
+    assert (caught.value.status, caught.value.code) == (503, "provider-key-not-set")
+    assert provider.creates == []
+    assert list(table.due(BEGINNING + DAY)) == []
+
+
+def test_a_sender_that_dies_leaves_a_row_that_is_due_in_a_minute(stack, table, provider):
+    def die():
+        raise KeyboardInterrupt
+
+    provider.during_create = die
+    with pytest.raises(KeyboardInterrupt):
+        send(stack)
+
+    ((task_id, due_at),) = table.due(BEGINNING + DAY)
+    assert due_at == BEGINNING + 60
+    assert table.read(task_id).stage is Stage.SUBMITTING
+
+
+# ── What comes of it ──────────────────────────────────────────────────────────────────────────
+
+
+def test_an_accepted_create_is_charged_and_waits_for_its_callback(stack, table):
+    created, _ = send(stack)
+
+    assert created.stage is Stage.SUBMITTED
+    assert created.billing is Billing.CHARGED
+    assert created.provider_task_id == "provider-1"
+    assert created.due_at == BEGINNING + 900
+    assert created.version == 2
+    assert created == table.read(created.task_id)
+
+
+@pytest.mark.parametrize(("days", "expires_at"), [(0, None), (1, 15), (14, 15), (90, 91)])
+def test_a_rejected_create_fails_and_costs_nothing(table, provider, clock, days, expires_at):
+    provider.outcome = Rejected(reason=REASON)
+    stack = backend(table, provider, clock, result_retention_days=days)
+
+    created, _ = send(stack)
+
+    assert created.stage is Stage.FAILED
+    assert created.billing is Billing.NONE
+    assert created.error == REASON
+    assert created.due_at is None
+    assert created.expires_at == (None if expires_at is None else BEGINNING + expires_at * DAY)
+
+
+def test_a_refused_create_costs_nothing_and_waits_to_be_sent_again(stack, provider):
+    provider.outcome = REFUSED
+
+    created, _ = send(stack)
+
+    assert created.stage is Stage.ACCEPTED
+    assert created.billing is Billing.NONE
+    assert BEGINNING + 24 <= created.due_at <= BEGINNING + 36
+    assert created.error is None
+    assert created.warnings == (Remark(code="provider_refused", message="TimeoutError"),)
+
+
+@pytest.mark.parametrize(("retry_after", "least", "most"), [(7.0, 24, 36), (400.0, 400, 400)])
+def test_a_refusal_is_obeyed_when_it_says_when_to_come_back(
+    stack, provider, retry_after, least, most
+):
+    provider.outcome = replace(REFUSED, retry_after_seconds=retry_after)
+
+    created, _ = send(stack)
+
+    assert BEGINNING + least <= created.due_at <= BEGINNING + most
+
+
+def test_a_refused_key_is_a_warning_on_the_task(stack, provider):
+    provider.outcome = Refused(reason=REASON, key_refused=True)
+
+    created, _ = send(stack)
+
+    assert created.stage is Stage.ACCEPTED
+    assert [warning.code for warning in created.warnings] == ["provider_key_refused"]
+
+
+def test_an_ambiguous_create_may_be_charged_and_is_not_due_before_its_deadline(stack, provider):
+    provider.outcome = AMBIGUOUS
+
+    created, _ = send(stack)
+
+    assert created.stage is Stage.UNCONFIRMED
+    assert created.billing is Billing.UNKNOWN
+    assert created.due_at == BEGINNING + 3_600
+    assert [warning.code for warning in created.warnings] == ["create_unconfirmed"]
+
+
+# ── Once more ─────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    "outcome", [Accepted(provider_task_id="p"), Rejected(reason=REASON), REFUSED, AMBIGUOUS]
+)
+def test_the_same_request_again_is_the_same_task_and_no_second_create(stack, provider, outcome):
+    provider.outcome = outcome
+    created, first = send(stack)
+
+    again, second = send(stack)
+
+    assert (first, second) == (False, True)
+    assert again == created
+    assert len(provider.creates) == 1
+
+
+def test_the_key_with_another_body_is_a_conflict(stack, provider):
+    send(stack)
+
+    for other in (
+        replace(REQUEST, video="https://media.example/other.mp4"),
+        replace(REQUEST, metadata={}),
+    ):
+        with pytest.raises(ProblemError) as caught:
+            send(stack, other)
+        assert (caught.value.status, caught.value.code) == (409, "idempotency-key-reused")
+        assert caught.value.field == "Idempotency-Key"
+    assert len(provider.creates) == 1
+
+
+def test_two_clients_may_use_the_same_key(stack, provider):
+    one, _ = send(stack, client="client-1")
+    two, replayed = send(stack, replace(REQUEST, metadata={}), client="client-2")
+
+    assert one.task_id != two.task_id
+    assert not replayed
+    assert len(provider.creates) == 2
+
+
+def test_without_a_key_every_request_is_a_task(stack, provider):
+    request = replace(REQUEST, idempotency_key=None)
+
+    assert send(stack, request)[0].task_id != send(stack, request)[0].task_id
+    assert len(provider.creates) == 2
+
+
+def test_the_same_request_twice_at_once_is_one_create(stack, provider):
+    barrier = Barrier(3)
+
+    def at_once(_):
+        barrier.wait(5)
+        return send(stack)
+
+    with ThreadPoolExecutor(3) as pool:
+        results = list(pool.map(at_once, range(3)))
+
+    assert sorted(replayed for _, replayed in results) == [False, True, True]
+    assert len({created.task_id for created, _ in results}) == 1
+    assert len(provider.creates) == 1
+
+
+# ── A callback that is faster than the create's reply ─────────────────────────────────────────
+
+RUNNING = Report(provider_task_id="provider-1", state=ProviderState.RUNNING)
+DONE = Report(provider_task_id="provider-1", state=ProviderState.SUCCEEDED, media=SOURCE)
+
+
+def calls_back(stack, body):
+    """Let a callback come while the create is still on its way."""
+
+    def call_back():
+        ((task_id, _),) = stack.table.due(BEGINNING + DAY)
+        ring(task_id, body, stack)
+
+    stack.provider.during_create = call_back
+
+
+def test_a_callback_that_tells_nothing_makes_the_task_due_as_soon_as_its_id_is_known(stack):
+    calls_back(stack, b"")
+
+    created, _ = send(stack)
+
+    assert created.stage is Stage.SUBMITTED
+    assert created.provider_task_id == "provider-1"
+    assert created.due_at == BEGINNING
+    assert created.evidence is not None
+
+
+@pytest.mark.parametrize(
+    ("answer", "stage"), [(RUNNING, Stage.RUNNING), (DONE, Stage.STORING)], ids=["running", "done"]
+)
+def test_what_a_callback_found_stays_when_the_reply_comes(stack, provider, answer, stage):
+    calls_back(stack, b'{"task_id": "provider-1", "status": "3"}')
+    provider.answers["provider-1"] = answer
+
+    created, _ = send(stack)
+
+    assert created.stage is stage
+    assert created.provider_task_id == "provider-1"
+    assert created.billing is Billing.CHARGED
+    assert len(provider.creates) == 1
+
+
+def test_the_replys_id_is_added_when_the_row_moved_without_one(stack, table, provider):
+    def move_on():
+        ((task_id, _),) = table.due(BEGINNING + DAY)
+        table.move(table.read(task_id), Stage.UNCONFIRMED, BEGINNING, billing=Billing.UNKNOWN)
+
+    provider.during_create = move_on
+
+    created, _ = send(stack)
+
+    assert created.stage is Stage.SUBMITTED
+    assert created.provider_task_id == "provider-1"
+    assert created.billing is Billing.CHARGED
+
+
+def test_nothing_is_sent_without_the_time_to_write_down_what_came_of_it(stack, provider):
+    created, _ = submit(REQUEST, "client-1", CALLBACK_KEYS, stack, lambda: 19.9, no_doubt)
+
+    assert provider.creates == []
+    assert created.stage is Stage.ACCEPTED
+    assert created.billing is Billing.NONE
+    assert created.due_at == BEGINNING
+    assert created.attempt == 0
+
+
+def test_a_callback_that_tells_nothing_makes_an_ambiguous_create_due_at_once(stack, provider):
+    calls_back(stack, b"")
+    provider.outcome = AMBIGUOUS
+
+    created, _ = send(stack)
+
+    assert (created.stage, created.due_at) == (Stage.UNCONFIRMED, BEGINNING)
+
+
+class Outage:
+    """A DynamoDB that takes no updates for a while."""
+
+    def __init__(self, client, times):
+        self._client = client
+        self.times = times
+        self.exceptions = client.exceptions
+
+        self.get_item, self.put_item = client.get_item, client.put_item
+
+    def update_item(self, **request):
+        self.times -= 1
+        if self.times >= 0:
+            raise ClientError({"Error": {"Code": "InternalServerError"}}, "UpdateItem")
+        return self._client.update_item(**request)
+
+
+def test_what_was_paid_for_is_written_down_as_soon_as_the_table_takes_it(table, provider):
+    stack = backend(TaskTable(Outage(table.client, 2), table.name), provider)
+
+    created, _ = send(stack)
+
+    assert created.stage is Stage.SUBMITTED
+    assert created == table.read(created.task_id)
+    assert len(provider.creates) == 1
+
+
+def test_writing_down_ends_with_the_time_there_is(table, provider):
+    stack = backend(TaskTable(Outage(table.client, 99), table.name), provider)
+    left = iter([28.0, 5.0, 1.9])
+
+    with pytest.raises(ClientError):
+        submit(REQUEST, "client-1", CALLBACK_KEYS, stack, lambda: next(left), no_doubt)
+
+    ((task_id, due_at),) = table.due(BEGINNING + DAY)
+    assert (table.read(task_id).stage, due_at) == (Stage.SUBMITTING, BEGINNING + 60)
+    assert len(provider.creates) == 1
+
+
+@pytest.mark.parametrize("outcome", [Rejected(reason=REASON), REFUSED, AMBIGUOUS])
+def test_no_other_outcome_undoes_what_a_callback_found(stack, provider, outcome):
+    calls_back(stack, b'{"task_id": "provider-1"}')
+    provider.answers["provider-1"] = DONE
+    provider.outcome = outcome
+
+    created, _ = send(stack)
+
+    assert created.stage is Stage.STORING
+    assert created.billing is Billing.CHARGED
+
+
+# ── Sending again ─────────────────────────────────────────────────────────────────────────────
+
+WAITING = task(Stage.ACCEPTED, billing=Billing.NONE, attempt=1)
+
+
+def test_a_refused_task_is_sent_again(stack, table, provider, clock):
+    table.create(WAITING)
+    clock.pass_by(30)
+
+    sent = resend(WAITING, CALLBACK_KEYS, stack, plenty)
+
+    assert (sent.stage, sent.attempt) == (Stage.SUBMITTED, 2)
+    assert sent.sent_at == BEGINNING + 30
+    assert sent.deadline(3_600) == BEGINNING + 30 + 3_600
+    assert len(provider.creates) == 1
+
+
+def test_a_task_that_is_sent_again_may_be_charged_from_then_on(stack, table, provider):
+    rows = []
+    table.create(WAITING)
+    provider.during_create = lambda: rows.append(table.read(WAITING.task_id))
+
+    resend(WAITING, CALLBACK_KEYS, stack, plenty)
+
+    assert (rows[0].stage, rows[0].billing) == (Stage.SUBMITTING, Billing.UNKNOWN)
+    assert rows[0].due_at == BEGINNING + 60
+
+
+def test_each_refusal_doubles_the_wait_up_to_a_quarter_of_an_hour(stack, table, provider, clock):
+    provider.outcome = REFUSED
+    waiting, waits = table.create(WAITING), []
+    for _ in range(8):
+        waiting = resend(waiting, CALLBACK_KEYS, stack, plenty)
+        waits.append(waiting.due_at - clock.now)
+        clock.now = waiting.due_at
+
+    assert waiting.attempt == 9
+    for attempt, wait in enumerate(waits, start=2):
+        backoff = min(RESEND_MAX_SECONDS, 30 * 2 ** (attempt - 1))
+        assert 0.8 * backoff - 0.001 <= wait <= 1.2 * backoff + 0.001
+    assert len(waiting.warnings) == 1
+
+
+def test_a_task_that_was_called_back_is_never_sent_again(stack, table, provider):
+    called = table.create(replace(WAITING, evidence=Evidence(received_at=BEGINNING, body="")))
+
+    row = resend(called, CALLBACK_KEYS, stack, plenty)
+
+    assert provider.creates == []
+    assert (row.stage, row.billing) == (Stage.UNCONFIRMED, Billing.UNKNOWN)
+    assert row.due_at == BEGINNING
+    assert [warning.code for warning in row.warnings] == ["create_unconfirmed"]
+
+
+def test_a_task_that_another_sends_is_left_alone(stack, table, provider):
+    table.create(WAITING)
+    table.move(WAITING, Stage.SUBMITTING, BEGINNING)
+
+    with pytest.raises(MovedOnError):
+        resend(WAITING, CALLBACK_KEYS, stack, plenty)
+
+    assert provider.creates == []
+
+
+def test_a_task_sent_again_by_two_at_once_is_sent_once(stack, table, provider):
+    table.create(WAITING)
+    barrier = Barrier(3)
+
+    def at_once(_):
+        barrier.wait(5)
+        try:
+            resend(WAITING, CALLBACK_KEYS, stack, plenty)
+        except MovedOnError:
+            return "moved on"
+        return "sent"
+
+    with ThreadPoolExecutor(3) as pool:
+        results = sorted(pool.map(at_once, range(3)))
+
+    assert results == ["moved on", "moved on", "sent"]
+    assert len(provider.creates) == 1
+
+
+def test_a_task_that_is_refused_for_six_hours_is_given_up(stack, table, provider, clock):
+    table.create(WAITING)
+    clock.pass_by(6 * HOUR)
+    provider.outcome = REFUSED
+    waiting = resend(WAITING, CALLBACK_KEYS, stack, plenty)
+    assert waiting.stage is Stage.ACCEPTED
+
+    clock.pass_by(1)
+    given_up = resend(waiting, CALLBACK_KEYS, stack, plenty)
+
+    assert given_up.stage is Stage.FAILED
+    assert given_up.error.code == "provider_unavailable"
+    assert given_up.billing is Billing.NONE
+    assert given_up.due_at is None
+    assert len(provider.creates) == 1

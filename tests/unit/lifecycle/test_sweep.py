@@ -1,0 +1,138 @@
+"""The sweep: due rows become executions, one for each look."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from threading import Barrier, Lock
+
+import pytest
+
+from act_one.lifecycle.sweep import LOOK_LEASE_SECONDS, SWEEP_SECONDS, sweep
+from act_one.tasks.task import Stage
+from tests.unit.examples import TASK, task
+from tests.unit.fakes import BEGINNING, FakeClock
+
+ARN = "arn:aws:states:us-east-1:000000000000:stateMachine:fallback"
+NOW = BEGINNING + 100.0
+
+
+class FakeStepFunctions:
+    """Step Functions, where the name of an execution can be used once."""
+
+    class exceptions:  # noqa: N801 - where boto3's clients have theirs
+        class ExecutionAlreadyExists(Exception):  # noqa: N818 - boto3's name
+            pass
+
+    def __init__(self, taken=()):
+        self.names = list(taken)
+        self.started = []
+        self.lock = Lock()
+
+    def start_execution(self, **request):
+        with self.lock:
+            if request["name"] in self.names:
+                raise self.exceptions.ExecutionAlreadyExists
+            self.names.append(request["name"])
+            self.started.append(request)
+
+
+def test_each_due_row_is_started_longest_overdue_first(table):
+    for name, wait in {"a": -5, "b": -50, "c": 1, "d": 0}.items():
+        table.create(replace(TASK, task_id=name, due_at=NOW + wait))
+    executions = FakeStepFunctions()
+
+    started = sweep(table, executions, ARN, FakeClock(NOW))
+
+    assert started == 3
+    assert [request["name"] for request in executions.started] == ["b-1", "a-1", "d-1"]
+    assert executions.started[0] == {
+        "stateMachineArn": ARN,
+        "name": "b-1",
+        "input": '{"task_id": "b"}',
+    }
+
+
+@pytest.mark.parametrize("stage", Stage)
+def test_a_row_is_started_in_any_stage_and_then_has_a_lease(table, stage):
+    table.create(task(stage))
+
+    assert sweep(table, FakeStepFunctions(), ARN, FakeClock(NOW)) == 1
+    assert table.read(TASK.task_id).due_at == NOW + LOOK_LEASE_SECONDS
+    assert sweep(table, FakeStepFunctions(), ARN, FakeClock(NOW)) == 0
+
+
+def test_a_look_that_nobody_took_is_started_again_under_another_name(table):
+    table.create(TASK)
+    executions, clock = FakeStepFunctions(), FakeClock(NOW)
+    for _ in range(3):
+        sweep(table, executions, ARN, clock)
+        clock.pass_by(LOOK_LEASE_SECONDS)
+
+    assert executions.names == [f"{TASK.task_id}-{look}" for look in (1, 2, 3)]
+
+
+def test_an_execution_that_exists_counts_as_started(table):
+    table.create(TASK)
+    table.create(replace(TASK, task_id="task_next", due_at=TASK.due_at + 1))
+    executions = FakeStepFunctions(taken=[f"{TASK.task_id}-1"])
+
+    assert sweep(table, executions, ARN, FakeClock(NOW)) == 2
+    assert [request["name"] for request in executions.started] == ["task_next-1"]
+    assert table.read(TASK.task_id).look == 1
+
+
+def test_a_row_that_another_sweep_claims_meanwhile_is_left_to_it(table):
+    table.create(TASK)
+
+    class Slow:
+        """A table whose list of due rows is old by the time that it is used."""
+
+        def due(self, now):
+            found = list(table.due(now))
+            table.claim_look(*found[0], now, LOOK_LEASE_SECONDS)
+            return iter(found)
+
+        claim_look = staticmethod(table.claim_look)
+
+    executions = FakeStepFunctions()
+
+    assert sweep(Slow(), executions, ARN, FakeClock(NOW)) == 0
+    assert executions.started == []
+
+
+def test_sweeps_at_once_start_one_execution_per_look(table):
+    names = [f"task_{number:02}" for number in range(12)]
+    for number, name in enumerate(names):
+        table.create(replace(TASK, task_id=name, due_at=NOW - number))
+    executions, barrier = FakeStepFunctions(), Barrier(3)
+
+    def sweep_at_once(_):
+        barrier.wait(5)
+        return sweep(table, executions, ARN, FakeClock(NOW))
+
+    with ThreadPoolExecutor(3) as pool:
+        counts = list(pool.map(sweep_at_once, range(3)))
+
+    assert sum(counts) == len(names)
+    assert sorted(executions.names) == [f"{name}-1" for name in names]
+
+
+def test_a_sweep_that_takes_too_long_leaves_the_rest_to_the_next(table):
+    for number in range(6):
+        table.create(replace(TASK, task_id=f"task_{number}", due_at=NOW - number))
+    clock = FakeClock(NOW)
+    executions = FakeStepFunctions()
+    start = executions.start_execution
+
+    def start_slowly(**request):
+        clock.pass_by(SWEEP_SECONDS / 2)
+        start(**request)
+
+    executions.start_execution = start_slowly
+
+    assert sweep(table, executions, ARN, clock) == 3
+    assert sweep(table, executions, ARN, clock) == 3
+    assert len(set(executions.names)) == 6
+
+
+def test_an_empty_table_needs_no_sweep(table):
+    assert sweep(table, FakeStepFunctions(), ARN, FakeClock(NOW)) == 0

@@ -1,0 +1,619 @@
+"""One media file, from a URL into a bucket: whole, or an error and no object."""
+
+import base64
+import gzip
+import hashlib
+import socket
+import tracemalloc
+from threading import Event
+from time import monotonic
+from types import SimpleNamespace
+
+import pytest
+from botocore import httpchecksum
+from botocore.exceptions import ClientError
+
+from act_one.aws import s3_client
+from act_one.media.copy import CHUNK_BYTES, IMAGE_TYPES, VIDEO_TYPES, MediaError, Place, copy
+from act_one.media.stream import sniff
+from act_one.net import downloads
+from act_one.tasks.task import StoredMedia
+from local.emulator import environment
+from tests.unit.content import (
+    HTML,
+    MP4,
+    OK,
+    PNG,
+    in_chunks,
+    serves,
+    status,
+    until_closed,
+    with_length,
+)
+from tests.unit.hostile import CA, peer, reset, server_tls
+from tools.media_files.small import small_mp4
+
+LIMIT = 1_000_000
+POLICY = downloads.Policy(allow_http=True, allow_private=True)
+QUERY = "sig=SECRET"
+PLACE = Place(bucket="results", key="tasks/task_1/video", task_id="task_1")
+
+
+@pytest.fixture
+def s3(shipped_s3):
+    """The client that ships, of a bucket that is empty."""
+    shipped_s3.create_bucket(Bucket=PLACE.bucket)
+    yield shipped_s3
+    for key in keys(shipped_s3):
+        shipped_s3.delete_object(Bucket=PLACE.bucket, Key=key)
+
+
+def keys(s3):
+    return [found["Key"] for found in s3.list_objects_v2(Bucket=PLACE.bucket).get("Contents", [])]
+
+
+def read(s3, key):
+    return s3.get_object(Bucket=PLACE.bucket, Key=key)["Body"].read()
+
+
+def opener(policy):
+    """What opens a URL under a policy."""
+    http = downloads.session(policy)
+    return lambda url, seconds, max_bytes: downloads.get(
+        url, http, seconds=seconds, max_bytes=max_bytes
+    )
+
+
+def copy_from(found, s3, *, types=VIDEO_TYPES, max_bytes=LIMIT, seconds=10.0, place=PLACE):
+    return copy(
+        f"http://127.0.0.1:{found.port}/a.bin?{QUERY}",
+        place,
+        types=types,
+        max_bytes=max_bytes,
+        seconds=seconds,
+        open_url=opener(POLICY),
+        s3=s3,
+    )
+
+
+def copied(content, s3, **more):
+    with peer(serves(content)) as found:
+        return copy_from(found, s3, **more)
+
+
+def failure(content, s3, **more):
+    """The error of a copy that leaves no object behind."""
+    treat = content if callable(content) else serves(content)
+    with peer(treat) as found, pytest.raises(MediaError) as caught:
+        copy_from(found, s3, **more)
+    assert keys(s3) == []
+    assert "SECRET" not in str(caught.value)
+    assert "?" not in str(caught.value)
+    return caught.value
+
+
+# ── What a file is ────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("head", "media_type"),
+    [
+        (MP4, "video/mp4"),
+        (b"\x00\x00\x00\x18ftypmp42", "video/mp4"),
+        (b"\x00\x00\x00\x14ftypqt  ", "video/quicktime"),
+        (b"\x1a\x45\xdf\xa3\x01", "video/webm"),
+        (PNG, "image/png"),
+        (b"\xff\xd8\xff\xe0", "image/jpeg"),
+        (b"RIFF\x00\x00\x00\x00WEBP", "image/webp"),
+        (b"GIF89a", "image/gif"),
+        (b"GIF87a", "image/gif"),
+        (b"RIFF\x00\x00\x00\x00AVI ", None),
+        (HTML, None),
+        (b'{"error": "expired"}', None),
+        (b"ftyp", None),
+        (b"", None),
+    ],
+)
+def test_a_file_is_what_its_first_bytes_say(head, media_type):
+    assert sniff(head) == media_type
+
+
+# ── A whole file ──────────────────────────────────────────────────────────────────────────────
+
+FRAMINGS = {"with a length": with_length, "in chunks": in_chunks, "until closed": until_closed}
+
+
+@pytest.mark.parametrize("framing", FRAMINGS.values(), ids=FRAMINGS.keys())
+def test_a_file_is_stored_counted_hashed_and_named_by_its_type(framing, s3):
+    stored = copied(framing(MP4), s3)
+
+    assert stored == StoredMedia(
+        s3_uri="s3://results/tasks/task_1/video.mp4",
+        size=len(MP4),
+        sha256=hashlib.sha256(MP4).hexdigest(),
+        content_type="video/mp4",
+        duration_seconds=5.0,
+        width=640,
+        height=360,
+    )
+    assert keys(s3) == ["tasks/task_1/video.mp4"]
+    assert read(s3, "tasks/task_1/video.mp4") == MP4
+    head = s3.head_object(Bucket=PLACE.bucket, Key="tasks/task_1/video.mp4")
+    assert (head["ContentType"], head["Metadata"]) == ("video/mp4", {"task-id": "task_1"})
+
+
+@pytest.mark.parametrize("framing", FRAMINGS.values(), ids=FRAMINGS.keys())
+@pytest.mark.parametrize(
+    "size", [700, 4_095, 4_096, 4_097, CHUNK_BYTES, CHUNK_BYTES + 4_096, CHUNK_BYTES * 2 + 1]
+)
+def test_a_file_of_any_size_is_stored_whole(framing, size, s3):
+    content = small_mp4(size)
+
+    assert copied(framing(content), s3).size == size
+    assert read(s3, "tasks/task_1/video.mp4") == content
+
+
+def test_the_type_is_the_contents_whatever_its_sender_called_it(s3):
+    content = with_length(PNG, headers=b"Content-Type: video/mp4\r\n")
+
+    assert copied(content, s3, types=IMAGE_TYPES).s3_uri.endswith("/video.png")
+
+
+def test_of_chunks_and_a_length_the_chunks_count(s3):
+    content = in_chunks(MP4).replace(OK, OK + b"Content-Length: 5\r\n")
+
+    assert copied(content, s3).size == len(MP4)
+    assert read(s3, "tasks/task_1/video.mp4") == MP4
+
+
+def test_a_file_is_asked_for_as_it_is(s3):
+    with peer(serves(with_length(MP4))) as found:
+        copy_from(found, s3)
+
+    assert b"accept-encoding: identity" in found.requests[0].lower()
+
+
+def test_a_file_that_is_there_already_is_taken_over_and_not_replaced(s3):
+    copied(with_length(MP4), s3)
+    other = small_mp4(200_000)
+
+    again = copied(with_length(other), s3)
+
+    assert (again.size, again.sha256) == (len(MP4), hashlib.sha256(MP4).hexdigest())
+    assert again.content_type == "video/mp4"
+    assert read(s3, "tasks/task_1/video.mp4") == MP4
+
+
+@pytest.mark.parametrize("framing", [with_length, until_closed], ids=["with a length", "without"])
+def test_a_large_file_takes_no_more_memory_than_a_few_chunks(framing, s3):
+    content = framing(small_mp4(48 * 1_048_576))
+
+    with peer(serves(content)) as found:
+        tracemalloc.start()
+        try:
+            stored = copy_from(found, s3, max_bytes=len(content), seconds=60.0)
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+
+    assert stored.size == 48 * 1_048_576
+    assert peak < 8 * 1_048_576
+
+
+def test_a_file_of_just_the_limit_is_stored(s3):
+    assert copied(with_length(MP4), s3, max_bytes=len(MP4)).size == len(MP4)
+
+
+# ── A broken one ──────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("cut", [1, 100, 4_095, 4_096, 4_097, 100_000, CHUNK_BYTES, len(MP4) - 1])
+def test_a_file_cut_off_before_its_announced_length_is_not_stored(cut, s3):
+    assert failure(with_length(MP4[:cut], len(MP4)), s3).code == "media_cut_off"
+
+
+@pytest.mark.parametrize("end", [b"", b"1f40\r\nabc", b"1f40", b"zz\r\n"])
+def test_a_file_cut_off_in_its_chunks_is_not_stored(end, s3):
+    assert failure(in_chunks(MP4, end=end), s3).code == "media_cut_off"
+
+
+@pytest.mark.parametrize("framing", [lambda part: with_length(part, len(MP4)), in_chunks])
+def test_a_file_whose_connection_is_reset_is_not_stored(framing, s3):
+    content = framing(MP4[:100_000]).removesuffix(b"0\r\n\r\n")
+    treat = serves(content, then=lambda _, connection: reset(connection))
+
+    assert failure(treat, s3).code == "media_cut_off"
+
+
+@pytest.mark.parametrize("framing", FRAMINGS.values(), ids=FRAMINGS.keys())
+@pytest.mark.parametrize("content", [HTML, PNG, b"\x00" * 5_000, b'{"error": "expired"}'])
+def test_what_is_no_video_is_not_stored_as_one(framing, content, s3):
+    assert failure(framing(content), s3).code in {"media_wrong_type", "media_unknown_type"}
+
+
+@pytest.mark.parametrize("framing", FRAMINGS.values(), ids=FRAMINGS.keys())
+@pytest.mark.parametrize("size", [0, 1, 11, 700, 4_096, 262_144, 299_999])
+def test_a_file_whose_end_is_missing_is_not_stored_though_its_body_is_whole(framing, size, s3):
+    assert failure(framing(MP4[:size]), s3).code == "media_cut_off"
+
+
+@pytest.mark.parametrize(("content", "named"), [(HTML, "a web page"), (PNG, "image/png")])
+def test_a_wrong_type_is_told_by_its_name(content, named, s3):
+    assert named in str(failure(with_length(content), s3))
+
+
+def test_a_compressed_file_is_not_stored_as_if_it_were_none(s3):
+    packed = gzip.compress(MP4)
+
+    error = failure(with_length(packed, headers=b"Content-Encoding: gzip\r\n"), s3)
+
+    assert error.code == "media_encoded"
+
+
+def test_a_file_that_announces_too_much_is_not_even_read(s3):
+    error = failure(with_length(b"", LIMIT + 1), s3)
+
+    assert error.code == "media_too_large"
+    assert "1,000,001" in str(error)
+
+
+@pytest.mark.parametrize("framing", [in_chunks, until_closed])
+@pytest.mark.parametrize("limit", [10, 4_096, len(MP4) - 1])
+def test_a_file_that_turns_out_too_large_is_not_stored(framing, limit, s3):
+    assert failure(framing(MP4), s3, max_bytes=limit).code == "media_too_large"
+
+
+def test_a_file_without_an_end_is_too_large(s3):
+    def endless(found, connection):
+        found.read_request(connection)
+        connection.sendall(until_closed(MP4))
+        while True:
+            connection.sendall(MP4)
+
+    assert failure(endless, s3).code == "media_too_large"
+
+
+@pytest.mark.parametrize(
+    ("head", "pause"),
+    [
+        (with_length(MP4[:20], len(MP4)), 0.05),
+        (with_length(MP4[:5_000], len(MP4)), 0.05),
+        (until_closed(MP4[:5_000]), 0.05),
+        (in_chunks(MP4[:5_000], end=b""), 0.05),
+    ],
+    ids=["in its first bytes", "with a length", "without one", "in chunks"],
+)
+def test_a_file_that_dribbles_is_given_up_in_time(head, pause, s3):
+    def dribble(found, connection):
+        found.read_request(connection)
+        connection.sendall(head)
+        found.dribble(connection, b"1\r\nx\r\n" * 300, pause)
+
+    began_at = monotonic()
+    error = failure(dribble, s3, seconds=0.5)
+
+    assert error.code == "media_too_slow"
+    assert monotonic() - began_at < 1.5
+
+
+def test_a_file_that_is_too_slow_is_given_up_before_all_the_time_is_over(s3, monkeypatch):
+    monkeypatch.setattr(downloads, "SPEED_SECONDS", 0.3)
+
+    def dribble(found, connection):
+        found.read_request(connection)
+        connection.sendall(with_length(MP4[:5_000], len(MP4)))
+        found.dribble(connection, MP4[5_000:], 0.01)
+
+    began_at = monotonic()
+    error = failure(dribble, s3, seconds=10.0)
+
+    assert error.code == "media_too_slow"
+    assert "KB/s" in str(error)
+    assert monotonic() - began_at < 2.5
+
+
+def test_a_file_that_stalls_is_given_up(s3, monkeypatch):
+    monkeypatch.setattr(downloads, "READ_SECONDS", 0.3)
+
+    def stall(found, connection):
+        found.read_request(connection)
+        connection.sendall(with_length(MP4[:100_000], len(MP4)))
+        found.stall()
+
+    assert failure(stall, s3).code == "media_cut_off"
+
+
+def test_a_server_that_never_answers_is_given_up(s3, monkeypatch):
+    monkeypatch.setattr(downloads, "READ_SECONDS", 0.3)
+
+    def stall(found, connection):
+        found.read_request(connection)
+        found.stall()
+
+    assert failure(stall, s3).code == "media_unreachable"
+
+
+@pytest.mark.parametrize("code", [201, 204, 206, 304, 400, 403, 404, 410, 429, 500, 503])
+def test_anything_but_a_200_is_a_refusal(code, s3):
+    error = failure(status(code), s3)
+
+    assert error.code == "media_refused"
+    assert str(code) in str(error)
+
+
+@pytest.mark.parametrize(
+    "content", [status(403), with_length(b"<" * 5_000, LIMIT)], ids=["refused", "HTML"]
+)
+def test_from_a_server_that_has_no_file_we_hang_up(content, s3):
+    hung_up = Event()
+
+    def waits(_found, connection):
+        if connection.recv(1) == b"":
+            hung_up.set()
+
+    with peer(serves(content, then=waits)) as found:
+        with pytest.raises(MediaError) as caught:
+            copy_from(found, s3)
+        assert hung_up.wait(2)
+
+    assert caught.value.code in {"media_refused", "media_unknown_type"}
+
+
+def test_a_server_that_is_not_there_is_unreachable(s3):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        gone = SimpleNamespace(port=listener.getsockname()[1])
+
+    with pytest.raises(MediaError) as caught:
+        copy_from(gone, s3)
+
+    assert caught.value.code == "media_unreachable"
+    assert "SECRET" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://a..example/v.mp4?sig=SECRET",
+        "http://" + "a" * 64 + ".example/v.mp4?sig=SECRET",
+        "http://media.example:99999/v.mp4?sig=SECRET",
+        "http://[::1?sig=SECRET",
+        "http://%zz/?sig=SECRET",
+        "http://127.0.0.1:1/\ud800?sig=SECRET",
+    ],
+    ids=ascii,
+)
+def test_a_url_that_nothing_can_be_fetched_from_is_an_error_of_its_media(url, s3):
+    with pytest.raises(MediaError) as caught:
+        copy(
+            url,
+            PLACE,
+            types=VIDEO_TYPES,
+            max_bytes=LIMIT,
+            seconds=5.0,
+            open_url=opener(POLICY),
+            s3=s3,
+        )
+
+    assert caught.value.code in {"media_unreachable", "media_address_refused"}
+    assert "SECRET" not in str(caught.value)
+
+
+def test_an_address_that_is_refused_is_said_to_be(s3):
+    strict = downloads.Policy(allow_http=True)
+    with peer(serves(with_length(MP4))) as found, pytest.raises(MediaError) as caught:
+        copy(
+            f"http://127.0.0.1:{found.port}/v.mp4?{QUERY}",
+            PLACE,
+            types=VIDEO_TYPES,
+            max_bytes=LIMIT,
+            seconds=5.0,
+            open_url=opener(strict),
+            s3=s3,
+        )
+
+    assert caught.value.code == "media_address_refused"
+    assert "SECRET" not in str(caught.value)
+    assert found.requests == []
+
+
+def test_a_bucket_that_does_not_take_the_file_is_an_error_of_the_store(s3):
+    nowhere = Place(bucket="no-such-bucket", key="video", task_id="task_1")
+    with peer(serves(with_length(MP4))) as found, pytest.raises(MediaError) as caught:
+        copy_from(found, s3, place=nowhere)
+
+    assert caught.value.code == "store_failed"
+    assert "NoSuchBucket" in str(caught.value)
+
+
+# ── A bucket over TLS, as on AWS ──────────────────────────────────────────────────────────────
+
+
+class FakeBucket:
+    """S3 over TLS: takes one streamed put with its checksum in a trailer, as AWS does."""
+
+    def __init__(self, answer=b"HTTP/1.1 200 OK\r\n", checksum=None):
+        self.answer = answer
+        self.checksum = checksum
+        self.head = ""
+        self.sizes = []
+        self.content = b""
+        self.trailer = ""
+
+    def __call__(self, found, connection):
+        stream = connection.makefile("rb")
+        lines = iter(stream.readline, b"\r\n")
+        self.head = b"".join(line for line in lines if line).decode()
+        if "100-continue" in self.head.lower():
+            connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+        body = b""
+        while size := int(stream.readline() or self._lost(), 16):
+            body += stream.read(size)
+            stream.readline()
+        self._unwrap(body)
+        checksum = self.checksum or self.trailer.partition(":")[2]
+        found.requests.append(self.head.encode())
+        headers = f"x-amz-checksum-sha256: {checksum}\r\nContent-Length: 0\r\n\r\n"
+        connection.sendall(self.answer + headers.encode())
+
+    def _lost(self):
+        raise ConnectionError
+
+    def _unwrap(self, body):
+        """Undo S3's own chunks inside of HTTP's."""
+        while True:
+            line, _, body = body.partition(b"\r\n")
+            size = int(line, 16)
+            if size == 0:
+                self.trailer = body.decode().strip()
+                return
+            self.sizes.append(size)
+            self.content += body[:size]
+            body = body[size + 2 :]
+
+
+@pytest.fixture
+def secure_s3(monkeypatch, tmp_path):
+    """Build the client that ships for a bucket at a port of this machine, over TLS."""
+    authority = tmp_path / "authority.pem"
+    CA.cert_pem.write_to_path(str(authority))
+    resolve = socket.getaddrinfo
+
+    def resolve_bucket(host, *rest, **more):
+        return resolve("127.0.0.1" if host == "results.localhost" else host, *rest, **more)
+
+    def client(port):
+        for name, value in environment(f"https://localhost:{port}").items():
+            if name.startswith("AWS_"):
+                monkeypatch.setenv(name, value)
+        monkeypatch.setenv("AWS_CA_BUNDLE", str(authority))
+        monkeypatch.setattr(socket, "getaddrinfo", resolve_bucket)
+        return s3_client()
+
+    return client
+
+
+BUCKET_TLS = server_tls("results.localhost")
+
+
+@pytest.mark.parametrize("framing", FRAMINGS.values(), ids=FRAMINGS.keys())
+@pytest.mark.parametrize("times", [1, 9])
+def test_over_tls_a_file_is_one_put_with_its_hash_behind_it(framing, times, secure_s3):
+    content = small_mp4(300_000 * times)
+    bucket = FakeBucket()
+    with peer(bucket, BUCKET_TLS) as store, peer(serves(framing(content))) as found:
+        stored = copy_from(found, secure_s3(store.port), max_bytes=len(content))
+
+    digest = hashlib.sha256(content)
+    assert (stored.size, stored.sha256) == (len(content), digest.hexdigest())
+    assert bucket.content == content
+    assert bucket.trailer == f"x-amz-checksum-sha256:{base64.b64encode(digest.digest()).decode()}"
+    head = bucket.head.lower()
+    assert head.startswith("put /tasks/task_1/video.mp4 http/1.1\r\n")
+    assert "if-none-match: *\r\n" in head
+    assert f"x-amz-decoded-content-length: {len(content)}\r\n" in head
+    assert "content-type: video/mp4\r\n" in head
+    assert len(store.requests) == 1
+
+
+def test_over_tls_no_chunk_but_the_last_is_smaller_than_s3_takes(secure_s3):
+    """S3 refuses a put with a chunk under 8,192 bytes that isn't its last."""
+    bucket = FakeBucket()
+
+    def in_small_pieces(found, connection):
+        found.read_request(connection)
+        connection.sendall(with_length(b"", len(MP4) * 9))
+        for start in range(0, len(MP4) * 9, 100_000):
+            connection.sendall((MP4 * 9)[start : start + 100_000])
+            found.over.wait(0.002)
+
+    with peer(bucket, BUCKET_TLS) as store, peer(in_small_pieces) as found:
+        copy_from(found, secure_s3(store.port), max_bytes=len(MP4) * 9)
+
+    assert len(bucket.sizes) > 1
+    assert min(bucket.sizes[:-1]) >= 8_192
+
+
+def test_over_tls_a_file_is_hashed_once(secure_s3, monkeypatch):
+    def hash_again(*_):
+        pytest.fail("botocore hashes the file too")
+
+    monkeypatch.setattr(httpchecksum.Sha256Checksum, "update", hash_again)
+    bucket = FakeBucket()
+    with peer(bucket, BUCKET_TLS) as store, peer(serves(with_length(MP4))) as found:
+        copy_from(found, secure_s3(store.port))
+
+    assert bucket.content == MP4
+
+
+def test_over_tls_one_client_stores_one_file_after_the_other(secure_s3):
+    first, second = FakeBucket(), FakeBucket()
+    puts = iter([first, second])
+    other = small_mp4(200_000)
+
+    def store_next(found, connection):
+        next(puts)(found, connection)
+
+    with peer(store_next, BUCKET_TLS) as store:
+        s3 = secure_s3(store.port)
+        with peer(serves(with_length(MP4))) as found:
+            copy_from(found, s3)
+        with peer(serves(in_chunks(other))) as found:
+            copy_from(found, s3)
+
+    assert (first.content, second.content) == (MP4, other)
+
+
+def test_over_tls_an_object_with_another_hash_is_no_success(secure_s3):
+    bucket = FakeBucket(checksum=base64.b64encode(hashlib.sha256(b"other").digest()).decode())
+    with (
+        peer(bucket, BUCKET_TLS) as store,
+        peer(serves(with_length(MP4))) as found,
+        pytest.raises(MediaError) as caught,
+    ):
+        copy_from(found, secure_s3(store.port))
+
+    assert caught.value.code == "store_failed"
+
+
+def test_over_tls_a_broken_file_is_a_broken_put(secure_s3):
+    bucket = FakeBucket()
+    with (
+        peer(bucket, BUCKET_TLS) as store,
+        peer(serves(with_length(MP4[:-1], len(MP4)))) as found,
+        pytest.raises(MediaError) as caught,
+    ):
+        copy_from(found, secure_s3(store.port))
+
+    assert caught.value.code == "media_cut_off"
+    assert store.requests == []
+    assert store.connections == 1
+
+
+def test_over_tls_a_put_that_fails_is_not_sent_again(secure_s3):
+    bucket = FakeBucket(answer=b"HTTP/1.1 503 Slow Down\r\n")
+    with (
+        peer(bucket, BUCKET_TLS) as store,
+        peer(serves(with_length(MP4))) as found,
+        pytest.raises(MediaError) as caught,
+    ):
+        copy_from(found, secure_s3(store.port))
+
+    assert caught.value.code == "store_failed"
+    assert store.connections == len(store.requests) == 1
+
+
+def test_a_put_that_meets_another_at_the_same_moment_is_left_to_the_next_attempt(s3):
+    class Busy:
+        """A bucket in which somebody else is writing this very object."""
+
+        meta = s3.meta
+
+        def put_object(self, Body, **_):  # noqa: N803 - boto3's name
+            Body.read()
+            error = {"Error": {"Code": "ConditionalRequestConflict"}}
+            raise ClientError(error, "PutObject")
+
+    with peer(serves(with_length(MP4))) as found, pytest.raises(MediaError) as caught:
+        copy_from(found, Busy())
+
+    assert caught.value.code == "store_failed"

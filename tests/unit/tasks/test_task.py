@@ -1,0 +1,209 @@
+"""A task's stages, and what others see of it."""
+
+import json
+import re
+from urllib.parse import urlsplit
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from act_one.tasks.documents import api_document, document, without_query
+from act_one.tasks.identifiers import derive_task_id, hash_request, new_claim_id
+from act_one.tasks.moves import MOVES, may_move
+from act_one.tasks.task import SETTLED, Delivery, Remark, Stage, Webhook
+from tests.unit.examples import metadata, task, tasks
+
+LIFE = """
+    stage       | leaves to                                                 | status    | done
+    ------------+-----------------------------------------------------------+-----------+-----
+    accepted    | submitting failed canceled unconfirmed                    | queued    | no
+    submitting  | submitted running storing failed unconfirmed accepted     | queued    | no
+    unconfirmed | submitted running storing failed expired                  | running   | no
+    submitted   | running storing failed expired                            | running   | no
+    running     | storing failed expired                                    | running   | no
+    storing     | succeeded failed storing                                  | running   | no
+    succeeded   |                                                           | succeeded | yes
+    failed      | storing                                                   | failed    | yes
+    canceled    |                                                           | canceled  | yes
+    expired     | storing failed                                            | expired   | yes
+"""
+ROWS = [
+    [cell.strip() for cell in line.split("|")] for line in LIFE.strip().splitlines() if "|" in line
+][1:]
+
+
+def test_the_moves_are_those_of_the_life_of_a_task():
+    moves = {
+        Stage(stage): {Stage(target) for target in targets.split()} for stage, targets, *_ in ROWS
+    }
+
+    assert moves == MOVES
+
+
+@pytest.mark.parametrize("origin", Stage)
+@pytest.mark.parametrize("target", Stage)
+def test_a_task_may_move_where_the_table_says_and_nowhere_else(origin, target):
+    allowed = {stage: targets.split() for stage, targets, *_ in ROWS}
+
+    assert may_move(origin, target) is (target.value in allowed[origin.value])
+
+
+@pytest.mark.parametrize(("stage", "status", "done"), [(row[0], row[2], row[3]) for row in ROWS])
+def test_callers_see_a_coarser_status_and_whether_it_is_done(stage, status, done):
+    shown = document(task(Stage(stage)))
+
+    assert (shown["stage"], shown["status"]) == (stage, status)
+    assert shown["done"] is (done == "yes")
+    assert (Stage(stage) in SETTLED) is (done == "yes")
+
+
+def test_only_a_succeeded_and_a_canceled_task_never_change():
+    assert {stage for stage, targets in MOVES.items() if not targets} == {
+        *(Stage.SUCCEEDED, Stage.CANCELED),
+    }
+
+
+def test_a_document_has_the_members_of_the_interface():
+    assert list(document(task())) == [
+        *("id", "status", "stage", "done", "version", "billing", "progress"),
+        *("created_at", "updated_at", "input", "output", "error", "warnings", "metadata"),
+        *("settled_by", "late", "origin", "links", "webhook"),
+    ]
+
+
+def test_a_document_of_a_new_task():
+    shown = document(task(Stage.SUBMITTED, created_at=1_800_000_000.25, metadata={"a": 1}))
+
+    assert shown["id"] == shown["links"]["self"].removeprefix("/v1/tasks/")
+    assert shown["created_at"] == "2027-01-15T08:00:00.250Z"
+    assert shown["metadata"] == {"a": 1}
+    assert (shown["output"], shown["error"], shown["settled_by"]) == (None, None, None)
+
+
+@given(tasks)
+def test_any_document_is_json(any_task):
+    text = json.dumps(document(any_task), ensure_ascii=False, allow_nan=False)
+
+    assert json.loads(text)["id"] == any_task.task_id
+    text.encode()
+
+
+paths = st.text("abc/%20-._~=&;,:@!$'()*+", max_size=20)
+queries = st.text("abc/%20-._~=&;,:@!$'()*+?", max_size=20).map("{}SECRET".format)
+
+
+@given(paths, st.sampled_from("?#"), queries, st.sampled_from(["", "#SECRET"]))
+def test_a_document_shows_no_query_of_any_url(path, mark, query, fragment):
+    url = f"https://media.example:8443/{path}"
+    shown = document(task(video=f"{url}{mark}{query}{fragment}", image=f"{url}?{query}"))
+
+    assert shown["input"] == {"video": url, "image": url}
+    assert "SECRET" not in json.dumps(shown)
+
+
+def test_the_client_itself_sees_its_urls_as_it_gave_them():
+    shown = api_document(task(video="https://media.example/a.mp4?sig=1"))
+
+    assert shown["input"]["video"] == "https://media.example/a.mp4?sig=1"
+
+
+def test_the_client_sees_who_is_called_and_how_that_went():
+    made = Delivery(
+        webhook_id="t#4",
+        event="task.succeeded",
+        attempt=1,
+        at=1_800_000_000.25,
+        milliseconds=31,
+        status=503,
+        reply="busy",
+        error="answered 503",
+        next_at=1_800_000_005.5,
+    )
+    hook = Webhook(url="https://user.example/hook?token=SECRET", events=("task.succeeded",))
+    shown = api_document(task(Stage.SUCCEEDED, webhook=hook, deliveries=(made,)))
+
+    assert shown["webhook"] == {
+        "url": "https://user.example/hook",
+        "events": ["task.succeeded"],
+        "deliveries": [
+            {
+                "webhook_id": "t#4",
+                "event": "task.succeeded",
+                "attempt": 1,
+                "at": "2027-01-15T08:00:00.250Z",
+                "status": 503,
+                "ms": 31,
+                "reply": "busy",
+                "error": "answered 503",
+                "next_at": "2027-01-15T08:00:05.500Z",
+            }
+        ],
+    }
+    assert api_document(task())["webhook"] is None
+
+
+@given(paths, queries)
+def test_cutting_the_query_keeps_the_rest_of_a_url(path, query):
+    cut = without_query(f"https://media.example/{path}?{query}")
+
+    assert urlsplit(cut).path == f"/{path}"
+    assert cut == without_query(cut)
+
+
+# ── Names and fingerprints ────────────────────────────────────────────────────────────────────
+
+clients = st.text("0123456789abcdef", min_size=16, max_size=16)
+
+
+@given(clients, st.text(min_size=1, max_size=300))
+def test_one_client_and_key_always_name_one_task(client, key):
+    name = derive_task_id(client, key)
+
+    assert name == derive_task_id(client, key)
+    assert re.fullmatch(r"task_[0-9a-f]{32}", name)
+
+
+@given(st.sets(st.tuples(clients, st.text(max_size=20)), min_size=2, max_size=20))
+def test_other_clients_and_keys_name_other_tasks(pairs):
+    assert len({derive_task_id(client, key) for client, key in pairs}) == len(pairs)
+
+
+def test_a_derived_name_stays_the_same_for_as_long_as_rows_live():
+    name = derive_task_id("0123456789abcdef", "order-42")
+
+    assert name == "task_6f1944cef7bc655a18e63c39ee7845b6"
+
+
+def test_without_a_key_every_task_has_a_name_of_its_own():
+    names = {derive_task_id("client", None) for _ in range(100)}
+
+    assert len(names) == 100
+    assert all(re.fullmatch(r"task_[0-9a-f]{32}", name) for name in names)
+
+
+def test_every_claim_is_its_own():
+    assert len({new_claim_id() for _ in range(1_000)}) == 1_000
+
+
+@given(metadata)
+def test_a_hash_is_of_the_value_whatever_the_order_of_its_members(body):
+    backwards = dict(reversed(body.items()))
+
+    assert hash_request(body) == hash_request(backwards)
+    assert hash_request(body) != hash_request({**body, "one more": 1})
+
+
+# ── Small print ───────────────────────────────────────────────────────────────────────────────
+
+
+def test_each_warning_code_is_kept_once_with_its_newest_text():
+    one, two = Remark(code="a", message="old"), Remark(code="b", message="other")
+    newest = Remark(code="a", message="new")
+
+    assert task(warnings=(one, two)).with_warning(newest) == (two, newest)
+
+
+def test_the_deadline_counts_from_the_send():
+    assert task(created_at=100.0, sent_at=500.0).deadline(60.0) == 560.0
+    assert task(created_at=100.0, sent_at=None).deadline(60.0) == 160.0
