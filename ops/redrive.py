@@ -55,7 +55,7 @@ def _given_up(table: TaskTable) -> list[dict[str, Any]]:
 
 def _make_due(item: dict[str, Any], table: TaskTable) -> bool:
     try:
-        table.note(read_item(item), due_at=time.time())
+        table.record(read_item(item), due_at=time.time())
     except MovedOnError:
         return False
     return True

@@ -1,4 +1,4 @@
-"""The doorbell: the provider calls this function's URL when a task ends, or so it says."""
+"""The callback: the provider calls this function's URL when a task ends, or so it says."""
 
 import os
 from typing import Any
@@ -8,8 +8,8 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from act_one.http_events import body_of, json_response, problem_response
-from act_one.lifecycle.callback import ring
-from act_one.lifecycle.services import backend, key_ring
+from act_one.lifecycle.callback import handle_callback
+from act_one.lifecycle.services import build_services, key_ring
 from act_one.problems import ProblemError
 from act_one.provider.callback_token import UnknownTokenError, verify
 from act_one.settings import Settings
@@ -17,7 +17,7 @@ from act_one.settings import Settings
 logger = Logger()
 metrics = Metrics()
 settings = Settings.from_environment(os.environ)
-collaborators = backend(settings)
+services = build_services(settings)
 callback_keys = key_ring(settings.callback_secret)
 
 NOT_FOUND = ProblemError(404, "not-found", "Not found", "there is nothing at this address")
@@ -35,5 +35,5 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, object]
         return problem_response(NOT_FOUND)
     logger.append_keys(task_id=task_id)
     metrics.add_metric("CallbacksTaken", MetricUnit.Count, 1)
-    ring(task_id, body_of(event) or b"", collaborators)
+    handle_callback(task_id, body_of(event) or b"", services)
     return json_response(200, {"received": True})

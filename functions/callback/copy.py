@@ -12,7 +12,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from act_one.aws import s3_client
-from act_one.lifecycle.services import backend
+from act_one.lifecycle.services import build_services
 from act_one.lifecycle.storing import Storage, store_result
 from act_one.net import downloads
 from act_one.settings import Settings
@@ -20,7 +20,7 @@ from act_one.settings import Settings
 logger = Logger()
 metrics = Metrics()
 settings = Settings.from_environment(os.environ)
-collaborators = backend(settings)
+services = build_services(settings)
 policy = downloads.Policy(
     allow_http=settings.allow_http_media, allow_private=settings.unsafe_allow_private_media
 )
@@ -34,7 +34,7 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> None:
     for record in event["Records"]:
         task_id = json.loads(record["body"])["detail"]["id"]
         logger.append_keys(task_id=task_id)
-        task = store_result(task_id, collaborators, storage)
+        task = store_result(task_id, services, storage)
         stage = task.stage if task else "another's"
         logger.info("copy", extra={"stage": stage})
         metrics.add_metric("CopiesEnded" if task else "CopiesSkipped", MetricUnit.Count, 1)

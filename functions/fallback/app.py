@@ -8,13 +8,13 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from act_one.clock import seconds_left_of
 from act_one.lifecycle.advance import advance
-from act_one.lifecycle.services import backend, key_ring
+from act_one.lifecycle.services import build_services, key_ring
 from act_one.settings import Settings
 
 logger = Logger()
 metrics = Metrics()
 settings = Settings.from_environment(os.environ)
-collaborators = backend(settings)
+services = build_services(settings)
 callback_keys = key_ring(settings.callback_secret)
 
 
@@ -24,5 +24,5 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Advance a task; ``wait_seconds`` until its next look, null if this execution may end."""
     task_id: str = event["task_id"]
     logger.append_keys(task_id=task_id)
-    wait_seconds = advance(task_id, callback_keys.keys(), collaborators, seconds_left_of(context))
+    wait_seconds = advance(task_id, callback_keys.keys(), services, seconds_left_of(context))
     return {"task_id": task_id, "wait_seconds": wait_seconds}

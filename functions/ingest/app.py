@@ -10,12 +10,12 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from act_one.aws import QUICK
 from act_one.clock import seconds_left_of
-from act_one.ingest.folders import Incoming
+from act_one.ingest.folders import IngestContext
 from act_one.ingest.messages import take
 from act_one.ingest.pairs import PairTable
 from act_one.inputs.preflight import inputs_check
 from act_one.inputs.request import TransferRequest
-from act_one.lifecycle.services import backend, key_ring
+from act_one.lifecycle.services import build_services, key_ring
 from act_one.lifecycle.submission import submit
 from act_one.settings import Settings
 from act_one.tasks.task import Task
@@ -23,11 +23,11 @@ from act_one.tasks.task import Task
 logger = Logger()
 metrics = Metrics()
 settings = Settings.from_environment(os.environ)
-collaborators = backend(settings)
+services = build_services(settings)
 callback_keys = key_ring(settings.callback_secret)
 look_at_inputs = inputs_check(settings)
-incoming = Incoming(
-    collaborators,
+incoming = IngestContext(
+    services,
     PairTable(boto3.client("dynamodb", config=QUICK), settings.pairs_table),
     boto3.client("events", config=QUICK),
 )
@@ -43,7 +43,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
             request,
             client_id,
             callback_keys.keys(),
-            collaborators,
+            services,
             seconds_left_of(context),
             look_at_inputs,
         )

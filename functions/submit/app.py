@@ -11,7 +11,7 @@ from act_one.clock import seconds_left_of
 from act_one.http_events import body_of, client_of, header, json_response, problem_response
 from act_one.inputs.preflight import inputs_check
 from act_one.inputs.request import read_request
-from act_one.lifecycle.services import backend, key_ring
+from act_one.lifecycle.services import build_services, key_ring
 from act_one.lifecycle.submission import submit
 from act_one.problems import ProblemError
 from act_one.settings import Settings
@@ -20,7 +20,7 @@ from act_one.tasks.documents import api_document
 logger = Logger()
 metrics = Metrics()
 settings = Settings.from_environment(os.environ)
-collaborators = backend(settings)
+services = build_services(settings)
 callback_keys = key_ring(settings.callback_secret)
 look_at_inputs = inputs_check(settings)
 
@@ -35,13 +35,13 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, object]:
             body_of(event),
             header(event, "idempotency-key"),
             allow_addresses=settings.unsafe_allow_private_media,
-            own_files=collaborators.files.files_of(client_id),
+            own_files=services.uploads.files_of(client_id),
         )
         task, replayed = submit(
             request,
             client_id,
             callback_keys.keys(),
-            collaborators,
+            services,
             seconds_left_of(context),
             look_at_inputs,
         )

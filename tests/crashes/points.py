@@ -31,7 +31,7 @@ class Life:
     """For the provider simulator."""
     fallback: bool | None = False
     """Whether it takes part even so; None: that is a matter of moments."""
-    then: Literal["cancel", "ring"] | None = None
+    then: Literal["cancel", "handle_callback"] | None = None
     """What is done once the task is `accepted`: its client cancels it; a callback rings."""
 
 
@@ -93,7 +93,7 @@ LIVES: Final = {
     "refused and called": Life(
         says="The provider refuses the create, and then calls back about it all the same.",
         behaviour=_REFUSED,
-        then="ring",
+        then="handle_callback",
         fallback=True,
     ),
     "broken": Life(

@@ -308,7 +308,7 @@ class _Run:
                 url = f"{self.stack.api_url}/tasks/{outcome.task_id}/cancel"
                 canceled = requests.post(url, headers=self.caller.headers, timeout=60)
                 outcome.answer = canceled.status_code
-            case "ring":
+            case "handle_callback":
                 self.caller.wait(outcome.task_id, {"accepted"})
                 self._ring(outcome.task_id)
         outcome.left_alone = True

@@ -284,7 +284,7 @@ def test_a_replaced_file_never_reaches_a_task_that_is_waiting_to_be_sent(dropper
         dropper.settle()
     finally:
         dropper.faults(create="none")
-    dropper.table.note(dropper.row(task.task_id), due_at=time.time())
+    dropper.table.record(dropper.row(task.task_id), due_at=time.time())
     dropper.wait(task.task_id, {"succeeded"}, 120)
 
     assert dropper.provider_got(task.task_id) == {

@@ -43,7 +43,7 @@ def put_secret(caller: Caller, name: str, value: Any) -> None:
     )
 
 
-def ring(caller: Caller, task_id: str, key: str, body: str = "") -> int:
+def handle_callback(caller: Caller, task_id: str, key: str, body: str = "") -> int:
     path = callback_url("", task_id, Keys(key))
     host = caller.stack.callback_url.removeprefix("https://").rstrip("/")
     return requests.post(
@@ -79,16 +79,16 @@ def test_a_callback_made_with_the_previous_secret_is_let_in_while_it_is_kept(cal
     name = f"{caller.stack.stack_name}/callback"
     old = json.loads(vault.get_secret_value(SecretId=name)["SecretString"])["current"]
     task_id = caller.submit("seconds=60&callback=lost")
-    assert ring(caller, task_id, old) == 200
+    assert handle_callback(caller, task_id, old) == 200
 
     put_secret(caller, "callback", {"current": "new" * 16, "previous": old})
 
     ends_at = time.monotonic() + 45  # an unknown key id reloads the secret every 30 s at most
-    while ring(caller, task_id, "new" * 16) != 200:
+    while handle_callback(caller, task_id, "new" * 16) != 200:
         assert time.monotonic() < ends_at
         time.sleep(2)
-    assert ring(caller, task_id, old) == 200
-    assert ring(caller, task_id, "guessed") == 404
+    assert handle_callback(caller, task_id, old) == 200
+    assert handle_callback(caller, task_id, "guessed") == 404
 
 
 def test_a_task_is_canceled_only_while_nothing_was_sent(caller):
@@ -114,7 +114,7 @@ def test_what_was_given_up_is_fetched_after_a_redrive(caller):
     while not (row := caller.row(task_id)).warnings:
         time.sleep(0.2)
     # As if it had been tried for a day: the next attempt gives it up.
-    caller.table.note(row, sent_at=row.sent_at - 90_000, due_at=time.time())
+    caller.table.record(row, sent_at=row.sent_at - 90_000, due_at=time.time())
     failed = caller.wait(task_id, {"failed"})
     assert failed.error is not None
     assert failed.error.code == "media_unavailable"

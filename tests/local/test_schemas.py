@@ -55,7 +55,12 @@ def test_the_sample_of_an_event_is_one():
 
 def test_a_rejection_is_as_its_schema_says():
     problem = ProblemError(
-        422, "input-too-long", "Too long", "…", field="video", told={"found": "a", "needed": "b"}
+        422,
+        "input-too-long",
+        "Too long",
+        "…",
+        field="video",
+        extensions={"found": "a", "needed": "b"},
     ).document()
     for origin in ({"upload": "s3://b/incoming/a/"}, {"event": "e-1"}, {"message": "m-1"}):
         entry = rejection_of(problem, origin, "bus")

@@ -89,7 +89,7 @@ def _knowledge(world, intent, old: Task | None, new: Task) -> Iterator[str]:
 
 def _claims(world, old: Task, new: Task, writer: Actor | None) -> Iterator[str]:
     now = world.now + (writer.skew if writer else 0.0)
-    if new.look > old.look and old.due_at > now:
+    if new.fallback_runs > old.fallback_runs and old.due_at > now:
         yield f"is claimed for a look, {old.due_at - now:,.0f} s too early"
     lease = old.copy_lease_until
     if lease == new.copy_lease_until or lease is None:

@@ -41,7 +41,7 @@ MUTANTS: Final = (
     Mutant(
         "a refused task is sent again without claiming it",
         "lifecycle/submission",
-        "    sending = backend.table.move(\n        task,\n"
+        "    sending = services.table.move(\n        task,\n"
         "        Stage.SUBMITTING,\n        now,\n"
         "        sent_at=now,\n        attempt=task.attempt + 1,\n"
         "        billing=Billing.UNKNOWN,\n        due_at=now + SEND_LEASE_SECONDS,\n    )\n"
@@ -52,21 +52,21 @@ MUTANTS: Final = (
     Mutant(
         "the row is written after the create",
         "lifecycle/submission",
-        "        created = backend.table.create(task)\n"
+        "        created = services.table.create(task)\n"
         "    except MovedOnError as error:\n"
         "        return _replay(request, error.current), True\n"
-        "    return _send(created, keys, backend, seconds_left), False\n",
-        "        sent = backend.provider.create(\n"
+        "    return _send(created, keys, services, seconds_left), False\n",
+        "        sent = services.provider.create(\n"
         "            video=task.video,\n"
         "            image=task.image,\n"
         "            callback_url=callback_url(\n"
-        "                backend.settings.callback_base_url, task.task_id, keys\n"
+        "                services.settings.callback_base_url, task.task_id, keys\n"
         "            ),\n"
         "        )\n"
-        "        created = backend.table.create(task)\n"
+        "        created = services.table.create(task)\n"
         "    except MovedOnError as error:\n"
         "        return _replay(request, error.current), True\n"
-        "    return _write_down(created, sent, backend, seconds_left), False\n",
+        "    return _write_down(created, sent, services, seconds_left), False\n",
         "test_nothing_is_sent_before_its_row_is_written",
     ),
     Mutant(
@@ -101,22 +101,22 @@ MUTANTS: Final = (
         "an ambiguous create counts as refused",
         "provider/replies",
         "        return Rejected(reason=reason)\n    return Ambiguous(reason=reason)",
-        "        return Rejected(reason=reason)\n    return Refused(reason=reason)",
+        "        return Rejected(reason=reason)\n    return Retryable(reason=reason)",
         "test_an_ambiguous_create_is_never_repeated",
     ),
     Mutant(
         "a create without a reply counts as refused",
         "provider/client",
-        'return Ambiguous(reason=Remark(code="no_reply"',
-        'return Refused(reason=Remark(code="no_reply"',
+        'return Ambiguous(reason=Notice(code="no_reply"',
+        'return Retryable(reason=Notice(code="no_reply"',
         "test_a_create_without_an_outcome_is_never_repeated",
     ),
     Mutant(
         "an ambiguous create is repeated with a key read anew",
         "provider/client",
-        "        if isinstance(outcome, Refused) and outcome.key_refused:\n"
+        "        if isinstance(outcome, Retryable) and outcome.key_refused:\n"
         "            renewed = self._renewed(keys)\n            seconds",
-        "        if not isinstance(outcome, Accepted | Rejected):\n"
+        "        if not isinstance(outcome, Created | Rejected):\n"
         "            renewed = self.key_ring.reload()\n            seconds",
         "test_an_ambiguous_create_is_not_repeated_with_a_replaced_key",
     ),
@@ -137,20 +137,20 @@ MUTANTS: Final = (
     Mutant(
         "a callback that could not be kept is acknowledged",
         "lifecycle/callback",
-        "    task, may_ask = backend.table.note_callback(\n"
+        "    task, may_ask = services.table.record_callback(\n"
         "        task_id,\n"
         "        evidence,\n"
         "        now + DUE_AGAIN_SECONDS,\n"
-        "        backend.settings.min_poll_seconds,\n"
-        "        announces=said is not None and said.media is not None,\n"
+        "        services.settings.min_poll_seconds,\n"
+        "        announces_success=said is not None and said.media is not None,\n"
         "    )\n",
         "    try:\n"
-        "        task, may_ask = backend.table.note_callback(\n"
+        "        task, may_ask = services.table.record_callback(\n"
         "            task_id,\n"
         "            evidence,\n"
         "            now + DUE_AGAIN_SECONDS,\n"
-        "            backend.settings.min_poll_seconds,\n"
-        "            announces=said is not None and said.media is not None,\n"
+        "            services.settings.min_poll_seconds,\n"
+        "            announces_success=said is not None and said.media is not None,\n"
         "        )\n"
         "    except Exception:\n"
         "        return None\n",
@@ -159,8 +159,8 @@ MUTANTS: Final = (
     Mutant(
         "a callback's failure is believed",
         "lifecycle/callback",
-        "        announces=said is not None and said.media is not None,\n",
-        "        announces=said is not None,\n",
+        "        announces_success=said is not None and said.media is not None,\n",
+        "        announces_success=said is not None,\n",
         "test_a_failure_that_only_a_callback_tells_is_never_believed",
     ),
     Mutant(
@@ -180,7 +180,7 @@ MUTANTS: Final = (
     Mutant(
         "an id is learnt whoever owns it",
         "lifecycle/advance",
-        "    if any(owner != task.task_id for owner in backend.table.owners_of(candidate)):\n"
+        "    if any(owner != task.task_id for owner in services.table.owners_of(candidate)):\n"
         "        return NotKnown(), {}\n",
         "",
         "test_another_task_s_id_is_never_learnt",
@@ -253,14 +253,14 @@ MUTANTS: Final = (
     Mutant(
         "a lesser callback replaces the one that announced a success",
         "tasks/table",
-        '{"evidence": evidence, "announced": evidence} if announces else {"evidence": evidence}',
-        '{"evidence": evidence, "announced": evidence if announces else None}',
+        "        if announces_success:\n            told",
+        "        if True:\n            told",
         "test_a_lesser_callback_does_not_replace_the_one_that_announced_a_success",
     ),
     Mutant(
         "a result known by its callback is fetched from its first address only",
         "lifecycle/advance",
-        "    answer, learnt = _ask(task, backend, FEED_SECONDS)\n",
+        "    answer, learnt = _ask(task, services, FALLBACK_FEED_SECONDS)\n",
         "    answer, learnt = NotKnown(), dict[str, object]()\n",
         "test_a_result_known_only_by_its_callback_gets_a_fresh_address_from_the_feed",
     ),

@@ -21,10 +21,10 @@ from act_one.inputs.request import TransferRequest
 from act_one.keys import KeyRing
 from act_one.lifecycle import submission
 from act_one.lifecycle.advance import advance
-from act_one.lifecycle.callback import ring
+from act_one.lifecycle.callback import handle_callback
 from act_one.lifecycle.cancel import cancel
 from act_one.lifecycle.relay import publish
-from act_one.lifecycle.services import Backend
+from act_one.lifecycle.services import Services
 from act_one.lifecycle.storing import Storage, store_result
 from act_one.lifecycle.submission import submit
 from act_one.lifecycle.sweep import sweep
@@ -264,7 +264,7 @@ class World:
 
     # ── What functions run with ───────────────────────────────────────────────────────────────
 
-    def _backend(self, actor: Actor) -> Backend:
+    def _backend(self, actor: Actor) -> Services:
         provider = CometApi(
             base_url=self.settings.provider_base_url,
             runway_version="",
@@ -272,7 +272,7 @@ class World:
             clock=self._clock(actor.skew),
         )
         table = TaskTable(self._client, self.deployment.table)
-        return Backend(table, provider, self.settings, self._clock(actor.skew))
+        return Services(table, provider, self.settings, self._clock(actor.skew))
 
     def _ring(self, kind: str, secret: str) -> KeyRing:
         """Return the ring of a warm function, which keeps what it read."""
@@ -329,11 +329,11 @@ class World:
             idempotency_key=key,
         )
 
-        def work(actor, backend):
+        def work(actor, services):
             keys = self._ring("submit", "callback").keys()
             try:
                 return submit(
-                    request, CLIENT, keys, backend, self._seconds_left(actor), lambda _: ()
+                    request, CLIENT, keys, services, self._seconds_left(actor), lambda _: ()
                 )
             except ProblemError as problem:
                 return problem
@@ -359,9 +359,9 @@ class World:
         body = self.provider.callback_body(made, says, anothers)
         path = self.provider.callback_paths[intent.task_id]
 
-        def work(actor, backend):
+        def work(actor, services):
             actor.says, actor.made, actor.state = says, made, made.state
-            return ring(verify(path, self._ring("callback", "callback")), body, backend)
+            return handle_callback(verify(path, self._ring("callback", "callback")), body, services)
 
         def then(actor):
             row = self.tasks.get(intent.task_id)
@@ -375,10 +375,10 @@ class World:
         """A client cancels its task."""
         task_id = self.intent(key).task_id
 
-        def work(actor, backend):
-            task = backend.table.read(task_id)
+        def work(actor, services):
+            task = services.table.read(task_id)
             try:
-                return task and cancel(task, backend.table, self.settings, self._clock(actor.skew))
+                return task and cancel(task, services.table, self.settings, self._clock(actor.skew))
             except ProblemError as problem:
                 return problem
 
@@ -387,12 +387,12 @@ class World:
     def sweep(self, *, skew: float = 0.0) -> Actor:
         """The sweeper's minute comes."""
 
-        def work(actor, backend):
+        def work(actor, services):
             stepfunctions = SimpleNamespace(
                 start_execution=self._start_execution,
                 exceptions=SimpleNamespace(ExecutionAlreadyExists=_AlreadyExistsError),
             )
-            return sweep(backend.table, stepfunctions, "arn:fallback", self._clock(actor.skew))
+            return sweep(services.table, stepfunctions, "arn:fallback", self._clock(actor.skew))
 
         return self._start("sweeper", "sweep", work, skew=skew)
 
@@ -434,9 +434,9 @@ class World:
             if intent.looks > MAX_LOOKS:
                 self.broken.append(f"{intent.key} is looked at without end")
 
-        def work(actor, backend):
+        def work(actor, services):
             keys = self._ring("fallback", "callback").keys()
-            return advance(task_id, keys, backend, self._seconds_left(actor))
+            return advance(task_id, keys, services, self._seconds_left(actor))
 
         def then(actor):
             execution.actor = None
@@ -456,8 +456,8 @@ class World:
         storage = Storage(bucket="results", s3=s3, http=self.provider.cdn)
         message.receives += 1
 
-        def work(_actor, backend):
-            return store_result(task_id, backend, storage)
+        def work(_actor, services):
+            return store_result(task_id, services, storage)
 
         def then(actor):
             message.actor = None

@@ -55,8 +55,8 @@ def test_a_sender_is_gone_before_its_task_is_taken_for_lost(template: Template) 
 @check
 def test_every_look_at_the_feed_ends_before_its_function(template: Template) -> Faults:
     for function, seconds in (
-        (Function("act_one.lifecycle.callback", "ring"), callback.FEED_SECONDS),
-        (Function("act_one.lifecycle.advance", "advance"), advance.FEED_SECONDS),
+        (Function("act_one.lifecycle.callback", "handle_callback"), callback.CALLBACK_FEED_SECONDS),
+        (Function("act_one.lifecycle.advance", "advance"), advance.FALLBACK_FEED_SECONDS),
     ):
         for name, timeout in timeouts_of_those_that(template, function).items():
             if timeout < seconds + WRITES_SECONDS:

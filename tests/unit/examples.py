@@ -9,8 +9,8 @@ from act_one.tasks.task import (
     Delivery,
     Evidence,
     MediaUrls,
+    Notice,
     Output,
-    Remark,
     SettledBy,
     Stage,
     StoredMedia,
@@ -60,7 +60,7 @@ metadata = st.dictionaries(
     ),
     max_size=4,
 )
-remarks = st.builds(Remark, code=texts, message=texts)
+notices = st.builds(Notice, code=texts, message=texts)
 sources = st.builds(MediaUrls, video=names, poster=st.none() | names, last_frame=st.none() | names)
 stored_media = st.builds(
     StoredMedia,
@@ -103,13 +103,13 @@ tasks = st.builds(
     sent_at=st.none() | times,
     attempt=counts,
     due_at=st.none() | times,
-    look=counts,
+    fallback_runs=counts,
     polls=counts,
     provider_task_id=st.none() | names,
     feed_asked_at=st.none() | times,
     feed_failing_since=st.none() | times,
     evidence=st.none() | st.builds(Evidence, received_at=times, body=texts),
-    announced=st.none() | st.builds(Evidence, received_at=times, body=texts),
+    success_callback=st.none() | st.builds(Evidence, received_at=times, body=texts),
     source=st.none() | sources,
     copy_attempts=counts,
     copy_lease_until=st.none() | times,
@@ -120,8 +120,8 @@ tasks = st.builds(
         poster=st.none() | stored_media,
         last_frame=st.none() | stored_media,
     ),
-    error=st.none() | remarks,
-    warnings=st.lists(remarks, max_size=3).map(tuple),
+    error=st.none() | notices,
+    warnings=st.lists(notices, max_size=3).map(tuple),
     settled_by=st.none() | st.sampled_from(SettledBy),
     late=st.booleans(),
     webhook=st.none() | webhooks,

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from botocore.exceptions import EndpointConnectionError
 
 from act_one.keys import KeyRing, Keys
-from act_one.lifecycle.services import Backend
-from act_one.provider.outcomes import Accepted, CreateOutcome, FeedAnswer, NotKnown
+from act_one.lifecycle.services import Services
+from act_one.provider.outcomes import Created, CreateOutcome, FeedAnswer, NotKnown
 from act_one.settings import Settings
 
 BEGINNING = 1_800_000_000.0
@@ -67,7 +67,7 @@ def key_ring(secret=PROVIDER_KEY, clock=None):
 class FakeProvider:
     """Answers as a test has laid out, and remembers what it was asked."""
 
-    outcome: CreateOutcome = Accepted(provider_task_id="provider-1")  # noqa: RUF009 - it is frozen
+    outcome: CreateOutcome = Created(provider_task_id="provider-1")  # noqa: RUF009 - it is frozen
     answers: dict[str, FeedAnswer] = field(default_factory=dict)
     key_ring: KeyRing = field(default_factory=key_ring)
     during_create: Callable[[], object] | None = None
@@ -117,5 +117,5 @@ def settings(**chosen):
     return Settings(**defaults | chosen)
 
 
-def backend(table=None, provider=None, clock=None, **chosen):
-    return Backend(table, provider or FakeProvider(), settings(**chosen), clock or FakeClock())
+def services(table=None, provider=None, clock=None, **chosen):
+    return Services(table, provider or FakeProvider(), settings(**chosen), clock or FakeClock())

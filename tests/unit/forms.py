@@ -11,15 +11,15 @@ import pytest
 
 from act_one.net.exchange import Reply
 from act_one.provider.outcomes import (
-    Accepted,
     Ambiguous,
+    Created,
     CreateOutcome,
     FeedAnswer,
     NoAnswer,
     NotKnown,
-    Refused,
     Rejected,
     Report,
+    Retryable,
 )
 
 FORMS = {
@@ -29,9 +29,9 @@ FORMS = {
 NOW = 1_795_348_770.0  # 2026-11-22T11:59:30Z, the moment that error_429_date speaks of
 
 KINDS = {
-    Accepted: "accepted",
+    Created: "accepted",
     Rejected: "rejected",
-    Refused: "refused",
+    Retryable: "refused",
     Ambiguous: "ambiguous",
     Report: "report",
     NotKnown: "not_known",

@@ -1,1 +1,1 @@
-"""Act-One expression transfer as a durable AWS backend: the code that every function shares."""
+"""Act-One expression transfer as a durable AWS services: the code that every function shares."""

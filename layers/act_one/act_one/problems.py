@@ -10,7 +10,7 @@ class ProblemError(Exception):
 
     ``code`` (``kebab-case``) names the kind of problem for programs, ``detail`` says what was
     found and what to do about it, ``field`` names the member of the request that is to blame,
-    ``told`` are further members for programs.
+    ``extensions`` are further members for programs.
     """
 
     def __init__(
@@ -21,7 +21,7 @@ class ProblemError(Exception):
         detail: str,
         *,
         field: str | None = None,
-        told: Mapping[str, Json] | None = None,
+        extensions: Mapping[str, Json] | None = None,
     ) -> None:
         super().__init__(detail)
         self.status = status
@@ -29,10 +29,10 @@ class ProblemError(Exception):
         self.title = title
         self.detail = detail
         self.field = field
-        self.told = dict(told or {})
+        self.extensions = dict(extensions or {})
 
     def document(self) -> dict[str, Json]:
-        """Write the problem as RFC 9457 has it, with ``code``, ``field`` and ``told`` beside."""
+        """Write the problem as RFC 9457 defines it, with ``code``, ``field`` and ``extensions``."""
         found: dict[str, Json] = {
             "type": f"urn:act-one:problem:{self.code}",
             "title": self.title,
@@ -42,4 +42,4 @@ class ProblemError(Exception):
         }
         if self.field is not None:
             found["field"] = self.field
-        return found | self.told
+        return found | self.extensions

@@ -9,11 +9,17 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from act_one.ingest.folders import Incoming, UnsettledError, is_trigger, take_folder, write_result
+from act_one.ingest.folders import (
+    IngestContext,
+    UnsettledError,
+    is_trigger,
+    take_folder,
+    write_result,
+)
 from act_one.ingest.messages import take
 from act_one.ingest.pairs import PairTable
-from act_one.inputs.bucket import InputFiles
-from act_one.lifecycle.services import Backend
+from act_one.inputs.bucket import UploadsBucket
+from act_one.lifecycle.services import Services
 from act_one.lifecycle.submission import submit
 from act_one.problems import ProblemError
 from act_one.tasks.task import Stage
@@ -56,17 +62,19 @@ class Drop:
 
     def __init__(self, aws, table, dynamodb):
         s3, number = aws("s3"), next(NUMBERS)
-        self.s3, self.bucket = s3, f"incoming-{number}"
+        self.s3, self.bucket = s3, f"context-{number}"
         s3.create_bucket(Bucket=self.bucket)
         s3.put_bucket_versioning(Bucket=self.bucket, VersioningConfiguration={"Status": "Enabled"})
         written = expand(ROOT / "template.yaml")["Resources"]["PairsTable"]["Properties"]
         asked = ("BillingMode", "AttributeDefinitions", "KeySchema")
         dynamodb.create_table(TableName=f"taken-{number}", **{key: written[key] for key in asked})
         self.provider, self.bus, self.clock = FakeProvider(), FakeBus(), FakeClock()
-        self.backend = Backend(
-            table, self.provider, settings(), self.clock, InputFiles(self.bucket, s3=s3)
+        self.services = Services(
+            table, self.provider, settings(), self.clock, UploadsBucket(self.bucket, s3=s3)
         )
-        self.incoming = Incoming(self.backend, PairTable(dynamodb, f"taken-{number}"), self.bus)
+        self.context = IngestContext(
+            self.services, PairTable(dynamodb, f"taken-{number}"), self.bus
+        )
         self.before_submit = lambda: None
 
     def put(self, name, data):
@@ -74,11 +82,11 @@ class Drop:
 
     def submit(self, request, client_id):
         self.before_submit()
-        task, _ = submit(request, client_id, CALLBACK_KEYS, self.backend, plenty, no_doubt)
+        task, _ = submit(request, client_id, CALLBACK_KEYS, self.services, plenty, no_doubt)
         return task
 
     def look(self, name=VIDEO):
-        take_folder(FOLDER + name, self.incoming, self.submit)
+        take_folder(FOLDER + name, self.context, self.submit)
 
     def sent(self):
         """What the provider finds at the URLs that it was given, pair by pair."""
@@ -196,7 +204,7 @@ def test_a_file_replaced_between_look_and_create_is_sent_as_it_was_looked_at(fol
 def test_a_file_replaced_while_it_is_looked_at_is_looked_at_again(folder, monkeypatch):
     folder.put(VIDEO, videos("v1"))
     folder.put(IMAGE, images("i1"))
-    look, left = folder.backend.files.look, [1]
+    look, left = folder.services.uploads.inspect, [1]
 
     def replaced_meanwhile(key, etag=None):
         if left and key.endswith(VIDEO):
@@ -204,7 +212,7 @@ def test_a_file_replaced_while_it_is_looked_at_is_looked_at_again(folder, monkey
             folder.put(VIDEO, videos("v2"))
         return look(key, etag)
 
-    monkeypatch.setattr(folder.backend.files, "look", replaced_meanwhile)
+    monkeypatch.setattr(folder.services.uploads, "inspect", replaced_meanwhile)
     folder.look()
 
     assert folder.sent() == [("v2", "i1")]
@@ -212,13 +220,13 @@ def test_a_file_replaced_while_it_is_looked_at_is_looked_at_again(folder, monkey
 
 def test_a_folder_that_never_rests_comes_back(folder, monkeypatch):
     folder.put(VIDEO, videos("v1"))
-    look, number = folder.backend.files.look, count(2)
+    look, number = folder.services.uploads.inspect, count(2)
 
     def replaced_meanwhile(key, etag=None):
         folder.put(VIDEO, videos(f"v{next(number)}"))
         return look(key, etag)
 
-    monkeypatch.setattr(folder.backend.files, "look", replaced_meanwhile)
+    monkeypatch.setattr(folder.services.uploads, "inspect", replaced_meanwhile)
 
     with pytest.raises(UnsettledError):
         folder.look()
@@ -237,7 +245,7 @@ def test_a_refused_pair_is_told_once_and_both_files_have_to_be_new(folder):
     refused = refuse(422, "input-too-long")
 
     for _ in range(3):
-        take_folder(FOLDER + VIDEO, folder.incoming, refused)
+        take_folder(FOLDER + VIDEO, folder.context, refused)
     folder.put(VIDEO, videos("v2"))
     folder.look()
     assert folder.sent() == []
@@ -253,12 +261,12 @@ def test_a_refused_pair_is_told_once_and_both_files_have_to_be_new(folder):
 def test_what_passes_by_itself_is_no_problem_of_the_files(folder):
     folder.put(VIDEO, videos("v1"))
     folder.put(IMAGE, images("i1"))
-    folder.backend.provider.key_ring = key_ring(None)
+    folder.services.provider.key_ring = key_ring(None)
 
     with pytest.raises(ProblemError):
         folder.look()
     assert folder.document("problem.json") is None
-    folder.backend.provider.key_ring = key_ring()
+    folder.services.provider.key_ring = key_ring()
     folder.look()
 
     assert folder.sent() == [("v1", "i1")]
@@ -279,9 +287,9 @@ def test_a_problem_is_written_after_its_event_was_taken(folder):
 
 
 def end(folder, stage=Stage.FAILED):
-    [(task_id, _)] = folder.backend.table.due(folder.clock() + 1e6)
-    task = folder.backend.table.read(task_id)
-    return folder.backend.table.move(task, stage, folder.clock(), due_at=None)
+    [(task_id, _)] = folder.services.table.due(folder.clock() + 1e6)
+    task = folder.services.table.read(task_id)
+    return folder.services.table.move(task, stage, folder.clock(), due_at=None)
 
 
 def test_the_end_of_an_older_pair_does_not_stand_for_the_newer(folder):
@@ -289,17 +297,17 @@ def test_the_end_of_an_older_pair_does_not_stand_for_the_newer(folder):
     folder.put(IMAGE, images("i1"))
     folder.look()
     first = end(folder)
-    write_result(first.task_id, folder.incoming)
+    write_result(first.task_id, folder.context)
     assert folder.document("result.json")["id"] == first.task_id
     folder.put(VIDEO, videos("v2"))
     folder.put(IMAGE, images("i2"))
     folder.look()
     assert folder.document("result.json") is None
 
-    write_result(first.task_id, folder.incoming)  # an event that came late
+    write_result(first.task_id, folder.context)  # an event that came late
     assert folder.document("result.json") is None
     second = end(folder)
-    write_result(second.task_id, folder.incoming)
+    write_result(second.task_id, folder.context)
 
     assert folder.document("result.json")["id"] == second.task_id
 
@@ -313,25 +321,25 @@ def test_of_two_who_write_a_result_the_newer_state_stays(folder, monkeypatch):
 
     def overtaken(**asked):
         while moves:
-            current = folder.backend.table.read(failed.task_id)
-            folder.backend.table.move(current, moves.pop(0), folder.clock(), due_at=1.0)
+            current = folder.services.table.read(failed.task_id)
+            folder.services.table.move(current, moves.pop(0), folder.clock(), due_at=1.0)
         return put_object(**asked)
 
     monkeypatch.setattr(folder.s3, "put_object", overtaken)
-    write_result(failed.task_id, folder.incoming)
+    write_result(failed.task_id, folder.context)
 
     assert folder.document("result.json")["status"] == "succeeded"
 
 
 def test_a_file_of_another_bucket_and_our_own_files_are_nobodys_business(folder):
-    folder.incoming.backend.files.client = SimpleNamespace  # whoever asks S3 fails
+    folder.context.services.uploads.client = SimpleNamespace  # whoever asks S3 fails
 
     for bucket, key in ((folder.bucket, FOLDER + "result.json"), ("other", FOLDER + VIDEO)):
         event = {
             "source": "aws.s3",
             "detail": {"bucket": {"name": bucket}, "object": {"key": key}},
         }
-        take(json.dumps(event), "m", folder.incoming, folder.submit)
+        take(json.dumps(event), "m", folder.context, folder.submit)
 
     assert not is_trigger(FOLDER + "problem.json")
     assert not is_trigger("uploads/c/1/video")

@@ -9,18 +9,18 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from act_one.aws import s3_client
-from act_one.inputs.bucket import FileGoneError, InputFiles
+from act_one.inputs.bucket import FileGoneError, UploadsBucket
 from act_one.inputs.request import TransferRequest, read_request
 from act_one.inputs.uploads import open_upload
 from act_one.problems import ProblemError
-from act_one.tasks.task import HeldFile
+from act_one.tasks.task import PinnedFile
 from tests.unit.examples import task
 from tests.unit.fakes import BEGINNING, settings
 
 NUMBERS = count(1)
 MP4 = b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom" + b"\0" * 64
 PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 64
-HELD = HeldFile(version="v 1", media_type="video/mp4")
+HELD = PinnedFile(version="v 1", media_type="video/mp4")
 KEY = "uploads/client-1/0123456789abcdef/video"
 
 
@@ -29,7 +29,7 @@ def files(aws):
     s3, bucket = aws("s3"), f"uploads-{next(NUMBERS)}"
     s3.create_bucket(Bucket=bucket)
     s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
-    return InputFiles(bucket, s3=s3)
+    return UploadsBucket(bucket, s3=s3)
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def on_aws(monkeypatch):
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     monkeypatch.setenv("AWS_SESSION_TOKEN", "T/" * 300)
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
-    return InputFiles("bucket", s3=s3_client())
+    return UploadsBucket("bucket", s3=s3_client())
 
 
 def put(files, key, data):
@@ -60,8 +60,8 @@ def test_a_file_is_told_by_its_first_bytes_whatever_its_name(files):
     put(files, "c", b"smile more, please")
     put(files, "d", b"")
 
-    assert [files.look(key).kind for key in "abcd"] == ["video", "image", None, None]
-    assert files.look("a").version
+    assert [files.inspect(key).kind for key in "abcd"] == ["video", "image", None, None]
+    assert files.inspect("a").version
 
 
 def test_a_file_that_is_another_by_now_is_gone(files):
@@ -69,16 +69,16 @@ def test_a_file_that_is_another_by_now_is_gone(files):
 
     for key, etag in (("a", "0" * 32), ("b", "0" * 32), ("b", None)):
         with pytest.raises(FileGoneError):
-            files.look(key, etag)
+            files.inspect(key, etag)
 
 
 def test_a_link_opens_the_version_that_was_looked_at_after_it_was_replaced(files):
     put(files, KEY, MP4)
     request = TransferRequest(video=files.uri(KEY), image="https://a.example/i.png")
-    held = files.held(request)
+    held = files.pin_versions(request)
     put(files, KEY, MP4 + b"another")
 
-    [version] = parse_qs(urlsplit(files.opened(held).video).query)["versionId"]
+    [version] = parse_qs(urlsplit(files.presign(held).video).query)["versionId"]
 
     answer = files.client().get_object(Bucket=files.bucket, Key=KEY, VersionId=version)
     assert answer["Body"].read() == MP4
@@ -94,7 +94,7 @@ def test_what_is_not_there_or_of_the_other_kind_is_named(files):
         (files.uri(KEY), "input-wrong-type"),
     ):
         with pytest.raises(ProblemError) as caught:
-            files.held(TransferRequest(video=uri, image=image))
+            files.pin_versions(TransferRequest(video=uri, image=image))
         assert (caught.value.status, caught.value.code, caught.value.field) == (422, code, "video")
 
 
@@ -121,14 +121,14 @@ def test_a_link_that_the_provider_would_not_take_is_refused(on_aws):
     )
 
     with pytest.raises(ProblemError) as caught:
-        on_aws.held(request)
+        on_aws.pin_versions(request)
 
     assert (caught.value.code, caught.value.field) == ("input-url-too-long", "video")
     assert "X-Amz" not in json.dumps(caught.value.document())
 
 
 def test_with_a_cdn_nothing_is_signed():
-    files = InputFiles("bucket", "https://inputs.example/")
+    files = UploadsBucket("bucket", "https://inputs.example/")
     shown = replace(in_bucket(files), video=files.uri("incoming/a b/ü?.mp4"))
 
     video, _ = files.urls(shown)

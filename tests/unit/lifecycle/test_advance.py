@@ -6,10 +6,17 @@ import pytest
 
 from act_one.clock import DAY, HOUR
 from act_one.lifecycle.advance import COPY_START_SECONDS, WATCH_SECONDS, advance
-from act_one.provider.outcomes import Ambiguous, NoAnswer, NotKnown, ProviderState, Refused, Report
-from act_one.tasks.task import Billing, Evidence, MediaUrls, Remark, SettledBy, Stage
+from act_one.provider.outcomes import (
+    Ambiguous,
+    NoAnswer,
+    NotKnown,
+    ProviderState,
+    Report,
+    Retryable,
+)
+from act_one.tasks.task import Billing, Evidence, MediaUrls, Notice, SettledBy, Stage
 from tests.unit.examples import SOURCE, TASK, task
-from tests.unit.fakes import BEGINNING, CALLBACK_KEYS, FakeClock, FakeProvider, backend, plenty
+from tests.unit.fakes import BEGINNING, CALLBACK_KEYS, FakeClock, FakeProvider, plenty, services
 
 NOW = BEGINNING + 1_000.0
 CALLED = Evidence(received_at=BEGINNING + 5, body='{"task_id": "p", "status": "3"}')
@@ -21,9 +28,9 @@ BARE_SUCCESS = Report(provider_task_id="p", state=ProviderState.SUCCEEDED)
 FAILED = Report(
     provider_task_id="p",
     state=ProviderState.FAILED,
-    failure=Remark(code="provider_failed", message="no face"),
+    failure=Notice(code="provider_failed", message="no face"),
 )
-REASON = Remark(code="provider_unreachable", message="TimeoutError")
+REASON = Notice(code="provider_unreachable", message="TimeoutError")
 ASKABLE = [Stage.UNCONFIRMED, Stage.SUBMITTED, Stage.RUNNING]
 
 
@@ -39,7 +46,7 @@ def clock():
 
 @pytest.fixture
 def stack(table, provider, clock):
-    return backend(table, provider, clock)
+    return services(table, provider, clock)
 
 
 @pytest.fixture
@@ -70,7 +77,7 @@ def test_a_row_that_is_gone_needs_nothing(advanced):
     ("outcome", "stage"),
     [
         (None, Stage.SUBMITTED),
-        (Refused(reason=REASON), Stage.ACCEPTED),
+        (Retryable(reason=REASON), Stage.ACCEPTED),
         (Ambiguous(reason=REASON), Stage.UNCONFIRMED),
     ],
 )
@@ -429,7 +436,7 @@ def test_a_success_that_only_a_callback_told_is_waited_for_until_it_is_believed(
     there, advanced, provider, clock, stage, answer
 ):
     announced = replace(CALLED, body=ANNOUNCED, received_at=BEGINNING + DAY)
-    there(stage, provider_task_id="p", error=REASON, evidence=announced, announced=announced)
+    there(stage, provider_task_id="p", error=REASON, evidence=announced, success_callback=announced)
     provider.answers["p"] = answer
     clock.now = BEGINNING + DAY
 
@@ -449,7 +456,7 @@ def test_a_success_that_the_feed_denies_is_not_waited_for(
     there, advanced, provider, clock, stage, answer
 ):
     announced = replace(CALLED, body=ANNOUNCED, received_at=BEGINNING + DAY)
-    there(stage, provider_task_id="p", error=REASON, evidence=announced, announced=announced)
+    there(stage, provider_task_id="p", error=REASON, evidence=announced, success_callback=announced)
     provider.answers["p"] = answer
     clock.now = BEGINNING + DAY
     advanced()

@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import pytest
 
-from act_one.lifecycle.callback import EVIDENCE_BYTES, ring
+from act_one.lifecycle.callback import EVIDENCE_BYTES, handle_callback
 from act_one.provider.outcomes import NoAnswer, NotKnown, ProviderState, Report
-from act_one.tasks.task import Billing, Evidence, Remark, SettledBy, Stage
+from act_one.tasks.task import Billing, Evidence, Notice, SettledBy, Stage
 from tests.unit.examples import SOURCE, TASK, task
-from tests.unit.fakes import BEGINNING, FakeClock, FakeProvider, backend
+from tests.unit.fakes import BEGINNING, FakeClock, FakeProvider, services
 from tests.unit.forms import FORMS
 
 NOW = BEGINNING + 120.0
@@ -18,7 +18,7 @@ RUNNING = Report(provider_task_id="p", state=ProviderState.RUNNING, progress=40)
 FAILED = Report(
     provider_task_id="p",
     state=ProviderState.FAILED,
-    failure=Remark(code="provider_failed", message="no face"),
+    failure=Notice(code="provider_failed", message="no face"),
 )
 SUCCESS = json.dumps(FORMS["callback_legacy"]["body"] | {"task_id": "p"}).encode()
 FAILURE = b'{"task_id": "p", "status": "2", "msg": "no face"}'
@@ -42,7 +42,7 @@ def clock():
 
 @pytest.fixture
 def stack(table, provider, clock):
-    return backend(table, provider, clock)
+    return services(table, provider, clock)
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def there(table):
 
 
 def test_a_callback_for_a_row_that_is_gone_does_nothing(stack, provider):
-    assert ring("task_gone", SUCCESS, stack) is None
+    assert handle_callback("task_gone", SUCCESS, stack) is None
     assert provider.looks == []
 
 
@@ -67,7 +67,7 @@ def test_a_callback_changes_nothing_once_the_result_is_in_hand(
     before = there(stage, provider_task_id="p", source=SOURCE)
     provider.answers["p"] = FAILED
 
-    assert ring(TASK.task_id, body, stack) == before
+    assert handle_callback(TASK.task_id, body, stack) == before
     assert table.read(TASK.task_id) == before
     assert provider.looks == []
 
@@ -76,10 +76,10 @@ def test_a_callback_changes_nothing_once_the_result_is_in_hand(
 def test_a_callback_during_a_copy_is_only_kept(there, stack, provider, clock, body, announces):
     before = there(Stage.STORING, provider_task_id="p", source=SOURCE)
 
-    after = ring(TASK.task_id, body, stack)
+    after = handle_callback(TASK.task_id, body, stack)
 
     told = Evidence(received_at=clock.now, body=body.decode())
-    assert after == replace(before, evidence=told, announced=told if announces else None)
+    assert after == replace(before, evidence=told, success_callback=told if announces else None)
     assert provider.looks == []
 
 
@@ -87,17 +87,17 @@ def test_a_callback_during_a_copy_is_only_kept(there, stack, provider, clock, bo
 def test_a_callback_for_any_other_task_asks_the_feed(stack, there, provider, stage):
     there(stage, provider_task_id="p")
 
-    ring(TASK.task_id, SUCCESS, stack)
+    handle_callback(TASK.task_id, SUCCESS, stack)
 
     assert provider.looks == ["p"]
 
 
 @pytest.mark.parametrize("stage", AWAITED)
 def test_the_feeds_result_is_stored_whatever_the_task_had_come_to(stack, there, provider, stage):
-    there(stage, provider_task_id="p", error=Remark(code="a", message=""), due_at=None)
+    there(stage, provider_task_id="p", error=Notice(code="a", message=""), due_at=None)
     provider.answers["p"] = DONE
 
-    row = ring(TASK.task_id, FAILURE, stack)
+    row = handle_callback(TASK.task_id, FAILURE, stack)
 
     assert row.stage is Stage.STORING
     assert row.source == SOURCE
@@ -115,7 +115,7 @@ def test_the_body_alone_ends_nothing(stack, there, provider, answer, stage, body
     there(stage, provider_task_id="p")
     provider.answers["p"] = answer
 
-    row = ring(TASK.task_id, body, stack)
+    row = handle_callback(TASK.task_id, body, stack)
 
     assert row.stage is stage
     assert row.evidence.body == body.decode()
@@ -126,7 +126,7 @@ def test_a_feed_that_lags_behind_the_callback_is_asked_again_soon(stack, there, 
     there(Stage.RUNNING, provider_task_id="p")
     provider.answers["p"] = RUNNING
 
-    row = ring(TASK.task_id, SUCCESS, stack)
+    row = handle_callback(TASK.task_id, SUCCESS, stack)
 
     assert row.stage is Stage.RUNNING
     assert row.due_at == NOW + 10
@@ -136,7 +136,7 @@ def test_the_feeds_failure_ends_a_task_that_the_callback_calls_done(stack, there
     there(Stage.RUNNING, provider_task_id="p")
     provider.answers["p"] = FAILED
 
-    row = ring(TASK.task_id, SUCCESS, stack)
+    row = handle_callback(TASK.task_id, SUCCESS, stack)
 
     assert (row.stage, row.error) == (Stage.FAILED, FAILED.failure)
 
@@ -144,7 +144,7 @@ def test_the_feeds_failure_ends_a_task_that_the_callback_calls_done(stack, there
 def test_a_callback_proves_that_a_refusal_was_none(stack, there):
     there(Stage.ACCEPTED, billing=Billing.NONE)
 
-    row = ring(TASK.task_id, b"", stack)
+    row = handle_callback(TASK.task_id, b"", stack)
 
     assert row.stage is Stage.UNCONFIRMED
     assert row.billing is Billing.UNKNOWN
@@ -178,7 +178,7 @@ def test_a_body_that_says_nothing_is_kept_and_the_feed_is_asked(
     there(Stage.SUBMITTED, provider_task_id=known)
     provider.answers["p"] = DONE
 
-    row = ring(TASK.task_id, body, stack)
+    row = handle_callback(TASK.task_id, body, stack)
 
     assert row.evidence.received_at == NOW
     assert row.stage is (Stage.STORING if known else Stage.SUBMITTED)
@@ -187,16 +187,16 @@ def test_a_body_that_says_nothing_is_kept_and_the_feed_is_asked(
 def test_a_body_is_kept_up_to_8_kilobytes(stack, there):
     there(Stage.SUBMITTED, provider_task_id="p")
 
-    row = ring(TASK.task_id, "ü".encode() * 100_000, stack)
+    row = handle_callback(TASK.task_id, "ü".encode() * 100_000, stack)
 
     assert row.evidence.body == "ü" * (EVIDENCE_BYTES // 2)
 
 
 def test_the_latest_body_is_kept(stack, there):
     there(Stage.SUBMITTED, provider_task_id="p")
-    ring(TASK.task_id, b"first", stack)
+    handle_callback(TASK.task_id, b"first", stack)
 
-    assert ring(TASK.task_id, b"second", stack).evidence.body == "second"
+    assert handle_callback(TASK.task_id, b"second", stack).evidence.body == "second"
 
 
 # ── How often, and when next ──────────────────────────────────────────────────────────────────
@@ -205,7 +205,7 @@ def test_the_latest_body_is_kept(stack, there):
 def test_the_feed_is_asked_at_most_once_in_five_seconds(stack, there, provider, clock):
     there(Stage.SUBMITTED, provider_task_id="p")
     for _ in range(11):
-        ring(TASK.task_id, PROGRESS, stack)
+        handle_callback(TASK.task_id, PROGRESS, stack)
         clock.pass_by(1)
 
     assert len(provider.looks) == 3
@@ -214,10 +214,10 @@ def test_the_feed_is_asked_at_most_once_in_five_seconds(stack, there, provider, 
 def test_a_duplicate_callback_changes_nothing_but_its_evidence(stack, there, provider, clock):
     there(Stage.SUBMITTED, provider_task_id="p")
     provider.answers["p"] = FAILED
-    first = ring(TASK.task_id, FAILURE, stack)
+    first = handle_callback(TASK.task_id, FAILURE, stack)
     clock.pass_by(6)
 
-    second = ring(TASK.task_id, FAILURE, stack)
+    second = handle_callback(TASK.task_id, FAILURE, stack)
 
     assert second.version == first.version
     assert second.evidence.received_at == clock.now
@@ -231,7 +231,7 @@ def test_a_callback_in_mid_task_does_not_bring_the_fallback_forward(stack, there
     there(stage, provider_task_id="p")
     provider.answers["p"] = RUNNING
 
-    row = ring(TASK.task_id, PROGRESS, stack)
+    row = handle_callback(TASK.task_id, PROGRESS, stack)
 
     assert row.stage is Stage.RUNNING
     assert row.due_at == BEGINNING + 900
@@ -241,7 +241,7 @@ def test_a_callback_in_mid_task_does_not_bring_the_fallback_forward(stack, there
 def test_a_callback_in_mid_task_brings_forward_a_look_that_is_hours_away(stack, there, stage):
     there(stage, due_at=NOW + 3_600)
 
-    assert ring(TASK.task_id, PROGRESS, stack).due_at == NOW + 10
+    assert handle_callback(TASK.task_id, PROGRESS, stack).due_at == NOW + 10
 
 
 @pytest.mark.parametrize("stage", [Stage.SUBMITTED, Stage.RUNNING])
@@ -249,7 +249,7 @@ def test_a_callback_in_mid_task_does_not_start_a_second_fallback(stack, there, p
     there(stage, provider_task_id="p", polls=3)
     provider.answers["p"] = RUNNING
 
-    row = ring(TASK.task_id, PROGRESS, stack)
+    row = handle_callback(TASK.task_id, PROGRESS, stack)
 
     # The longest interval, and the time after which an execution counts as lost.
     assert row.due_at == NOW + 120 + 120
@@ -260,7 +260,7 @@ def test_a_callback_in_mid_task_after_the_grace_keeps_it_due_soon(stack, there, 
     there(Stage.SUBMITTED, provider_task_id="p")
     provider.answers["p"] = RUNNING
 
-    assert ring(TASK.task_id, PROGRESS, stack).due_at == BEGINNING + 1_010
+    assert handle_callback(TASK.task_id, PROGRESS, stack).due_at == BEGINNING + 1_010
 
 
 def test_a_row_that_moves_while_the_feed_is_asked_stays_as_it_became(stack, there, table, provider):
@@ -268,7 +268,7 @@ def test_a_row_that_moves_while_the_feed_is_asked_stays_as_it_became(stack, ther
     provider.answers["p"] = FAILED
     provider.during_feed = lambda: table.move(before, Stage.STORING, NOW, source=SOURCE)
 
-    row = ring(TASK.task_id, SUCCESS, stack)
+    row = handle_callback(TASK.task_id, SUCCESS, stack)
 
     assert row.stage is Stage.STORING
     assert table.read(TASK.task_id) == row
@@ -282,7 +282,7 @@ def test_an_id_from_a_body_is_learnt_when_the_feed_knows_it(stack, there, table,
     there(stage)
     provider.answers["p"] = replace(DONE, created_at=BEGINNING + 2)
 
-    row = ring(TASK.task_id, SUCCESS, stack)
+    row = handle_callback(TASK.task_id, SUCCESS, stack)
 
     assert row.stage is Stage.STORING
     assert row.provider_task_id == "p"
@@ -294,7 +294,7 @@ def test_an_id_whose_times_fit_the_send_is_learnt(stack, there, provider, away):
     there(Stage.UNCONFIRMED)
     provider.answers["p"] = replace(RUNNING, created_at=BEGINNING + away)
 
-    assert ring(TASK.task_id, SUCCESS, stack).provider_task_id == "p"
+    assert handle_callback(TASK.task_id, SUCCESS, stack).provider_task_id == "p"
 
 
 @pytest.mark.parametrize("away", [-86_400, -301, 301, 5_000])
@@ -302,7 +302,7 @@ def test_an_id_whose_times_do_not_fit_is_not_learnt(stack, there, provider, away
     there(Stage.UNCONFIRMED)
     provider.answers["p"] = replace(DONE, created_at=BEGINNING + away)
 
-    row = ring(TASK.task_id, SUCCESS, stack)
+    row = handle_callback(TASK.task_id, SUCCESS, stack)
 
     assert row.provider_task_id is None
     assert row.stage is Stage.UNCONFIRMED
@@ -314,7 +314,7 @@ def test_an_id_that_the_feed_does_not_know_is_not_learnt(stack, there, provider,
     there(Stage.UNCONFIRMED)
     provider.answers["p"] = answer
 
-    row = ring(TASK.task_id, SUCCESS, stack)
+    row = handle_callback(TASK.task_id, SUCCESS, stack)
 
     assert row.provider_task_id is None
     assert row.stage is Stage.UNCONFIRMED
@@ -325,7 +325,7 @@ def test_an_id_that_another_task_has_is_not_learnt(stack, there, table, provider
     there(Stage.UNCONFIRMED)
     provider.answers["p"] = replace(DONE, created_at=BEGINNING)
 
-    row = ring(TASK.task_id, SUCCESS, stack)
+    row = handle_callback(TASK.task_id, SUCCESS, stack)
 
     assert row.provider_task_id is None
     assert row.stage is Stage.UNCONFIRMED
@@ -335,7 +335,7 @@ def test_an_id_that_is_known_is_not_replaced_by_one_from_a_body(stack, there, pr
     there(Stage.SUBMITTED, provider_task_id="ours")
     provider.answers["p"] = DONE
 
-    row = ring(TASK.task_id, SUCCESS, stack)
+    row = handle_callback(TASK.task_id, SUCCESS, stack)
 
     assert provider.looks == ["ours"]
     assert (row.provider_task_id, row.stage) == ("ours", Stage.SUBMITTED)

@@ -16,26 +16,26 @@ from hypothesis.stateful import run_state_machine_as_test as run
 from act_one.clock import DAY
 from act_one.inputs.request import TransferRequest
 from act_one.lifecycle.advance import advance
-from act_one.lifecycle.callback import ring
+from act_one.lifecycle.callback import handle_callback
 from act_one.lifecycle.submission import submit
 from act_one.lifecycle.sweep import LOOK_LEASE_SECONDS
 from act_one.problems import ProblemError
 from act_one.provider.outcomes import (
-    Accepted,
     Ambiguous,
+    Created,
     NoAnswer,
     NotKnown,
     ProviderState,
-    Refused,
     Rejected,
     Report,
+    Retryable,
 )
 from act_one.tasks.identifiers import derive_task_id
 from act_one.tasks.moves import MOVES
 from act_one.tasks.table import MovedOnError
-from act_one.tasks.task import Billing, Output, Remark, SettledBy, Stage, StoredMedia
+from act_one.tasks.task import Billing, Notice, Output, SettledBy, Stage, StoredMedia
 from tests.unit.examples import SOURCE
-from tests.unit.fakes import CALLBACK_KEYS, FakeClock, FakeProvider, backend, no_doubt, plenty
+from tests.unit.fakes import CALLBACK_KEYS, FakeClock, FakeProvider, no_doubt, plenty, services
 
 REQUEST = TransferRequest(
     video="https://media.example/a.mp4",
@@ -43,10 +43,10 @@ REQUEST = TransferRequest(
     idempotency_key="order-42",
 )
 TASK_ID = derive_task_id("client-1", "order-42")
-REASON = Remark(code="reason", message="")
+REASON = Notice(code="reason", message="")
 OUTCOMES = {
     "rejected": Rejected(reason=REASON),
-    "refused": Refused(reason=REASON),
+    "refused": Retryable(reason=REASON),
     "lost before": Ambiguous(reason=REASON),
     "lost after": Ambiguous(reason=REASON),
 }
@@ -77,7 +77,7 @@ class World(FakeProvider):
         if self.mode.startswith("dies"):
             raise DiedError
         if self.mode == "accepted":
-            return Accepted(provider_task_id=provider_task_id)
+            return Created(provider_task_id=provider_task_id)
         return OUTCOMES[self.mode]
 
     def feed(self, provider_task_id, *, seconds):
@@ -105,7 +105,7 @@ class Life(RuleBasedStateMachine):
         super().__init__()
         self.clock = FakeClock()
         self.world = World(self.clock)
-        self.stack = backend(self.table, self.world, self.clock)
+        self.stack = services(self.table, self.world, self.clock)
         self.row = None
 
     def teardown(self):
@@ -141,7 +141,7 @@ class Life(RuleBasedStateMachine):
     def a_callback_comes(self, status, named):
         body = {"task_id": named, "status": status, "video_url": "https://evil.example/v.mp4"}
         content = b"\xff{" if named == "garbage" else json.dumps(body).encode()
-        ring(TASK_ID, content, self.stack)
+        handle_callback(TASK_ID, content, self.stack)
 
     @rule(seconds=st.sampled_from([1, 10, 60, 60, 200, 1_000, 4_000, 40_000]))
     def time_passes(self, seconds):
@@ -156,7 +156,7 @@ class Life(RuleBasedStateMachine):
         self.world.mode = mode
         for task_id, due_at in list(self.table.due(self.clock())):
             try:
-                self.table.claim_look(task_id, due_at, self.clock(), LOOK_LEASE_SECONDS)
+                self.table.claim_due(task_id, due_at, self.clock(), LOOK_LEASE_SECONDS)
             except MovedOnError:
                 continue
             for _ in range(4):
@@ -241,7 +241,7 @@ class Life(RuleBasedStateMachine):
         made[0] = ProviderState.SUCCEEDED
         self.clock.pass_by(10)
         body = {"task_id": "provider-1", "status": "3"}
-        ring(TASK_ID, json.dumps(body).encode(), self.stack)
+        handle_callback(TASK_ID, json.dumps(body).encode(), self.stack)
         for _ in range(5):
             self.a_copy_runs("well")
             self.clock.pass_by(400)

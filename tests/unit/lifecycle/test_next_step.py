@@ -11,21 +11,21 @@ from act_one.clock import HOUR
 from act_one.lifecycle.advance import COPY_START_SECONDS, next_step, poll_seconds
 from act_one.provider.outcomes import NoAnswer, NotKnown, ProviderState, Report
 from act_one.tasks.moves import MOVES
-from act_one.tasks.task import SETTLED, Billing, Evidence, MediaUrls, Remark, SettledBy, Stage
-from tests.unit.examples import SOURCE, remarks, sources, task
-from tests.unit.fakes import BEGINNING, backend
+from act_one.tasks.task import SETTLED, Billing, Evidence, MediaUrls, Notice, SettledBy, Stage
+from tests.unit.examples import SOURCE, notices, sources, task
+from tests.unit.fakes import BEGINNING, services
 
 OPEN = sorted(set(Stage) - SETTLED)
 ASKABLE = [Stage.UNCONFIRMED, Stage.SUBMITTED, Stage.RUNNING]
 TIMEOUT = 3_600.0
-BACKEND = backend(task_timeout_seconds=TIMEOUT)
+BACKEND = services(task_timeout_seconds=TIMEOUT)
 NOW = BEGINNING + 100.0
 SUCCESS = Report(provider_task_id="p", state=ProviderState.SUCCEEDED, media=SOURCE)
 BARE_SUCCESS = Report(provider_task_id="p", state=ProviderState.SUCCEEDED)
 FAILURE = Report(
     provider_task_id="p",
     state=ProviderState.FAILED,
-    failure=Remark(code="provider_failed", message="no face"),
+    failure=Notice(code="provider_failed", message="no face"),
 )
 
 
@@ -107,7 +107,7 @@ def test_a_result_after_the_deadline_is_stored_and_called_late(origin):
 
 @pytest.mark.parametrize("origin", [Stage.EXPIRED, Stage.FAILED])
 def test_a_result_for_a_task_that_was_given_up_is_stored_and_called_late(origin):
-    error = Remark(code="no_result_in_time", message="")
+    error = Notice(code="no_result_in_time", message="")
 
     step = step_of(origin, SUCCESS, error=error, expires_at=NOW + 1)
 
@@ -157,7 +157,7 @@ def test_the_feeds_silence_is_remembered_until_it_answers():
 def test_a_callbacks_success_is_believed_after_ten_minutes_of_silence(stage, silent):
     body = '{"task_id": "p", "status": "3", "video_url": "https://cdn.example/v.mp4"}'
     told = Evidence(received_at=NOW - 700, body=body)
-    called = {"evidence": told, "announced": told}
+    called = {"evidence": told, "success_callback": told}
 
     early = step_of(stage, silent, feed_failing_since=NOW - 599, **called)
     believed = step_of(stage, silent, feed_failing_since=NOW - 600, **called)
@@ -198,7 +198,7 @@ answers = st.one_of(
             state=st.just(state),
             progress=st.none() | st.integers(0, 100),
             media=st.none() | sources if state is ProviderState.SUCCEEDED else st.none(),
-            failure=remarks if state is ProviderState.FAILED else st.none(),
+            failure=notices if state is ProviderState.FAILED else st.none(),
             created_at=st.none() | moments,
         )
         for state in ProviderState
@@ -225,7 +225,7 @@ def steps(draw):
     """A task, an answer, the time of it, and what comes of them: the step, and the task after."""
     before, answer, now = draw(watched), draw(answers), draw(moments)
     retention, by = draw(st.sampled_from([0, 1, 90])), draw(st.sampled_from(SettledBy))
-    stack = backend(task_timeout_seconds=TIMEOUT, result_retention_days=retention)
+    stack = services(task_timeout_seconds=TIMEOUT, result_retention_days=retention)
     step = next_step(before, answer, now, by, stack)
     after = dataclasses.replace(before, stage=step.target or before.stage, **step.changes)
     return before, answer, now, retention, step, after
@@ -309,7 +309,7 @@ def test_looks_are_spread():
     st.floats(0.1, 60, allow_nan=False),
 )
 def test_the_feed_is_never_asked_faster_than_allowed(polls, interval, longest, least):
-    stack = backend(
+    stack = services(
         poll_interval_seconds=interval, poll_max_interval_seconds=longest, min_poll_seconds=least
     )
 

@@ -148,7 +148,7 @@ def test_claims_notes_removals_and_silent_stages_are_not():
 
     failed = publish(
         [
-            record(1, replace(same, look=1, claim_id="other"), same),
+            record(1, replace(same, fallback_runs=1, claim_id="other"), same),
             record(
                 2, replace(same, progress=40, evidence=Evidence(received_at=1.0, body="")), same
             ),
@@ -258,8 +258,8 @@ def records_of(aws, name):
 def test_of_a_tables_real_stream_the_moves_are_published(aws, table):
     created = table.create(TASK)
     submitted = table.move(created, Stage.SUBMITTED, NOW, provider_task_id="p", due_at=NOW)
-    claimed = table.claim_look(TASK.task_id, NOW, NOW, 120.0)
-    noted = table.note(claimed, progress=40, feed_failing_since=NOW)
+    claimed = table.claim_due(TASK.task_id, NOW, NOW, 120.0)
+    noted = table.record(claimed, progress=40, feed_failing_since=NOW)
     noted = table.keep_delivery(noted, DELIVERY)
     table.move(noted, Stage.STORING, NOW, source=SOURCE)
     copying = table.claim_copy(TASK.task_id, NOW, 360.0)

@@ -8,10 +8,10 @@ import pytest
 from act_one.clock import DAY, HOUR
 from act_one.lifecycle.storing import Storage, result_prefix, store_result
 from act_one.net import downloads
-from act_one.tasks.task import Evidence, MediaUrls, Remark, Stage
+from act_one.tasks.task import Evidence, MediaUrls, Notice, Stage
 from tests.unit.content import HTML, MP4, PNG, serves_by_path, status, with_length
 from tests.unit.examples import TASK, task
-from tests.unit.fakes import BEGINNING, FakeClock, backend
+from tests.unit.fakes import BEGINNING, FakeClock, services
 from tests.unit.hostile import peer
 from tools.media_files.small import small_mp4
 
@@ -41,7 +41,7 @@ def clock():
 
 @pytest.fixture
 def stack(table, clock):
-    return backend(table, None, clock)
+    return services(table, None, clock)
 
 
 @pytest.fixture
@@ -140,7 +140,7 @@ def test_a_missing_image_is_a_warning_and_no_failure(store, s3, name, content, c
 
 
 def test_both_images_may_be_missing(store):
-    row = store({"/video": ALL["/video"]}, warnings=(Remark(code="a", message=""),))
+    row = store({"/video": ALL["/video"]}, warnings=(Notice(code="a", message=""),))
 
     assert [warning.code for warning in row.warnings] == [
         *("a", "poster_missing", "last_frame_missing"),
@@ -149,7 +149,7 @@ def test_both_images_may_be_missing(store):
 
 @pytest.mark.parametrize(("days", "kept"), [(0, None), (3, 15), (30, 31)])
 def test_a_row_outlives_its_objects(table, clock, storage, days, kept):
-    stack = backend(table, None, clock, result_retention_days=days)
+    stack = services(table, None, clock, result_retention_days=days)
     with peer(serves_by_path(ALL)) as found:
         source = MediaUrls(video=f"http://127.0.0.1:{found.port}/video")
         table.create(task(Stage.STORING, source=source))

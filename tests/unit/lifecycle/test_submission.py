@@ -10,25 +10,25 @@ from botocore.exceptions import ClientError
 
 from act_one.clock import DAY, HOUR
 from act_one.inputs.request import TransferRequest
-from act_one.lifecycle.callback import ring
+from act_one.lifecycle.callback import handle_callback
 from act_one.lifecycle.submission import RESEND_MAX_SECONDS, resend, submit
 from act_one.problems import ProblemError
 from act_one.provider.callback_token import verify
-from act_one.provider.outcomes import Accepted, Ambiguous, ProviderState, Refused, Rejected, Report
+from act_one.provider.outcomes import Ambiguous, Created, ProviderState, Rejected, Report, Retryable
 from act_one.tasks.events import ENDS
 from act_one.tasks.identifiers import derive_task_id
 from act_one.tasks.table import MovedOnError, TaskTable
-from act_one.tasks.task import Billing, Evidence, Remark, Stage, Webhook
+from act_one.tasks.task import Billing, Evidence, Notice, Stage, Webhook
 from tests.unit.examples import SOURCE, task
 from tests.unit.fakes import (
     BEGINNING,
     CALLBACK_KEYS,
     FakeClock,
     FakeProvider,
-    backend,
     key_ring,
     no_doubt,
     plenty,
+    services,
 )
 
 REQUEST = TransferRequest(
@@ -37,9 +37,9 @@ REQUEST = TransferRequest(
     metadata={"order": "42"},
     idempotency_key="order-42",
 )
-REASON = Remark(code="provider_rejected", message="the video must be 16:9")
-REFUSED = Refused(reason=Remark(code="provider_unreachable", message="TimeoutError"))
-AMBIGUOUS = Ambiguous(reason=Remark(code="no_reply", message="TimeoutError"))
+REASON = Notice(code="provider_rejected", message="the video must be 16:9")
+REFUSED = Retryable(reason=Notice(code="provider_unreachable", message="TimeoutError"))
+AMBIGUOUS = Ambiguous(reason=Notice(code="no_reply", message="TimeoutError"))
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def clock():
 
 @pytest.fixture
 def stack(table, provider, clock):
-    return backend(table, provider, clock)
+    return services(table, provider, clock)
 
 
 def send(stack, request=REQUEST, client="client-1", check_inputs=no_doubt):
@@ -73,7 +73,7 @@ def test_the_row_says_who_is_to_be_called(stack, table):
 
 
 def test_without_a_webhook_the_stacks_own_endpoint_is_told_of_the_end(table, provider):
-    stack = backend(table, provider, webhook_url="https://house.example/hook")
+    stack = services(table, provider, webhook_url="https://house.example/hook")
 
     created, _ = send(stack)
     named, _ = send(stack, replace(REQUEST, webhook=HOOK, idempotency_key="other"))
@@ -100,7 +100,7 @@ def test_a_repeat_with_another_webhook_is_another_request(stack):
 def test_a_new_default_endpoint_makes_no_repeat_another_request(stack, table, provider):
     created, _ = send(stack)
 
-    other = backend(table, provider, webhook_url="https://house.example/hook")
+    other = services(table, provider, webhook_url="https://house.example/hook")
 
     assert send(other) == (created, True)
 
@@ -122,7 +122,7 @@ def test_a_wrong_input_leaves_no_row_and_is_not_paid_for(stack, table, provider)
 
 
 def test_doubts_about_the_inputs_become_warnings_of_the_task(stack, table):
-    doubts = (Remark(code="input_not_checked", message="video: …"),)
+    doubts = (Notice(code="input_not_checked", message="video: …"),)
 
     created, _ = send(stack, check_inputs=lambda _: doubts)
 
@@ -187,7 +187,7 @@ def test_without_a_provider_key_nothing_is_written_or_sent(table, secret):
     provider = FakeProvider(key_ring=key_ring(secret))
 
     with pytest.raises(ProblemError) as caught:
-        send(backend(table, provider))
+        send(services(table, provider))
 
     assert (caught.value.status, caught.value.code) == (503, "provider-key-not-set")
     assert provider.creates == []
@@ -224,7 +224,7 @@ def test_an_accepted_create_is_charged_and_waits_for_its_callback(stack, table):
 @pytest.mark.parametrize(("days", "expires_at"), [(0, None), (1, 15), (14, 15), (90, 91)])
 def test_a_rejected_create_fails_and_costs_nothing(table, provider, clock, days, expires_at):
     provider.outcome = Rejected(reason=REASON)
-    stack = backend(table, provider, clock, result_retention_days=days)
+    stack = services(table, provider, clock, result_retention_days=days)
 
     created, _ = send(stack)
 
@@ -244,7 +244,7 @@ def test_a_refused_create_costs_nothing_and_waits_to_be_sent_again(stack, provid
     assert created.billing is Billing.NONE
     assert BEGINNING + 24 <= created.due_at <= BEGINNING + 36
     assert created.error is None
-    assert created.warnings == (Remark(code="provider_refused", message="TimeoutError"),)
+    assert created.warnings == (Notice(code="provider_refused", message="TimeoutError"),)
 
 
 @pytest.mark.parametrize(("retry_after", "least", "most"), [(7.0, 24, 36), (400.0, 400, 400)])
@@ -259,7 +259,7 @@ def test_a_refusal_is_obeyed_when_it_says_when_to_come_back(
 
 
 def test_a_refused_key_is_a_warning_on_the_task(stack, provider):
-    provider.outcome = Refused(reason=REASON, key_refused=True)
+    provider.outcome = Retryable(reason=REASON, key_refused=True)
 
     created, _ = send(stack)
 
@@ -282,7 +282,7 @@ def test_an_ambiguous_create_may_be_charged_and_is_not_due_before_its_deadline(s
 
 
 @pytest.mark.parametrize(
-    "outcome", [Accepted(provider_task_id="p"), Rejected(reason=REASON), REFUSED, AMBIGUOUS]
+    "outcome", [Created(provider_task_id="p"), Rejected(reason=REASON), REFUSED, AMBIGUOUS]
 )
 def test_the_same_request_again_is_the_same_task_and_no_second_create(stack, provider, outcome):
     provider.outcome = outcome
@@ -351,7 +351,7 @@ def calls_back(stack, body):
 
     def call_back():
         ((task_id, _),) = stack.table.due(BEGINNING + DAY)
-        ring(task_id, body, stack)
+        handle_callback(task_id, body, stack)
 
     stack.provider.during_create = call_back
 
@@ -433,7 +433,7 @@ class Outage:
 
 
 def test_what_was_paid_for_is_written_down_as_soon_as_the_table_takes_it(table, provider):
-    stack = backend(TaskTable(Outage(table.client, 2), table.name), provider)
+    stack = services(TaskTable(Outage(table.client, 2), table.name), provider)
 
     created, _ = send(stack)
 
@@ -443,7 +443,7 @@ def test_what_was_paid_for_is_written_down_as_soon_as_the_table_takes_it(table, 
 
 
 def test_writing_down_ends_with_the_time_there_is(table, provider):
-    stack = backend(TaskTable(Outage(table.client, 99), table.name), provider)
+    stack = services(TaskTable(Outage(table.client, 99), table.name), provider)
     left = iter([28.0, 5.0, 1.9])
 
     with pytest.raises(ClientError):

@@ -77,7 +77,7 @@ def test_an_execution_that_exists_counts_as_started(table):
 
     assert sweep(table, executions, ARN, FakeClock(NOW)) == 2
     assert [request["name"] for request in executions.started] == ["task_next-1"]
-    assert table.read(TASK.task_id).look == 1
+    assert table.read(TASK.task_id).fallback_runs == 1
 
 
 def test_a_row_that_another_sweep_claims_meanwhile_is_left_to_it(table):
@@ -88,10 +88,10 @@ def test_a_row_that_another_sweep_claims_meanwhile_is_left_to_it(table):
 
         def due(self, now):
             found = list(table.due(now))
-            table.claim_look(*found[0], now, LOOK_LEASE_SECONDS)
+            table.claim_due(*found[0], now, LOOK_LEASE_SECONDS)
             return iter(found)
 
-        claim_look = staticmethod(table.claim_look)
+        claim_due = staticmethod(table.claim_due)
 
     executions = FakeStepFunctions()
 

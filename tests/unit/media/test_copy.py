@@ -14,7 +14,14 @@ from botocore import httpchecksum
 from botocore.exceptions import ClientError
 
 from act_one.aws import s3_client
-from act_one.media.copy import CHUNK_BYTES, IMAGE_TYPES, VIDEO_TYPES, MediaError, Place, copy
+from act_one.media.copy import (
+    CHUNK_BYTES,
+    RESULT_IMAGE_TYPES,
+    RESULT_VIDEO_TYPES,
+    MediaError,
+    Place,
+    copy,
+)
 from act_one.media.stream import sniff
 from act_one.net import downloads
 from act_one.tasks.task import StoredMedia
@@ -64,7 +71,7 @@ def opener(policy):
     )
 
 
-def copy_from(found, s3, *, types=VIDEO_TYPES, max_bytes=LIMIT, seconds=10.0, place=PLACE):
+def copy_from(found, s3, *, types=RESULT_VIDEO_TYPES, max_bytes=LIMIT, seconds=10.0, place=PLACE):
     return copy(
         f"http://127.0.0.1:{found.port}/a.bin?{QUERY}",
         place,
@@ -156,7 +163,7 @@ def test_a_file_of_any_size_is_stored_whole(framing, size, s3):
 def test_the_type_is_the_contents_whatever_its_sender_called_it(s3):
     content = with_length(PNG, headers=b"Content-Type: video/mp4\r\n")
 
-    assert copied(content, s3, types=IMAGE_TYPES).s3_uri.endswith("/video.png")
+    assert copied(content, s3, types=RESULT_IMAGE_TYPES).s3_uri.endswith("/video.png")
 
 
 def test_of_chunks_and_a_length_the_chunks_count(s3):
@@ -387,7 +394,7 @@ def test_a_url_that_nothing_can_be_fetched_from_is_an_error_of_its_media(url, s3
         copy(
             url,
             PLACE,
-            types=VIDEO_TYPES,
+            types=RESULT_VIDEO_TYPES,
             max_bytes=LIMIT,
             seconds=5.0,
             open_url=opener(POLICY),
@@ -404,7 +411,7 @@ def test_an_address_that_is_refused_is_said_to_be(s3):
         copy(
             f"http://127.0.0.1:{found.port}/v.mp4?{QUERY}",
             PLACE,
-            types=VIDEO_TYPES,
+            types=RESULT_VIDEO_TYPES,
             max_bytes=LIMIT,
             seconds=5.0,
             open_url=opener(strict),

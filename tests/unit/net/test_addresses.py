@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from act_one.net.addresses import (
-    MAX_URL_CHARACTERS,
+    MAX_FETCH_URL_CHARACTERS,
     Policy,
     UnsafeAddressError,
     is_public,
@@ -463,10 +463,10 @@ def test_plain_http_is_refused_unless_it_is_allowed(url):
 
 
 def test_a_url_without_bounds_is_refused():
-    url = "https://media.example/" + "a" * MAX_URL_CHARACTERS
+    url = "https://media.example/" + "a" * MAX_FETCH_URL_CHARACTERS
 
     assert "longer" in refused(url, LOCAL)
-    assert target(url[:MAX_URL_CHARACTERS], LOCAL)
+    assert target(url[:MAX_FETCH_URL_CHARACTERS], LOCAL)
 
 
 @pytest.mark.parametrize("port", [443, 1024, 3000, 8000, 8080, 8443, 9000, 65_535])

@@ -11,14 +11,14 @@ import pytest
 from act_one.keys import RELOAD_SECONDS
 from act_one.provider.client import CometApi
 from act_one.provider.outcomes import (
-    Accepted,
     Ambiguous,
+    Created,
     NoAnswer,
     NotKnown,
     ProviderState,
-    Refused,
     Rejected,
     Report,
+    Retryable,
 )
 from tests.unit.fakes import FakeClock, FakeSecrets, key_ring
 from tests.unit.forms import FORMS, body_of
@@ -99,7 +99,7 @@ def test_a_create_posts_three_urls_as_json_with_the_key():
 
     head, _, body = talk.found.requests[0].partition(b"\r\n\r\n")
     lines = head.decode().split("\r\n")
-    assert outcome == Accepted(provider_task_id="196642a0-5f43-4a3c-9b0c-1f0f5a0f7d11")
+    assert outcome == Created(provider_task_id="196642a0-5f43-4a3c-9b0c-1f0f5a0f7d11")
     assert lines[0] == "POST /runway/pro/act_one HTTP/1.1"
     assert {
         "Authorization: Bearer key",
@@ -131,7 +131,7 @@ def test_an_accepted_create_is_sent_once():
         (answer("error_500"), Ambiguous),
         (answer("error_502_html"), Ambiguous),
         (answer("error_301_html"), Ambiguous),
-        (answer("error_429"), Refused),
+        (answer("error_429"), Retryable),
         (answer("error_400"), Rejected),
         (answer("create_without_id"), Ambiguous),
     ],
@@ -150,7 +150,7 @@ def test_a_create_that_cannot_be_sent_is_refused():
 
     outcome = CometApi(f"http://127.0.0.1:{port}", "", key_ring(), FakeClock()).create(**URLS)
 
-    assert isinstance(outcome, Refused)
+    assert isinstance(outcome, Retryable)
     assert outcome.reason.code == "provider_unreachable"
     assert not outcome.key_refused
 
@@ -169,7 +169,7 @@ def test_over_tls_the_provider_must_be_who_it_says():
         connection.sendall(ACCEPTED)
 
     trusting = client_tls()
-    for name, outcome in (("localhost", Accepted), ("other.example", Refused)):
+    for name, outcome in (("localhost", Created), ("other.example", Retryable)):
         with peer(treat, server_tls(name)) as found:
             url = f"https://localhost:{found.port}"
             api = CometApi(url, "", key_ring(), FakeClock(), trusting)
@@ -187,7 +187,7 @@ def test_without_a_key_nothing_is_sent():
 
 def test_a_key_that_fits_no_header_is_not_sent():
     with provider(ACCEPTED, secret="ke…y") as talk:
-        assert isinstance(talk.create(), Refused)
+        assert isinstance(talk.create(), Retryable)
 
     assert talk.found.requests == []
 
@@ -200,7 +200,7 @@ def test_a_refused_key_is_tried_once_more_when_it_was_replaced(refusal):
         talk.clock.pass_by(RELOAD_SECONDS + 1)
         outcome = talk.create()
 
-    assert isinstance(outcome, Accepted)
+    assert isinstance(outcome, Created)
     assert talk.keys == ["old", "new"]
 
 
@@ -237,7 +237,7 @@ def test_a_replaced_key_is_tried_only_with_time_enough_for_a_create(seconds, tri
         outcome = api.create(**URLS)
 
     assert len(talk.keys) == tries
-    assert isinstance(outcome, Accepted if tries == 2 else Refused)
+    assert isinstance(outcome, Created if tries == 2 else Retryable)
 
 
 @pytest.mark.parametrize("secret", [None, "", "{}"])

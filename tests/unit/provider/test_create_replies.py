@@ -3,7 +3,7 @@
 import pytest
 
 from act_one.clock import HOUR
-from act_one.provider.outcomes import Accepted, Ambiguous, Refused, Rejected
+from act_one.provider.outcomes import Ambiguous, Created, Rejected, Retryable
 from act_one.provider.replies import read_create_reply
 from tests.unit.forms import NOW, body_of, expected, meaning, reply, reply_of, shown
 
@@ -33,13 +33,13 @@ def test_every_published_reply_to_a_create_means_what_its_file_says(name, means)
 )
 @pytest.mark.parametrize("status", [200, 201, 202, 299])
 def test_a_2xx_with_an_id_is_accepted(body, status):
-    assert read_create_reply(reply(body, status), now=NOW) == Accepted(provider_task_id="a")
+    assert read_create_reply(reply(body, status), now=NOW) == Created(provider_task_id="a")
 
 
 def test_an_id_that_came_as_a_number_is_an_id():
     outcome = read_create_reply(reply({"data": {"task_id": 196642}}), now=NOW)
 
-    assert outcome == Accepted(provider_task_id="196642")
+    assert outcome == Created(provider_task_id="196642")
 
 
 @pytest.mark.parametrize(
@@ -109,9 +109,9 @@ def test_a_2xx_that_cannot_be_read_is_ambiguous(body):
         (302, Ambiguous),
         (307, Ambiguous),
         (400, Rejected),
-        (401, Refused),
+        (401, Retryable),
         (402, Rejected),
-        (403, Refused),
+        (403, Retryable),
         (404, Rejected),
         (405, Rejected),
         (408, Ambiguous),
@@ -119,7 +119,7 @@ def test_a_2xx_that_cannot_be_read_is_ambiguous(body):
         (413, Rejected),
         (415, Rejected),
         (422, Rejected),
-        (429, Refused),
+        (429, Retryable),
         (451, Rejected),
         (499, Rejected),
         (500, Ambiguous),
@@ -149,7 +149,7 @@ def test_a_status_other_than_2xx_decides_whatever_the_body(status, outcome):
     ],
 )
 @pytest.mark.parametrize(
-    ("status", "outcome"), [(503, Refused), (500, Ambiguous), (502, Ambiguous), (504, Ambiguous)]
+    ("status", "outcome"), [(503, Retryable), (500, Ambiguous), (502, Ambiguous), (504, Ambiguous)]
 )
 def test_only_a_503_can_say_that_the_offer_is_missing(text, status, outcome):
     assert type(read_create_reply(reply(text, status), now=NOW)) is outcome
@@ -168,7 +168,7 @@ def test_only_a_500_can_say_that_the_request_is_invalid(status, outcome):
 def test_only_401_and_403_are_about_the_key(status, key_refused):
     outcome = read_create_reply(reply(b"no channel", status), now=NOW)
 
-    assert isinstance(outcome, Refused)
+    assert isinstance(outcome, Retryable)
     assert outcome.key_refused is key_refused
 
 
@@ -203,7 +203,7 @@ def test_only_401_and_403_are_about_the_key(status, key_refused):
 def test_retry_after_is_read_as_seconds_or_date_up_to_an_hour(text, seconds, status):
     outcome = read_create_reply(reply(b"no channel", status, retry_after=text), now=NOW)
 
-    assert isinstance(outcome, Refused)
+    assert isinstance(outcome, Retryable)
     assert outcome.retry_after_seconds == seconds
 
 

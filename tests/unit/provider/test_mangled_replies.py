@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 
 from act_one.net.exchange import Reply
 from act_one.provider.outcomes import (
-    Accepted,
     Ambiguous,
+    Created,
     NoAnswer,
     NotKnown,
     ProviderState,
-    Refused,
     Rejected,
     Report,
+    Retryable,
 )
 from act_one.provider.replies import read_callback, read_create_reply, read_feed_reply, scrub
 from tests.unit.forms import FORMS, NOW, reply
@@ -203,20 +203,20 @@ def test_a_mangled_2xx_to_a_create_is_accepted_exactly_when_it_names_a_task(body
 def assert_is_a_true_outcome(any_reply):
     outcome = read_create_reply(any_reply, now=NOW)
 
-    assert isinstance(outcome, Accepted | Rejected | Refused | Ambiguous)
+    assert isinstance(outcome, Created | Rejected | Retryable | Ambiguous)
     assert_can_be_written_down(outcome)
     body = parsed(any_reply.body)
     data = body["data"] if isinstance(body.get("data"), dict) else {}
     made = is_text(data.get("task_id")) or is_text(body.get("task_id"))
     success = 200 <= any_reply.status < 300
-    if isinstance(outcome, Accepted):
+    if isinstance(outcome, Created):
         assert success
         assert made or is_text(body.get("id"))
         assert outcome.provider_task_id.strip()
     if success:
-        assert not made or isinstance(outcome, Accepted)
-        assert not isinstance(outcome, Refused)
-    if isinstance(outcome, Refused) and outcome.retry_after_seconds is not None:
+        assert not made or isinstance(outcome, Created)
+        assert not isinstance(outcome, Retryable)
+    if isinstance(outcome, Retryable) and outcome.retry_after_seconds is not None:
         assert 0 <= outcome.retry_after_seconds <= 3600
 
 
@@ -280,7 +280,7 @@ def test_no_reason_carries_a_query_or_a_key(body, status):
     outcome = read_create_reply(reply(body, status), now=NOW)
     answer = read_feed_reply(reply(body, status))
 
-    if isinstance(outcome, Rejected | Refused | Ambiguous):
+    if isinstance(outcome, Rejected | Retryable | Ambiguous):
         assert_is_scrubbed(outcome.reason.message)
     if isinstance(answer, Report) and answer.failure:
         assert_is_scrubbed(answer.failure.message)

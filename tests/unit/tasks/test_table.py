@@ -8,15 +8,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from act_one.tasks import table as table_module
-from act_one.tasks.moves import MOVES, may_move
+from act_one.tasks.moves import may_move
 from act_one.tasks.table import MovedOnError, TaskTable
 from act_one.tasks.task import (
     Billing,
     Delivery,
     Evidence,
     MediaUrls,
+    Notice,
     Output,
-    Remark,
     SettledBy,
     Stage,
     StoredMedia,
@@ -173,11 +173,11 @@ def test_a_move_may_write_and_remove_every_field(table):
     full = {
         "source": SOURCE,
         "output": Output(video=media, poster=replace(media, width=16, height=9)),
-        "error": Remark(code="a", message=""),
-        "warnings": (Remark(code="b", message="c"),),
+        "error": Notice(code="a", message=""),
+        "warnings": (Notice(code="b", message="c"),),
         "settled_by": SettledBy.READ,
         "evidence": Evidence(received_at=NOW, body=""),
-        "announced": Evidence(received_at=NOW, body=""),
+        "success_callback": Evidence(received_at=NOW, body=""),
         "copy_lease_until": NOW + 0.5,
         "expires_at": NOW,
         "late": True,
@@ -205,7 +205,8 @@ def test_a_move_that_there_is_not_is_an_error_and_writes_nothing(table, origin):
 
 
 @pytest.mark.parametrize(
-    ("origin", "target"), [(origin, target) for origin in MOVES for target in MOVES[origin]]
+    ("origin", "target"),
+    [(origin, target) for origin in Stage for target in Stage if may_move(origin, target)],
 )
 def test_of_two_moves_from_one_version_the_second_sees_the_first(table, origin, target):
     before = table.create(task(origin))
@@ -242,13 +243,13 @@ def test_a_move_whose_reply_was_lost_is_ours(table, forgetful):
     "write",
     [
         lambda table: table.move(TASK, Stage.SUBMITTED, NOW),
-        lambda table: table.claim_look(TASK.task_id, TASK.due_at, NOW, 120.0),
+        lambda table: table.claim_due(TASK.task_id, TASK.due_at, NOW, 120.0),
         lambda table: table.claim_copy(TASK.task_id, NOW, 360.0),
         lambda table: table.learn_id(TASK, "p"),
         lambda table: table.release_copy(replace(TASK, copy_lease_until=NOW), NOW, NOW),
-        lambda table: table.note(TASK, due_at=None),
+        lambda table: table.record(TASK, due_at=None),
     ],
-    ids=["move", "claim_look", "claim_copy", "learn_id", "release_copy", "note"],
+    ids=["move", "claim_due", "claim_copy", "learn_id", "release_copy", "note"],
 )
 def test_no_update_makes_a_row(table, write):
     assert moved_on(write, table) is None
@@ -280,40 +281,40 @@ def test_transactions_without_an_end_are_an_error(table, monkeypatch):
 def test_a_look_is_claimed_by_the_due_time_that_was_seen(table):
     table.create(TASK)
 
-    claimed = table.claim_look(TASK.task_id, TASK.due_at, NOW, 120.0)
+    claimed = table.claim_due(TASK.task_id, TASK.due_at, NOW, 120.0)
 
-    assert (claimed.due_at, claimed.look) == (NOW + 120.0, 1)
+    assert (claimed.due_at, claimed.fallback_runs) == (NOW + 120.0, 1)
     assert (claimed.version, claimed.stage) == (TASK.version, TASK.stage)
     assert claimed == table.read(TASK.task_id)
 
 
 def test_a_look_that_was_claimed_is_not_claimed_again(table):
     table.create(TASK)
-    claimed = table.claim_look(TASK.task_id, TASK.due_at, NOW, 120.0)
+    claimed = table.claim_due(TASK.task_id, TASK.due_at, NOW, 120.0)
 
-    assert moved_on(table.claim_look, TASK.task_id, TASK.due_at, NOW, 120.0) == claimed
+    assert moved_on(table.claim_due, TASK.task_id, TASK.due_at, NOW, 120.0) == claimed
 
 
 def test_one_of_many_claims_of_a_look_wins(table):
     due_at = table.create(TASK).due_at
     for look in range(1, 11):
         results = at_once(
-            lambda one, due_at=due_at, look=look: table.claim_look(
+            lambda one, due_at=due_at, look=look: table.claim_due(
                 TASK.task_id, due_at, NOW + look * 10 + one, 120.0
             ),
             count=3,
         )
         (won,) = winners(results)
-        assert won.look == look
+        assert won.fallback_runs == look
         due_at = won.due_at
 
 
 def test_a_claim_of_a_look_whose_reply_was_lost_is_ours(table, forgetful):
     table.create(TASK)
 
-    claimed = forgetful.claim_look(TASK.task_id, TASK.due_at, NOW, 120.0)
+    claimed = forgetful.claim_due(TASK.task_id, TASK.due_at, NOW, 120.0)
 
-    assert claimed.look == 1
+    assert claimed.fallback_runs == 1
     assert claimed == table.read(TASK.task_id)
 
 
@@ -349,7 +350,7 @@ def test_more_due_rows_than_one_page_holds_are_all_listed(table):
 
 def test_a_row_that_is_due_no_more_is_not_listed(table):
     before = table.create(TASK)
-    table.note(before, due_at=None)
+    table.record(before, due_at=None)
 
     assert list(table.due(NOW + 10_000)) == []
     item = table.client.get_item(TableName=table.name, Key={"task_id": {"S": TASK.task_id}})
@@ -360,7 +361,7 @@ def test_the_due_time_that_is_listed_is_the_one_to_claim_by(table):
     table.create(replace(TASK, due_at=1_800_000_000.123))
     ((task_id, due_at),) = table.due(NOW)
 
-    assert table.claim_look(task_id, due_at, NOW, 120.0).look == 1
+    assert table.claim_due(task_id, due_at, NOW, 120.0).fallback_runs == 1
 
 
 # ── Copies ────────────────────────────────────────────────────────────────────────────────────
@@ -417,7 +418,7 @@ def test_a_claim_of_a_copy_whose_reply_was_lost_is_ours(table, forgetful):
 def test_a_copy_is_given_back_by_its_holder(table):
     table.create(STORING)
     claimed = table.claim_copy(STORING.task_id, NOW, 360.0)
-    warning = Remark(code="copy_retried", message="")
+    warning = Notice(code="copy_retried", message="")
 
     released = table.release_copy(claimed, NOW + 1, NOW + 6, warnings=(warning,))
 
@@ -480,15 +481,17 @@ EVIDENCE = Evidence(received_at=NOW, body='{"status": "3"}')
 IN_HAND = {Stage.STORING, Stage.SUCCEEDED, Stage.CANCELED}
 
 
-def ring(table, now=NOW, body="{}"):
-    return table.note_callback(TASK.task_id, Evidence(received_at=now, body=body), now + 10.0, REST)
+def handle_callback(table, now=NOW, body="{}"):
+    return table.record_callback(
+        TASK.task_id, Evidence(received_at=now, body=body), now + 10.0, REST
+    )
 
 
 @pytest.mark.parametrize("stage", [stage for stage in Stage if stage not in IN_HAND])
 def test_a_callback_is_kept_makes_the_row_due_and_reserves_the_feed(table, stage):
     before = table.create(task(stage))
 
-    row, may_ask = table.note_callback(TASK.task_id, EVIDENCE, NOW + 10.0, REST)
+    row, may_ask = table.record_callback(TASK.task_id, EVIDENCE, NOW + 10.0, REST)
 
     assert may_ask
     assert row == replace(before, evidence=EVIDENCE, due_at=NOW + 10.0, feed_asked_at=NOW)
@@ -499,7 +502,7 @@ def test_a_callback_is_kept_makes_the_row_due_and_reserves_the_feed(table, stage
 def test_a_callback_changes_nothing_once_the_result_is_in_hand(table, stage):
     before = table.create(task(stage, due_at=None))
 
-    assert table.note_callback(TASK.task_id, EVIDENCE, NOW + 10.0, REST) == (before, False)
+    assert table.record_callback(TASK.task_id, EVIDENCE, NOW + 10.0, REST) == (before, False)
     assert table.read(TASK.task_id) == before
 
 
@@ -507,23 +510,25 @@ def test_a_callback_changes_nothing_once_the_result_is_in_hand(table, stage):
 def test_a_callback_during_a_copy_is_kept_and_asks_for_nothing(table, announces):
     before = table.create(task(Stage.STORING, due_at=NOW + 360.0))
 
-    kept = table.note_callback(TASK.task_id, EVIDENCE, NOW + 10.0, REST, announces=announces)
+    kept = table.record_callback(
+        TASK.task_id, EVIDENCE, NOW + 10.0, REST, announces_success=announces
+    )
 
     announced = EVIDENCE if announces else None
-    assert kept == (replace(before, evidence=EVIDENCE, announced=announced), False)
+    assert kept == (replace(before, evidence=EVIDENCE, success_callback=announced), False)
 
 
 def test_a_callback_for_a_row_that_is_gone_makes_none(table):
-    assert table.note_callback(TASK.task_id, EVIDENCE, NOW + 10.0, REST) == (None, False)
+    assert table.record_callback(TASK.task_id, EVIDENCE, NOW + 10.0, REST) == (None, False)
     assert table.read(TASK.task_id) is None
 
 
 @pytest.mark.parametrize(("after", "asks"), [(0, False), (4.999, False), (5, True), (60, True)])
 def test_the_feed_is_reserved_once_per_rest(table, after, asks):
     table.create(TASK)
-    ring(table)
+    handle_callback(table)
 
-    row, may_ask = ring(table, NOW + after, body="second")
+    row, may_ask = handle_callback(table, NOW + after, body="second")
 
     assert may_ask is asks
     assert row.evidence == Evidence(received_at=NOW + after, body="second")
@@ -536,7 +541,7 @@ def test_one_of_many_callbacks_at_once_reserves_the_feed(table):
         name = f"task_{number}"
         table.create(replace(TASK, task_id=name))
         results = at_once(
-            lambda _, name=name: table.note_callback(name, EVIDENCE, NOW + 10.0, REST), count=3
+            lambda _, name=name: table.record_callback(name, EVIDENCE, NOW + 10.0, REST), count=3
         )
         assert [may_ask for _, may_ask in results].count(True) == 1
 
@@ -544,7 +549,7 @@ def test_one_of_many_callbacks_at_once_reserves_the_feed(table):
 def test_a_callback_whose_write_was_repeated_leaves_the_look_to_the_sweeper(table, forgetful):
     table.create(TASK)
 
-    row, may_ask = ring(forgetful)
+    row, may_ask = handle_callback(forgetful)
 
     assert not may_ask
     assert row == table.read(TASK.task_id)
@@ -557,7 +562,7 @@ def test_a_callback_whose_write_was_repeated_leaves_the_look_to_the_sweeper(tabl
 def test_a_note_changes_facts_and_no_version(table):
     before = table.create(replace(TASK, feed_failing_since=NOW))
 
-    after = table.note(before, polls=3, feed_failing_since=None, source=MediaUrls(video="v"))
+    after = table.record(before, polls=3, feed_failing_since=None, source=MediaUrls(video="v"))
 
     assert after == replace(before, polls=3, feed_failing_since=None, source=MediaUrls(video="v"))
     assert after == table.read(TASK.task_id)
@@ -567,16 +572,16 @@ def test_a_note_on_a_row_that_moved_is_not_written(table):
     before = table.create(TASK)
     moved = table.move(before, Stage.RUNNING, NOW)
 
-    assert moved_on(table.note, before, polls=3) == moved
+    assert moved_on(table.record, before, polls=3) == moved
 
 
 def test_a_note_calls_off_no_look_that_was_asked_for_since(table):
     before = table.create(TASK)
-    called, _ = ring(table)
+    called, _ = handle_callback(table)
 
-    assert moved_on(table.note, before, due_at=None) == called
-    assert table.note(before, due_at=NOW + 50).due_at == NOW + 50
-    assert table.note(replace(before, due_at=NOW + 50), due_at=None).due_at is None
+    assert moved_on(table.record, before, due_at=None) == called
+    assert table.record(before, due_at=NOW + 50).due_at == NOW + 50
+    assert table.record(replace(before, due_at=NOW + 50), due_at=None).due_at is None
 
 
 # ── Deliveries of webhooks ────────────────────────────────────────────────────────────────────

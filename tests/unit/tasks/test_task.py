@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from act_one.tasks.documents import api_document, document, without_query
 from act_one.tasks.identifiers import derive_task_id, hash_request, new_claim_id
 from act_one.tasks.moves import MOVES, may_move
-from act_one.tasks.task import SETTLED, Delivery, Remark, Stage, Webhook
+from act_one.tasks.task import SETTLED, Delivery, Notice, Stage, Webhook
 from tests.unit.examples import metadata, task, tasks
 
 LIFE = """
@@ -198,8 +198,8 @@ def test_a_hash_is_of_the_value_whatever_the_order_of_its_members(body):
 
 
 def test_each_warning_code_is_kept_once_with_its_newest_text():
-    one, two = Remark(code="a", message="old"), Remark(code="b", message="other")
-    newest = Remark(code="a", message="new")
+    one, two = Notice(code="a", message="old"), Notice(code="b", message="other")
+    newest = Notice(code="a", message="new")
 
     assert task(warnings=(one, two)).with_warning(newest) == (two, newest)
 

@@ -14,11 +14,11 @@ from standardwebhooks import Webhook as Receiver
 from act_one.keys import KeyNotSetError, KeyRing, Keys
 from act_one.net import downloads
 from act_one.tasks.events import DETAIL_TYPES, WEBHOOK_EVENTS, detail_of, event_of
-from act_one.tasks.task import Remark, Stage, Webhook
+from act_one.tasks.task import Notice, Stage, Webhook
 from act_one.webhooks import delivery
 from act_one.webhooks.delivery import (
     LONGEST_WAIT,
-    MAX_BODY_BYTES,
+    MAX_WEBHOOK_BYTES,
     RETRIES,
     Sender,
     WebhookSecretError,
@@ -197,26 +197,26 @@ def test_any_event_is_a_small_body_that_leaves_its_message_alone(any_task):
 
     body = write_body(announced)
 
-    assert len(body.encode()) <= MAX_BODY_BYTES
+    assert len(body.encode()) <= MAX_WEBHOOK_BYTES
     assert json.loads(body)["data"]["id"] == row.task_id
     assert json.dumps(announced.detail) == before
 
 
 def test_a_body_that_is_too_large_says_what_it_lacks():
     long = "ä" * 500
-    warnings = tuple(Remark(code=f"code_{n}", message=long) for n in range(20))
+    warnings = tuple(Notice(code=f"code_{n}", message=long) for n in range(20))
     row = replace(
         ENDED,
         warnings=warnings,
         metadata={"a": "x" * 2_000},
-        error=Remark(code="failed", message=long),
+        error=Notice(code="failed", message=long),
         video="https://media.example/" + "v" * 2_000,
     )
 
     body = write_body(read_announcement(message(row)))
 
     read = json.loads(body)
-    assert len(body.encode()) <= MAX_BODY_BYTES
+    assert len(body.encode()) <= MAX_WEBHOOK_BYTES
     assert read["cut"] == ["warnings"]
     assert read["data"]["warnings"] == []
     assert read["data"]["metadata"] == row.metadata

@@ -17,14 +17,14 @@ from aws_lambda_powertools import Logger
 from act_one.clock import DAY
 from act_one.ingest.pairs import Content, Pair, PairTable, PairTakenError, Verdict, judge
 from act_one.inputs.bucket import INCOMING, FileGoneError, FoundFile
-from act_one.inputs.request import MAX_BODY_BYTES, TransferRequest, read_request
+from act_one.inputs.request import MAX_REQUEST_BYTES, TransferRequest, read_request
 from act_one.json_types import Json
-from act_one.lifecycle.services import Backend
+from act_one.lifecycle.services import Services
 from act_one.problems import ProblemError
 from act_one.tasks.documents import document
 from act_one.tasks.events import rejection_of, send
 from act_one.tasks.identifiers import derive_task_id
-from act_one.tasks.task import UPLOADS_CLIENT, HeldFile, Task
+from act_one.tasks.task import UPLOADS_CLIENT, PinnedFile, Task
 
 if TYPE_CHECKING:
     from mypy_boto3_events import EventBridgeClient
@@ -33,7 +33,7 @@ PROBLEM: Final = "problem.json"
 RESULT: Final = "result.json"
 OWN_FILES: Final = frozenset({PROBLEM, RESULT})
 """What we write ourselves: it never starts anything, or we would answer ourselves for ever."""
-WISHES: Final = "task.json"
+OPTIONS: Final = "task.json"
 MAX_FILES: Final = 20
 """A folder with more than these is no place for two files."""
 KEPT_SECONDS: Final = 30 * DAY
@@ -51,10 +51,10 @@ class UnsettledError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Incoming:
-    """What taking a pair needs beside the backend."""
+class IngestContext:
+    """What taking a pair needs beside the services."""
 
-    backend: Backend
+    services: Services
     pairs: PairTable
     events: "EventBridgeClient"
 
@@ -70,7 +70,7 @@ class _Folder:
     @property
     def inputs(self) -> list[str]:
         """The names of what somebody put there to be transferred."""
-        ours = OWN_FILES | {WISHES}
+        ours = OWN_FILES | {OPTIONS}
         return [name for name in self.files if name not in ours and name[:1] not in {"", "."}]
 
     def state(self) -> str:
@@ -89,7 +89,7 @@ def is_trigger(key: str) -> bool:
     return key.startswith(INCOMING) and name not in OWN_FILES
 
 
-def take_folder(key: str, incoming: Incoming, submit: Submit) -> None:
+def take_folder(key: str, context: IngestContext, submit: Submit) -> None:
     """Look at the folder of a file that came or went, and start the task that it holds, if any.
 
     Raises ``ProblemError`` 5xx for what passes, and ``UnsettledError``: the message has to come
@@ -97,9 +97,9 @@ def take_folder(key: str, incoming: Incoming, submit: Submit) -> None:
     """
     name = f"{key.rpartition('/')[0]}/"
     for _ in range(_TRIES):
-        folder = _list(name, incoming)
+        folder = _list(name, context)
         try:
-            task = _take_pair(folder, incoming, submit)
+            task = _take_pair(folder, context, submit)
         except (FileGoneError, PairTakenError):
             continue
         except ProblemError as problem:
@@ -107,40 +107,40 @@ def take_folder(key: str, incoming: Incoming, submit: Submit) -> None:
                 raise
             if problem.status == 409:
                 continue  # somebody made its task just now, of an older task.json
-            _write_problem(problem, folder, incoming)
+            _write_problem(problem, folder, context)
             return
         if task is not None and task.done:
-            write_result(task.task_id, incoming)
+            write_result(task.task_id, context)
         return
     raise UnsettledError(name)
 
 
-def _take_pair(folder: _Folder, incoming: Incoming, submit: Submit) -> Task | None:
-    backend = incoming.backend
-    found = _two_files(folder, incoming)
+def _take_pair(folder: _Folder, context: IngestContext, submit: Submit) -> Task | None:
+    services = context.services
+    found = _two_files(folder, context)
     if found is None:
         return None
-    pair, request = _read_pair(folder, found, incoming)
-    taken = incoming.pairs.read(folder.name)
+    pair, request = _read_pair(folder, found, context)
+    taken = context.pairs.read(folder.name)
     verdict = judge(pair, taken)
     if verdict is Verdict.MIXED:
         logger.info("half of a new pair", extra={"folder": folder.name})
         return None
     task_id = derive_task_id(UPLOADS_CLIENT, pair.key)
-    task = backend.table.read(task_id)
+    task = services.table.read(task_id)
     if task is None and RESULT in folder.files:
-        _remove(RESULT, folder, incoming)  # it is the last pair's
+        _remove(RESULT, folder, context)  # it is the last pair's
     if verdict is Verdict.NEW:
-        incoming.pairs.claim(pair, task_id, taken, backend.clock() + KEPT_SECONDS)
+        context.pairs.claim(pair, task_id, taken, services.clock() + KEPT_SECONDS)
     if task is None:
         task = submit(request, UPLOADS_CLIENT)
     if PROBLEM in folder.files:
-        _remove(PROBLEM, folder, incoming)
+        _remove(PROBLEM, folder, context)
     return task
 
 
-def _list(name: str, incoming: Incoming) -> _Folder:
-    files = incoming.backend.files
+def _list(name: str, context: IngestContext) -> _Folder:
+    files = context.services.uploads
     # One page is enough: what has more is refused.
     answer = files.client().list_objects_v2(Bucket=files.bucket, Prefix=name, Delimiter="/")
     listed = {found["Key"].removeprefix(name): found for found in answer.get("Contents", ())}
@@ -157,7 +157,7 @@ def _list(name: str, incoming: Incoming) -> _Folder:
 # ── Which files they are ──────────────────────────────────────────────────────────────────────
 
 
-def _two_files(folder: _Folder, incoming: Incoming) -> dict[str, tuple[str, FoundFile]] | None:
+def _two_files(folder: _Folder, context: IngestContext) -> dict[str, tuple[str, FoundFile]] | None:
     """Tell video and image apart by their content; None while one of them is still to come.
 
     Raises ``ProblemError`` when there are others, ``FileGoneError`` when they are changing.
@@ -176,7 +176,7 @@ def _two_files(folder: _Folder, incoming: Incoming) -> dict[str, tuple[str, Foun
     if len(names) > MAX_FILES:
         raise _too_many(f"{len(names)} files", names[:3])
     found = {
-        name: incoming.backend.files.look(folder.name + name, folder.files[name].etag)
+        name: context.services.uploads.inspect(folder.name + name, folder.files[name].etag)
         for name in names
     }
     for name, file in found.items():
@@ -187,7 +187,7 @@ def _two_files(folder: _Folder, incoming: Incoming) -> dict[str, tuple[str, Foun
                 "This is neither a video nor an image",
                 f"{name} is {file.media_type or 'neither a video nor an image'}; remove it, "
                 "and put one performance video and one character image there",
-                told={"file": name},
+                extensions={"file": name},
             )
     kinds = {
         kind: [(name, file) for name, file in found.items() if file.kind == kind]
@@ -211,50 +211,50 @@ def _too_many(what: str, names: list[str]) -> ProblemError:
 
 
 def _read_pair(
-    folder: _Folder, found: Mapping[str, tuple[str, FoundFile]], incoming: Incoming
+    folder: _Folder, found: Mapping[str, tuple[str, FoundFile]], context: IngestContext
 ) -> tuple[Pair, TransferRequest]:
     """Make a request of the two files and of ``task.json``. Raises ``ProblemError``."""
-    backend = incoming.backend
+    services = context.services
     contents = {kind: folder.files[name] for kind, (name, _) in found.items()}
     pair = Pair(folder=folder.name, video=contents["video"], image=contents["image"])
-    origin = backend.files.uri(folder.name)
+    origin = services.uploads.uri(folder.name)
     uris = {kind: f"{origin}{name}" for kind, (name, _) in found.items()}
     request = read_request(
-        json.dumps({**_wishes(folder, incoming), **uris}).encode(),
+        json.dumps({**_options(folder, context), **uris}).encode(),
         pair.key,
-        allow_addresses=backend.settings.unsafe_allow_private_media,
+        allow_addresses=services.settings.unsafe_allow_private_media,
         own_files=origin,
     )
     held = {
-        kind: HeldFile(version=file.version, media_type=str(file.media_type))
+        kind: PinnedFile(version=file.version, media_type=str(file.media_type))
         for kind, (_, file) in found.items()
     }
     return pair, replace(request, origin=origin, video_file=held["video"], image_file=held["image"])
 
 
-def _wishes(folder: _Folder, incoming: Incoming) -> dict[str, Json]:
-    if WISHES not in folder.files:
+def _options(folder: _Folder, context: IngestContext) -> dict[str, Json]:
+    if OPTIONS not in folder.files:
         return {}
-    if folder.sizes[WISHES] > MAX_BODY_BYTES:
-        raise _bad_wishes(f"it may have {MAX_BODY_BYTES:,} bytes")
+    if folder.sizes[OPTIONS] > MAX_REQUEST_BYTES:
+        raise _bad_options(f"it may have {MAX_REQUEST_BYTES:,} bytes")
     try:
-        wishes = json.loads(incoming.backend.files.read(folder.name + WISHES))
+        options = json.loads(context.services.uploads.read(folder.name + OPTIONS))
     except (ValueError, RecursionError) as error:
-        raise _bad_wishes("it can't be read as JSON in UTF-8") from error
-    if not isinstance(wishes, dict):
-        raise _bad_wishes("it is JSON but not an object")
+        raise _bad_options("it can't be read as JSON in UTF-8") from error
+    if not isinstance(options, dict):
+        raise _bad_options("it is JSON but not an object")
     for name in ("video", "image", "upload_id"):
-        if name in wishes:
-            raise _bad_wishes(f"it says {name}, but the files beside it are the inputs")
-    return wishes
+        if name in options:
+            raise _bad_options(f"it says {name}, but the files beside it are the inputs")
+    return options
 
 
-def _bad_wishes(what: str) -> ProblemError:
+def _bad_options(what: str) -> ProblemError:
     return ProblemError(
         400,
         "task-json-invalid",
-        f"{WISHES} can't be used",
-        f"{WISHES}: {what}; write an object such as "
+        f"{OPTIONS} can't be used",
+        f"{OPTIONS}: {what}; write an object such as "
         '{"metadata": {"order": "42"}}, upload it again, or remove it',
     )
 
@@ -262,9 +262,9 @@ def _bad_wishes(what: str) -> ProblemError:
 # ── What is written beside them ───────────────────────────────────────────────────────────────
 
 
-def _write_problem(problem: ProblemError, folder: _Folder, incoming: Incoming) -> None:
+def _write_problem(problem: ProblemError, folder: _Folder, context: IngestContext) -> None:
     """Tell what is wrong, in the folder and on the bus; once, however often it is looked at."""
-    backend = incoming.backend
+    services = context.services
     told = problem.document()
     body = _json(told)
     written = folder.files.get(PROBLEM)
@@ -272,26 +272,26 @@ def _write_problem(problem: ProblemError, folder: _Folder, incoming: Incoming) -
     if written is not None and written.etag == hashlib.md5(body, usedforsecurity=False).hexdigest():
         return
     # The event first: a document that is there says that both were sent.
-    origin = {"upload": backend.files.uri(folder.name)}
-    rejection = rejection_of(told, origin, backend.settings.event_bus, folder.state())
-    send(incoming.events, rejection)
-    _put(PROBLEM, body, folder.name, incoming)
+    origin = {"upload": services.uploads.uri(folder.name)}
+    rejection = rejection_of(told, origin, services.settings.event_bus, folder.state())
+    send(context.events, rejection)
+    _put(PROBLEM, body, folder.name, context)
 
 
-def write_result(task_id: str, incoming: Incoming) -> None:
+def write_result(task_id: str, context: IngestContext) -> None:
     """Write a task that ended beside the files that it was made of, as it is now.
 
     Not if a newer pair was taken from its folder: that one's task is what is awaited there.
     """
-    backend = incoming.backend
+    services = context.services
     written = 0
     # Others may write an older state at the same moment: the last to write looks again.
-    while (task := backend.table.read(task_id)) and task.origin and task.version > written:
-        folder = task.origin.removeprefix(backend.files.uri(""))
-        taken = incoming.pairs.read(folder)
+    while (task := services.table.read(task_id)) and task.origin and task.version > written:
+        folder = task.origin.removeprefix(services.uploads.uri(""))
+        taken = context.pairs.read(folder)
         if not task.done or (taken is not None and taken.task_id != task_id):
             return
-        _put(RESULT, _json(document(task)), folder, incoming)
+        _put(RESULT, _json(document(task)), folder, context)
         written = task.version
 
 
@@ -299,13 +299,13 @@ def _json(content: Mapping[str, Json]) -> bytes:
     return json.dumps(content, ensure_ascii=False, indent=2).encode()
 
 
-def _put(name: str, body: bytes, folder: str, incoming: Incoming) -> None:
-    files = incoming.backend.files
+def _put(name: str, body: bytes, folder: str, context: IngestContext) -> None:
+    files = context.services.uploads
     files.client().put_object(
         Bucket=files.bucket, Key=folder + name, Body=body, ContentType="application/json"
     )
 
 
-def _remove(name: str, folder: _Folder, incoming: Incoming) -> None:
-    files = incoming.backend.files
+def _remove(name: str, folder: _Folder, context: IngestContext) -> None:
+    files = context.services.uploads
     files.client().delete_object(Bucket=files.bucket, Key=folder.name + name)

@@ -9,7 +9,7 @@ from typing import Final
 
 from aws_lambda_powertools import Logger
 
-from act_one.ingest.folders import Incoming, Submit, is_trigger, take_folder, write_result
+from act_one.ingest.folders import IngestContext, Submit, is_trigger, take_folder, write_result
 from act_one.inputs.request import read_request
 from act_one.json_types import Json
 from act_one.problems import ProblemError
@@ -24,23 +24,23 @@ _WHAT_TO_SEND: Final = (
 logger = Logger(child=True)
 
 
-def take(body: str, message_id: str, incoming: Incoming, submit: Submit) -> None:
+def take(body: str, message_id: str, context: IngestContext, submit: Submit) -> None:
     """Do what a message of the queue asks for. Raises what has to be tried again."""
     match _read(body):
         case {"source": "aws.s3", "detail": {"bucket": {"name": bucket}, "object": {"key": key}}}:
-            if bucket == incoming.backend.files.bucket and is_trigger(str(key)):
-                take_folder(str(key), incoming, submit)
+            if bucket == context.services.uploads.bucket and is_trigger(str(key)):
+                take_folder(str(key), context, submit)
         case {"source": "act-one", "detail-type": kind, "detail": {"id": task_id}} if kind in ENDED:
-            write_result(str(task_id), incoming)
+            write_result(str(task_id), context)
         case {"detail-type": "Task Requested", "id": str(event_id), "detail": dict(detail)}:
             # A publisher that tries again sends another event: only a key of its own is the same.
             asked = {"idempotency_key": event_id, **detail}
-            _request(asked, {"event": event_id}, incoming, submit)
+            _request(asked, {"event": event_id}, context, submit)
         case dict(asked) if "detail-type" not in asked:
-            _request(asked, {"message": message_id}, incoming, submit)
+            _request(asked, {"message": message_id}, context, submit)
         case _:
             problem = ProblemError(400, "message-unknown", "This is no request", _WHAT_TO_SEND)
-            _reject(problem, {"message": message_id}, incoming)
+            _reject(problem, {"message": message_id}, context)
 
 
 def _read(body: str) -> Json:
@@ -52,23 +52,23 @@ def _read(body: str) -> Json:
 
 
 def _request(
-    asked: dict[str, Json], origin: dict[str, Json], incoming: Incoming, submit: Submit
+    asked: dict[str, Json], origin: dict[str, Json], context: IngestContext, submit: Submit
 ) -> None:
     """Submit what was asked for. Raises ``ProblemError`` 5xx, for what passes."""
-    backend = incoming.backend
+    services = context.services
     try:
         key = _key_of(asked)
         request = read_request(
             json.dumps({n: v for n, v in asked.items() if n != "idempotency_key"}).encode(),
             key,
-            allow_addresses=backend.settings.unsafe_allow_private_media,
-            own_files=backend.files.files_of(EVENTS_CLIENT),
+            allow_addresses=services.settings.unsafe_allow_private_media,
+            own_files=services.uploads.files_of(EVENTS_CLIENT),
         )
         task = submit(request, EVENTS_CLIENT)
     except ProblemError as problem:
         if problem.status >= 500:
             raise
-        _reject(problem, origin, incoming)
+        _reject(problem, origin, context)
     else:
         logger.info("task", extra={"task_id": task.task_id, "stage": task.stage, "origin": origin})
 
@@ -86,7 +86,7 @@ def _key_of(asked: dict[str, Json]) -> str:
     return key
 
 
-def _reject(problem: ProblemError, origin: dict[str, Json], incoming: Incoming) -> None:
+def _reject(problem: ProblemError, origin: dict[str, Json], context: IngestContext) -> None:
     logger.info("problem", extra={"code": problem.code, "origin": origin})
-    bus = incoming.backend.settings.event_bus
-    send(incoming.events, rejection_of(problem.document(), origin, bus))
+    bus = context.services.settings.event_bus
+    send(context.events, rejection_of(problem.document(), origin, bus))

@@ -12,10 +12,10 @@ from urllib.parse import quote
 from botocore.exceptions import ClientError
 
 from act_one.aws import LINK_SECONDS, s3_client
-from act_one.inputs.request import MAX_URL_CHARACTERS, TransferRequest
+from act_one.inputs.request import MAX_INPUT_URL_CHARACTERS, TransferRequest
 from act_one.media.stream import SNIFF_BYTES, sniff
 from act_one.problems import ProblemError
-from act_one.tasks.task import HeldFile, Task
+from act_one.tasks.task import PinnedFile, Task
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -50,7 +50,7 @@ class FoundFile:
         return kind if kind in {"video", "image"} else None
 
 
-class InputFiles:
+class UploadsBucket:
     """The uploads bucket, read only. The client is built when a file of it is first asked for."""
 
     def __init__(self, bucket: str = "", base_url: str = "", s3: "S3Client | None" = None) -> None:
@@ -76,7 +76,7 @@ class InputFiles:
         """Tell whether an input of a request lies in the bucket."""
         return any(uri.startswith("s3://") for uri in (request.video, request.image))
 
-    def held(self, request: TransferRequest) -> TransferRequest:
+    def pin_versions(self, request: TransferRequest) -> TransferRequest:
         """Hold a request's inputs of the bucket to the versions that are there now.
 
         Raises ``ProblemError`` 422 for a file that isn't there or is of the other kind, and for one
@@ -84,22 +84,23 @@ class InputFiles:
         """
         held = replace(
             request,
-            video_file=request.video_file or self._held("video", request.video),
-            image_file=request.image_file or self._held("image", request.image),
+            video_file=request.video_file or self._pin("video", request.video),
+            image_file=request.image_file or self._pin("image", request.image),
         )
         for name, url in zip(("video", "image"), self.urls(held), strict=True):
-            if len(url) > MAX_URL_CHARACTERS:
+            if len(url) > MAX_INPUT_URL_CHARACTERS:
                 raise ProblemError(
                     422,
                     "input-url-too-long",
                     f"{name} has too long a URL",
                     f"the {name}'s signed URL has {len(url):,} characters and the provider takes "
-                    f"{MAX_URL_CHARACTERS:,}; give the file a shorter name, or set InputBaseUrl",
+                    f"{MAX_INPUT_URL_CHARACTERS:,}; give the file a shorter name, or set "
+                    "InputBaseUrl",
                     field=name,
                 )
         return held
 
-    def opened(self, request: TransferRequest) -> TransferRequest:
+    def presign(self, request: TransferRequest) -> TransferRequest:
         """Put URLs that open for an hour in the place of ``s3://`` URIs."""
         video, image = self.urls(request)
         return replace(request, video=video, image=image)
@@ -111,7 +112,7 @@ class InputFiles:
             self._url(source.image, source.image_file),
         )
 
-    def look(self, key: str, etag: str | None = None) -> FoundFile:
+    def inspect(self, key: str, etag: str | None = None) -> FoundFile:
         """Read a file's first bytes, of the content that ``etag`` names.
 
         Raises ``FileGoneError`` when there is no such file.
@@ -143,11 +144,11 @@ class InputFiles:
         except self.client().exceptions.NoSuchKey as error:
             raise FileGoneError(key) from error
 
-    def _held(self, name: str, uri: str) -> HeldFile | None:
+    def _pin(self, name: str, uri: str) -> PinnedFile | None:
         if not uri.startswith("s3://"):
             return None
         try:
-            found = self.look(uri.removeprefix(self.uri("")))
+            found = self.inspect(uri.removeprefix(self.uri("")))
         except FileGoneError as error:
             raise ProblemError(
                 422,
@@ -165,9 +166,9 @@ class InputFiles:
                 f"upload the {name} there",
                 field=name,
             )
-        return HeldFile(version=found.version, media_type=found.media_type)
+        return PinnedFile(version=found.version, media_type=found.media_type)
 
-    def _url(self, uri: str, held: HeldFile | None) -> str:
+    def _url(self, uri: str, held: PinnedFile | None) -> str:
         if held is None:
             return uri
         key = uri.removeprefix(self.uri(""))

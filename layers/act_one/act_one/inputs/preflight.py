@@ -23,7 +23,7 @@ from act_one.net import downloads
 from act_one.net.downloads import Download, PeerError, UnsafeAddressError
 from act_one.problems import ProblemError
 from act_one.settings import Settings
-from act_one.tasks.task import Remark
+from act_one.tasks.task import Notice
 
 if TYPE_CHECKING:
     from act_one.json_types import Json
@@ -38,8 +38,8 @@ FIRST_BYTES: Final = 65_536
 MAX_ANSWER_BYTES: Final = 1_099_511_627_776
 """A server that knows no ranges announces the whole file; no more of it is read than is needed."""
 
-VIDEO_TYPES: Final = frozenset({"video/mp4", "video/quicktime", "video/webm"})
-IMAGE_TYPES: Final = frozenset({"image/jpeg", "image/png", "image/webp"})
+INPUT_VIDEO_TYPES: Final = frozenset({"video/mp4", "video/quicktime", "video/webm"})
+INPUT_IMAGE_TYPES: Final = frozenset({"image/jpeg", "image/png", "image/webp"})
 
 _CONTENT_RANGE: Final = re.compile(r"bytes \d{1,18}-\d{1,18}/(\d{1,18}|\*)")
 _PASSING: Final = frozenset({408, 425, 429})
@@ -57,7 +57,7 @@ class Limits:
 
 def check_inputs(
     request: TransferRequest, limits: Limits, http: requests.Session
-) -> tuple[Remark, ...]:
+) -> tuple[Notice, ...]:
     """Look at a request's video and image; answer warnings for the task.
 
     Raises ``ProblemError`` 422 for an input that the provider would certainly fail on: it would be
@@ -90,16 +90,16 @@ class _UnseenError(Exception):
 # ── The two inputs ────────────────────────────────────────────────────────────────────────────
 
 
-def _check_video(file: "_Input", limits: Limits) -> tuple[Remark, ...]:
-    facts = _facts_of(file, VIDEO_TYPES, limits.max_video_bytes)
+def _check_video(file: "_Input", limits: Limits) -> tuple[Notice, ...]:
+    facts = _facts_of(file, INPUT_VIDEO_TYPES, limits.max_video_bytes)
     if facts is not None:
         _check_aspect(file, facts)
         _check_duration(file, facts, limits)
     return tuple(file.warnings)
 
 
-def _check_image(file: "_Input", limits: Limits) -> tuple[Remark, ...]:
-    facts = _facts_of(file, IMAGE_TYPES, limits.max_image_bytes)
+def _check_image(file: "_Input", limits: Limits) -> tuple[Notice, ...]:
+    facts = _facts_of(file, INPUT_IMAGE_TYPES, limits.max_image_bytes)
     if facts is not None and not _is_wide(facts):
         # The source says 16:9 of its inputs; whether that binds the image, nobody says.
         file.warn("aspect_ratio", f"it is {facts.width}x{facts.height}; 16:9 is known to work")
@@ -202,7 +202,7 @@ class _Input:
     ends_at: float
     size: int | None = None
     """Bytes in all, if its server says so."""
-    warnings: list[Remark] = field(default_factory=list)
+    warnings: list[Notice] = field(default_factory=list)
     _start: bytes = b""
     _has_ranges: bool = False
 
@@ -238,17 +238,19 @@ class _Input:
 
     def warn(self, code: str, message: str) -> None:
         """Remember a doubt for the task."""
-        self.warnings.append(Remark(code=f"input_{code}", message=f"{self.name}: {message}"))
+        self.warnings.append(Notice(code=f"input_{code}", message=f"{self.name}: {message}"))
 
     def refuse(self, code: str, found: str, needed: str, options: str | None = None) -> NoReturn:
         """Say what was found, what is needed and, where one helps, the command that makes it so."""
-        told: dict[str, Json] = {"found": found, "needed": needed}
+        extensions: dict[str, Json] = {"found": found, "needed": needed}
         detail = f"{self.name}: {found}; the provider needs {needed}"
         if options is not None:
-            told["fix"] = f"ffmpeg -i {self._file_name()} {options} {_OUTPUTS[self.name]}"
-            detail = f"{detail}; try: {told['fix']}"
+            extensions["fix"] = f"ffmpeg -i {self._file_name()} {options} {_OUTPUTS[self.name]}"
+            detail = f"{detail}; try: {extensions['fix']}"
         title = f"The provider would fail on this {self.name}"
-        raise ProblemError(422, f"input-{code}", title, detail, field=self.name, told=told)
+        raise ProblemError(
+            422, f"input-{code}", title, detail, field=self.name, extensions=extensions
+        )
 
     def _begin(self, download: Download) -> None:
         status = download.status

@@ -13,10 +13,10 @@ from act_one.net.addresses import Policy, UnsafeAddressError, target
 from act_one.problems import ProblemError
 from act_one.tasks.events import ENDS, WEBHOOK_EVENTS
 from act_one.tasks.identifiers import hash_request
-from act_one.tasks.task import HeldFile, Remark, Webhook
+from act_one.tasks.task import Notice, PinnedFile, Webhook
 
-MAX_BODY_BYTES: Final = 65_536
-MAX_URL_CHARACTERS: Final = 2_048
+MAX_REQUEST_BYTES: Final = 65_536
+MAX_INPUT_URL_CHARACTERS: Final = 2_048
 """What Runway takes; a longer URL would be paid for and fail."""
 MAX_METADATA_BYTES: Final = 2_048
 MAX_KEY_CHARACTERS: Final = 255
@@ -38,9 +38,9 @@ class TransferRequest:
     video: str
     image: str
     metadata: Mapping[str, Json] = field(default_factory=dict)
-    video_file: HeldFile | None = None
+    video_file: PinnedFile | None = None
     """Of an input in the uploads bucket, once it was looked at; likewise the next one."""
-    image_file: HeldFile | None = None
+    image_file: PinnedFile | None = None
     origin: str | None = None
     """The folder of the uploads bucket that it was found in."""
     preflight: bool = True
@@ -61,7 +61,7 @@ class TransferRequest:
         return hash_request(asked)
 
 
-type InputsCheck = Callable[[TransferRequest], tuple[Remark, ...]]
+type InputsCheck = Callable[[TransferRequest], tuple[Notice, ...]]
 """Looks at a request's inputs: ``ProblemError`` for what is wrong, warnings for what is unclear."""
 
 
@@ -106,8 +106,8 @@ def _object_of(body: bytes | None) -> dict[str, Json]:
     if body is None or not body.strip():
         detail = 'send a JSON object such as {"video": "https://…", "image": "https://…"}'
         _refuse("body-missing", "The request has no body", detail, "body")
-    if len(body) > MAX_BODY_BYTES:
-        detail = f"the body may have {MAX_BODY_BYTES:,} bytes; send URLs, not files"
+    if len(body) > MAX_REQUEST_BYTES:
+        detail = f"the body may have {MAX_REQUEST_BYTES:,} bytes; send URLs, not files"
         _refuse("body-too-large", "The body is too large", detail, "body", status=413)
     try:
         found = json.loads(body.decode(), parse_constant=_no_constant)
@@ -146,7 +146,7 @@ def _s3_uri(uri: str, name: str, own_files: str) -> str:
         where = f"this client's files are under {own_files}" if own_files else "there are none"
         detail = f"{name} is no file in S3 that this client may use; {where}"
         _refuse("input-not-yours", f"{name} is not yours", detail, name, status=403)
-    if len(uri) > MAX_URL_CHARACTERS or not uri.isprintable():
+    if len(uri) > MAX_INPUT_URL_CHARACTERS or not uri.isprintable():
         detail = f"{name} has no key of S3: at most 1,024 bytes of printable text"
         _refuse("url-invalid", f"{name} is not an S3 URI", detail, name)
     return uri
@@ -165,10 +165,10 @@ def _url(fields: Mapping[str, Json], name: str, own_files: str, *, allow_address
         _refuse("field-empty", f"{name} is empty", detail, name)
     if value.startswith("s3://"):
         return _s3_uri(value, name, own_files)
-    if len(value) > MAX_URL_CHARACTERS:
+    if len(value) > MAX_INPUT_URL_CHARACTERS:
         detail = (
             f"{name} has {len(value):,} characters and the provider takes "
-            f"{MAX_URL_CHARACTERS:,}; use a shorter URL"
+            f"{MAX_INPUT_URL_CHARACTERS:,}; use a shorter URL"
         )
         _refuse("url-too-long", f"{name} is too long", detail, name)
     _check_url(value, name, allow_addresses=allow_addresses)
@@ -271,8 +271,8 @@ def _called(url: Json, events: tuple[str, ...], name: str, *, allow_addresses: b
     if not isinstance(url, str) or not url.strip():
         detail = f"{name} must be the https URL that is to be called"
         _refuse("webhook-url-missing", f"{name} is no URL", detail, name)
-    if len(url) > MAX_URL_CHARACTERS:
-        detail = f"{name} has {len(url):,} characters and may have {MAX_URL_CHARACTERS:,}"
+    if len(url) > MAX_INPUT_URL_CHARACTERS:
+        detail = f"{name} has {len(url):,} characters and may have {MAX_INPUT_URL_CHARACTERS:,}"
         _refuse("url-too-long", f"{name} is too long", detail, name)
     _check_url(url, name, allow_addresses=allow_addresses, use="the stack could call")
     try:

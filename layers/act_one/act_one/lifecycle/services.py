@@ -7,7 +7,7 @@ import boto3
 
 from act_one.aws import QUICK
 from act_one.clock import Clock, system_clock
-from act_one.inputs.bucket import InputFiles
+from act_one.inputs.bucket import UploadsBucket
 from act_one.keys import KeyRing
 from act_one.provider.client import CometApi
 from act_one.settings import Settings
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Backend:
+class Services:
     """The table, the provider, the settings, the clock and the inputs that lie in S3."""
 
     table: TaskTable
     provider: CometApi
     settings: Settings
     clock: Clock
-    files: InputFiles = field(default_factory=InputFiles)
+    uploads: UploadsBucket = field(default_factory=UploadsBucket)
 
 
 def key_ring(secret: str, clock: Clock = system_clock) -> KeyRing:
@@ -39,13 +39,13 @@ def task_table(settings: Settings) -> TaskTable:
     return TaskTable(boto3.client("dynamodb", config=QUICK), settings.tasks_table)
 
 
-def backend(settings: Settings, clock: Clock = system_clock) -> Backend:
-    """Build the real collaborators from the settings."""
+def build_services(settings: Settings, clock: Clock = system_clock) -> Services:
+    """Build the real services from the settings."""
     provider = CometApi(
         base_url=settings.provider_base_url,
         runway_version=settings.runway_version,
         key_ring=key_ring(settings.provider_secret, clock),
         clock=clock,
     )
-    files = InputFiles(settings.uploads_bucket, settings.input_base_url)
-    return Backend(task_table(settings), provider, settings, clock, files)
+    uploads = UploadsBucket(settings.uploads_bucket, settings.input_base_url)
+    return Services(task_table(settings), provider, settings, clock, uploads)

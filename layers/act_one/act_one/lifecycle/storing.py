@@ -13,13 +13,13 @@ import requests
 from aws_lambda_powertools import Logger
 
 from act_one.clock import HOUR, day_path
-from act_one.lifecycle.services import Backend
+from act_one.lifecycle.services import Services
 from act_one.media import copy
-from act_one.media.copy import IMAGE_TYPES, VIDEO_TYPES, MediaError, Place
+from act_one.media.copy import RESULT_IMAGE_TYPES, RESULT_VIDEO_TYPES, MediaError, Place
 from act_one.net import downloads
 from act_one.tasks.documents import document
 from act_one.tasks.table import MovedOnError
-from act_one.tasks.task import MediaUrls, Output, Remark, Stage, StoredMedia, Task
+from act_one.tasks.task import MediaUrls, Notice, Output, Stage, StoredMedia, Task
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -53,39 +53,39 @@ def result_prefix(task: Task) -> str:
     return f"tasks/{day_path(task.created_at)}/{task.task_id}/"
 
 
-def store_result(task_id: str, backend: Backend, storage: Storage) -> Task | None:
+def store_result(task_id: str, services: Services, storage: Storage) -> Task | None:
     """Copy the result of a `storing` task; answer the row, None if it is nobody's to copy now.
 
     Another attempt holding a live lease, or a stage that isn't `storing`, make it nobody's.
     """
-    settings = backend.settings
-    now = backend.clock()
+    settings = services.settings
+    now = services.clock()
     lease = settings.copy_timeout_seconds + LEASE_MARGIN_SECONDS
     try:
-        task = backend.table.claim_copy(task_id, now, lease)
+        task = services.table.claim_copy(task_id, now, lease)
     except MovedOnError:
         return None
     if task.source is None:
         message = f"{task_id} is storing without a source"
         raise ValueError(message)
     try:
-        output, warnings = _copy_media(task, task.source, backend, storage)
+        output, warnings = _copy_media(task, task.source, services, storage)
     except MediaError as error:
         logger.warning("copy failed", extra={"code": error.code, "reason": str(error)})
-        return _try_later(task, error, backend)
-    return _succeed(task, output, warnings, backend, storage)
+        return _try_later(task, error, services)
+    return _succeed(task, output, warnings, services, storage)
 
 
 def _copy_media(
-    task: Task, source: MediaUrls, backend: Backend, storage: Storage
-) -> tuple[Output, tuple[Remark, ...]]:
+    task: Task, source: MediaUrls, services: Services, storage: Storage
+) -> tuple[Output, tuple[Notice, ...]]:
     prefix = result_prefix(task)
     video = copy.copy(
         source.video,
         Place(bucket=storage.bucket, key=f"{prefix}video", task_id=task.task_id),
-        types=VIDEO_TYPES,
-        max_bytes=backend.settings.max_media_bytes,
-        seconds=backend.settings.copy_timeout_seconds - IMAGES_SECONDS - 15.0,
+        types=RESULT_VIDEO_TYPES,
+        max_bytes=services.settings.max_media_bytes,
+        seconds=services.settings.copy_timeout_seconds - IMAGES_SECONDS - 15.0,
         open_url=storage.open_url,
         s3=storage.s3,
     )
@@ -99,14 +99,14 @@ def _copy_media(
             images[name] = copy.copy(
                 url,
                 Place(bucket=storage.bucket, key=f"{prefix}{name}", task_id=task.task_id),
-                types=IMAGE_TYPES,
+                types=RESULT_IMAGE_TYPES,
                 max_bytes=MAX_IMAGE_BYTES,
                 seconds=images_end_at - monotonic(),
                 open_url=storage.open_url,
                 s3=storage.s3,
             )
         except MediaError as error:
-            missing = Remark(code=f"{name}_missing", message=f"{error.code}: {error}")
+            missing = Notice(code=f"{name}_missing", message=f"{error.code}: {error}")
             warnings = replace(task, warnings=warnings).with_warning(missing)
     return Output(video=video, **images), warnings
 
@@ -114,22 +114,22 @@ def _copy_media(
 def _succeed(
     task: Task,
     output: Output,
-    warnings: tuple[Remark, ...],
-    backend: Backend,
+    warnings: tuple[Notice, ...],
+    services: Services,
     storage: Storage,
 ) -> Task:
-    now = backend.clock()
+    now = services.clock()
     changes: dict[str, object] = {
         "output": output,
         "warnings": warnings,
         "progress": 100,
         "copy_lease_until": None,
         "due_at": None,
-        "expires_at": backend.settings.row_expires_at(now),
+        "expires_at": services.settings.row_expires_at(now),
     }
     _write_task_json(task, now, output, warnings, storage)
     try:
-        return backend.table.move(task, Stage.SUCCEEDED, now, **changes)
+        return services.table.move(task, Stage.SUCCEEDED, now, **changes)
     except MovedOnError as error:
         # The lease ran out and another attempt took over; it adopts these same objects.
         logger.warning("copied, but the task moved on", extra={"task_id": task.task_id})
@@ -137,7 +137,7 @@ def _succeed(
 
 
 def _write_task_json(
-    task: Task, now: float, output: Output, warnings: tuple[Remark, ...], storage: Storage
+    task: Task, now: float, output: Output, warnings: tuple[Notice, ...], storage: Storage
 ) -> None:
     """Put the task as it will be beside its media, for whoever has only the bucket."""
     stored = replace(
@@ -158,12 +158,12 @@ def _write_task_json(
     )
 
 
-def _try_later(task: Task, error: MediaError, backend: Backend) -> Task:
+def _try_later(task: Task, error: MediaError, services: Services) -> Task:
     backoff = min(RETRY_MAX_SECONDS, RETRY_SECONDS * 2.0 ** min(task.copy_attempts - 1, 12))
-    warning = Remark(code="copy_retried", message=f"{error.code}: {error}")
-    now = backend.clock()
+    warning = Notice(code="copy_retried", message=f"{error.code}: {error}")
+    now = services.clock()
     try:
-        return backend.table.release_copy(
+        return services.table.release_copy(
             task, now, now + backoff, warnings=task.with_warning(warning)
         )
     except MovedOnError as moved:

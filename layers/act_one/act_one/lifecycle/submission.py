@@ -15,14 +15,14 @@ from botocore.exceptions import BotoCoreError, ClientError
 from act_one.clock import HOUR, SecondsLeft
 from act_one.inputs.request import InputsCheck, TransferRequest
 from act_one.keys import KeyNotSetError, Keys
-from act_one.lifecycle.services import Backend
+from act_one.lifecycle.services import Services
 from act_one.problems import ProblemError
 from act_one.provider.callback_token import callback_url
-from act_one.provider.outcomes import Accepted, Ambiguous, CreateOutcome, Refused, Rejected
+from act_one.provider.outcomes import Ambiguous, Created, CreateOutcome, Rejected, Retryable
 from act_one.tasks.events import ENDS
 from act_one.tasks.identifiers import derive_task_id, new_claim_id
 from act_one.tasks.table import MovedOnError
-from act_one.tasks.task import Billing, Remark, Stage, Task, Webhook
+from act_one.tasks.task import Billing, Notice, Stage, Task, Webhook
 
 SEND_LEASE_SECONDS: Final = 60.0
 """A `submitting` older than this has lost its sender; longer than any sender may live."""
@@ -42,7 +42,7 @@ def submit(
     request: TransferRequest,
     client_id: str,
     keys: Keys,
-    backend: Backend,
+    services: Services,
     seconds_left: SecondsLeft,
     check_inputs: InputsCheck,
 ) -> tuple[Task, bool]:
@@ -53,17 +53,17 @@ def submit(
     ``ProblemError``: 503 while the provider key is not set, 409 for a reused idempotency key, and
     422 for inputs that the provider would fail on, or that are not in the uploads bucket.
     """
-    _require_provider_key(backend)
+    _require_provider_key(services)
     task_id = derive_task_id(client_id, request.idempotency_key)
-    warnings: tuple[Remark, ...] = ()
-    if request.preflight or backend.files.has(request):
+    warnings: tuple[Notice, ...] = ()
+    if request.preflight or services.uploads.has(request):
         # A repeat gets its task even if the inputs are gone by now.
-        if request.idempotency_key and (existing := backend.table.read(task_id)):
+        if request.idempotency_key and (existing := services.table.read(task_id)):
             return _replay(request, existing), True
-        request = backend.files.held(request)
+        request = services.uploads.pin_versions(request)
     if request.preflight:
-        warnings = check_inputs(backend.files.opened(request))
-    now = backend.clock()
+        warnings = check_inputs(services.uploads.presign(request))
+    now = services.clock()
     task = Task(
         task_id=task_id,
         client_id=client_id,
@@ -83,25 +83,25 @@ def submit(
         due_at=now + SEND_LEASE_SECONDS,
         billing=Billing.UNKNOWN,
         warnings=warnings,
-        webhook=request.webhook or _default_webhook(backend.settings.webhook_url),
+        webhook=request.webhook or _default_webhook(services.settings.webhook_url),
     )
     try:
-        created = backend.table.create(task)
+        created = services.table.create(task)
     except MovedOnError as error:
         return _replay(request, error.current), True
-    return _send(created, keys, backend, seconds_left), False
+    return _send(created, keys, services, seconds_left), False
 
 
-def resend(task: Task, keys: Keys, backend: Backend, seconds_left: SecondsLeft) -> Task:
+def resend(task: Task, keys: Keys, services: Services, seconds_left: SecondsLeft) -> Task:
     """Send a task that the provider certainly refused before, or give it up after six hours.
 
     One that was called back meanwhile becomes `unconfirmed` instead. Raises ``MovedOnError`` when
     somebody else took it.
     """
-    now = backend.clock()
+    now = services.clock()
     if task.evidence is not None:
         # Who calls back has the task, so the refusal was none: it must never be sent again.
-        return backend.table.move(
+        return services.table.move(
             task,
             Stage.UNCONFIRMED,
             now,
@@ -110,18 +110,18 @@ def resend(task: Task, keys: Keys, backend: Backend, seconds_left: SecondsLeft) 
             due_at=now,
         )
     if now - task.created_at > ACCEPTED_LIMIT_SECONDS:
-        return backend.table.move(
+        return services.table.move(
             task,
             Stage.FAILED,
             now,
-            error=Remark(
+            error=Notice(
                 code="provider_unavailable",
                 message="the provider refused the task for six hours; nothing was billed",
             ),
             due_at=None,
-            expires_at=backend.settings.row_expires_at(now),
+            expires_at=services.settings.row_expires_at(now),
         )
-    sending = backend.table.move(
+    sending = services.table.move(
         task,
         Stage.SUBMITTING,
         now,
@@ -130,16 +130,16 @@ def resend(task: Task, keys: Keys, backend: Backend, seconds_left: SecondsLeft) 
         billing=Billing.UNKNOWN,
         due_at=now + SEND_LEASE_SECONDS,
     )
-    return _send(sending, keys, backend, seconds_left)
+    return _send(sending, keys, services, seconds_left)
 
 
 def _default_webhook(url: str) -> Webhook | None:
     return Webhook(url=url, events=ENDS) if url else None
 
 
-def _require_provider_key(backend: Backend) -> None:
+def _require_provider_key(services: Services) -> None:
     try:
-        backend.provider.key_ring.keys()
+        services.provider.key_ring.keys()
     except KeyNotSetError as error:
         raise ProblemError(
             503,
@@ -161,36 +161,36 @@ def _replay(asked: TransferRequest, existing: Task | None) -> Task:
     return existing
 
 
-def _send(task: Task, keys: Keys, backend: Backend, seconds_left: SecondsLeft) -> Task:
+def _send(task: Task, keys: Keys, services: Services, seconds_left: SecondsLeft) -> Task:
     """Call the provider for a row that is `submitting`, and write down what came of it."""
     if seconds_left() < CREATE_NEEDS_SECONDS:
-        now = backend.clock()
-        return backend.table.move(
+        now = services.clock()
+        return services.table.move(
             task, Stage.ACCEPTED, now, billing=Billing.NONE, attempt=task.attempt - 1, due_at=now
         )
-    video, image = backend.files.urls(task)
-    outcome = backend.provider.create(
+    video, image = services.uploads.urls(task)
+    outcome = services.provider.create(
         video=video,
         image=image,
-        callback_url=callback_url(backend.settings.callback_base_url, task.task_id, keys),
+        callback_url=callback_url(services.settings.callback_base_url, task.task_id, keys),
     )
     # The log line comes first: it is what is left if no write succeeds any more.
     logger.info("create", extra={"task_id": task.task_id, "outcome": _logged(outcome)})
-    if isinstance(outcome, Refused) and outcome.key_refused:
+    if isinstance(outcome, Retryable) and outcome.key_refused:
         metrics.add_metric("ProviderKeyRefused", MetricUnit.Count, 1)
-    return _write_down(task, outcome, backend, seconds_left)
+    return _write_down(task, outcome, services, seconds_left)
 
 
 def _write_down(
-    task: Task, outcome: CreateOutcome, backend: Backend, seconds_left: SecondsLeft
+    task: Task, outcome: CreateOutcome, services: Services, seconds_left: SecondsLeft
 ) -> Task:
     """Write what the provider said, as long as there is time: it may have been paid for."""
     current = task
     while True:
         try:
             if current.version == task.version:
-                return _write_outcome(current, outcome, backend)
-            return _add_id(current, outcome, backend)
+                return _write_outcome(current, outcome, services)
+            return _add_id(current, outcome, services)
         except MovedOnError as error:
             # A callback or the fallback was faster; what it found stays, the id is added.
             if error.current is None:
@@ -203,31 +203,31 @@ def _write_down(
             time.sleep(0.2)
 
 
-def _write_outcome(task: Task, outcome: CreateOutcome, backend: Backend) -> Task:
-    now = backend.clock()
+def _write_outcome(task: Task, outcome: CreateOutcome, services: Services) -> Task:
+    now = services.clock()
     match outcome:
-        case Accepted():
-            submitted = backend.table.move(
+        case Created():
+            submitted = services.table.move(
                 task,
                 Stage.SUBMITTED,
                 now,
                 provider_task_id=outcome.provider_task_id,
                 billing=Billing.CHARGED,
-                due_at=now + backend.settings.callback_grace_seconds,
+                due_at=now + services.settings.callback_grace_seconds,
             )
-            return asked_soon_if_called(submitted, now, backend)
+            return poll_soon_if_called_back(submitted, now, services)
         case Rejected():
-            return backend.table.move(
+            return services.table.move(
                 task,
                 Stage.FAILED,
                 now,
                 error=outcome.reason,
                 billing=Billing.NONE,
                 due_at=None,
-                expires_at=backend.settings.row_expires_at(now),
+                expires_at=services.settings.row_expires_at(now),
             )
-        case Refused():
-            return backend.table.move(
+        case Retryable():
+            return services.table.move(
                 task,
                 Stage.ACCEPTED,
                 now,
@@ -236,37 +236,37 @@ def _write_outcome(task: Task, outcome: CreateOutcome, backend: Backend) -> Task
                 due_at=now + _resend_seconds(task.attempt, outcome.retry_after_seconds),
             )
         case Ambiguous():
-            unconfirmed = backend.table.move(
+            unconfirmed = services.table.move(
                 task,
                 Stage.UNCONFIRMED,
                 now,
                 warnings=task.with_warning(UNCONFIRMED_WARNING),
                 billing=Billing.UNKNOWN,
-                due_at=task.deadline(backend.settings.task_timeout_seconds),
+                due_at=task.deadline(services.settings.task_timeout_seconds),
             )
-            return asked_soon_if_called(unconfirmed, now, backend)
+            return poll_soon_if_called_back(unconfirmed, now, services)
 
 
-def asked_soon_if_called(task: Task, now: float, backend: Backend) -> Task:
+def poll_soon_if_called_back(task: Task, now: float, services: Services) -> Task:
     """A callback came before this move and could ask nothing yet: don't wait for another."""
-    return task if task.evidence is None else backend.table.note(task, due_at=now)
+    return task if task.evidence is None else services.table.record(task, due_at=now)
 
 
-UNCONFIRMED_WARNING: Final = Remark(
+UNCONFIRMED_WARNING: Final = Notice(
     code="create_unconfirmed",
     message="it is not known whether the provider took the task; it is not sent again, "
     "and its result is stored if the provider calls back",
 )
 
 
-def _refusal_warning(refused: Refused) -> Remark:
+def _refusal_warning(refused: Retryable) -> Notice:
     if refused.key_refused:
-        return Remark(
+        return Notice(
             code="provider_key_refused",
             message="the provider refuses the key or its balance is used up; "
             "the task waits and is sent again",
         )
-    return Remark(code="provider_refused", message=refused.reason.message)
+    return Notice(code="provider_refused", message=refused.reason.message)
 
 
 def _resend_seconds(attempt: int, retry_after: float | None) -> float:
@@ -275,22 +275,22 @@ def _resend_seconds(attempt: int, retry_after: float | None) -> float:
     return max(jittered, retry_after or 0.0)
 
 
-def _add_id(current: Task, outcome: CreateOutcome, backend: Backend) -> Task:
+def _add_id(current: Task, outcome: CreateOutcome, services: Services) -> Task:
     """Write the provider's id into a row that moved on without it, whatever its stage."""
-    if not isinstance(outcome, Accepted) or current.provider_task_id is not None:
+    if not isinstance(outcome, Created) or current.provider_task_id is not None:
         return current
-    now = backend.clock()
+    now = services.clock()
     known = {"provider_task_id": outcome.provider_task_id, "billing": Billing.CHARGED}
     if current.stage is Stage.UNCONFIRMED:
-        due_at = now + backend.settings.callback_grace_seconds
-        return backend.table.move(current, Stage.SUBMITTED, now, due_at=due_at, **known)
-    return backend.table.learn_id(current, outcome.provider_task_id, billing=Billing.CHARGED)
+        due_at = now + services.settings.callback_grace_seconds
+        return services.table.move(current, Stage.SUBMITTED, now, due_at=due_at, **known)
+    return services.table.learn_id(current, outcome.provider_task_id, billing=Billing.CHARGED)
 
 
 def _logged(outcome: CreateOutcome) -> dict[str, str]:
     match outcome:
-        case Accepted():
+        case Created():
             return {"kind": "accepted", "provider_task_id": outcome.provider_task_id}
-        case Rejected() | Refused() | Ambiguous():
+        case Rejected() | Retryable() | Ambiguous():
             kind = type(outcome).__name__.lower()
             return {"kind": kind, "reason": f"{outcome.reason.code}: {outcome.reason.message}"}

@@ -27,10 +27,10 @@ def sweep(table: TaskTable, stepfunctions: "SFNClient", fallback_arn: str, clock
         if clock() - began_at > SWEEP_SECONDS:
             break
         try:
-            task = table.claim_look(task_id, due_at, clock(), LOOK_LEASE_SECONDS)
+            task = table.claim_due(task_id, due_at, clock(), LOOK_LEASE_SECONDS)
         except MovedOnError:
             continue
-        _start(task_id, task.look, stepfunctions, fallback_arn)
+        _start(task_id, task.fallback_runs, stepfunctions, fallback_arn)
         started += 1
     return started
 

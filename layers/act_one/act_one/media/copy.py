@@ -52,8 +52,8 @@ class Place:
 
 # ── What is stored, and its name ──────────────────────────────────────────────────────────────
 
-VIDEO_TYPES: Final = {"video/mp4": "mp4", "video/quicktime": "mov", "video/webm": "webm"}
-IMAGE_TYPES: Final = {
+RESULT_VIDEO_TYPES: Final = {"video/mp4": "mp4", "video/quicktime": "mov", "video/webm": "webm"}
+RESULT_IMAGE_TYPES: Final = {
     "image/png": "png",
     "image/jpeg": "jpg",
     "image/webp": "webp",

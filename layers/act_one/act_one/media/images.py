@@ -108,7 +108,7 @@ def _exif_rotation(segment: bytes) -> int:
             if tag == _ORIENTATION and kind == 3:
                 return _TURNS.get(value, 0)
     except struct.error:
-        pass  # a picture with broken remarks is a picture
+        pass  # a picture with broken notices is a picture
     return 0
 
 

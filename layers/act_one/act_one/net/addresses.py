@@ -10,7 +10,7 @@ from ipaddress import AddressValueError, IPv4Address, IPv6Address, ip_address, i
 from typing import Final
 from urllib.parse import quote, urljoin
 
-MAX_URL_CHARACTERS: Final = 8_192
+MAX_FETCH_URL_CHARACTERS: Final = 8_192
 
 
 class UnsafeAddressError(Exception):
@@ -76,8 +76,8 @@ def target(url: str, policy: Policy) -> Target:
     Raises ``UnsafeAddressError`` for what can be read two ways, for another scheme than https (or
     http, if that is allowed), for a user name in it, and for ports of other services than the web.
     """
-    if len(url) > MAX_URL_CHARACTERS:
-        raise UnsafeAddressError(f"it is longer than {MAX_URL_CHARACTERS:,} characters")
+    if len(url) > MAX_FETCH_URL_CHARACTERS:
+        raise UnsafeAddressError(f"it is longer than {MAX_FETCH_URL_CHARACTERS:,} characters")
     if _NEVER.search(url):
         raise UnsafeAddressError("it has a backslash or a control character in it")
     scheme = _scheme(url, policy)

@@ -19,18 +19,18 @@ from act_one.provider.outcomes import (
     FeedAnswer,
     NoAnswer,
     NotKnown,
-    Refused,
     Report,
+    Retryable,
 )
 from act_one.provider.replies import read_create_reply, read_feed_reply
-from act_one.tasks.task import Remark
+from act_one.tasks.task import Notice
 
 CREATE_PATH: Final = "/runway/pro/act_one"
 FEED_PATH: Final = "/runway/feed"
 CREATE_SECONDS: Final = 15.0
 """Wall clock for the whole create; what takes longer is ambiguous."""
 
-_NO_KEY: Final = Remark(code="provider_key_not_set", message="the provider key is not set")
+_NO_KEY: Final = Notice(code="provider_key_not_set", message="the provider key is not set")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +53,10 @@ class CometApi:
         try:
             keys = self.key_ring.keys()
         except KeyNotSetError:
-            return Refused(reason=_NO_KEY, key_refused=True)
+            return Retryable(reason=_NO_KEY, key_refused=True)
         ends_at = self.clock() + CREATE_SECONDS
         outcome = self._create_with(keys.current, body, CREATE_SECONDS)
-        if isinstance(outcome, Refused) and outcome.key_refused:
+        if isinstance(outcome, Retryable) and outcome.key_refused:
             renewed = self._renewed(keys)
             seconds = ends_at - self.clock()
             if renewed.current != keys.current and seconds > CREATE_SECONDS / 2:
@@ -99,9 +99,9 @@ class CometApi:
         try:
             reply = self._post(CREATE_PATH, key, body, seconds)
         except NotSentError as error:
-            return Refused(reason=Remark(code="provider_unreachable", message=str(error)))
+            return Retryable(reason=Notice(code="provider_unreachable", message=str(error)))
         except NoReplyError as error:
-            return Ambiguous(reason=Remark(code="no_reply", message=str(error)))
+            return Ambiguous(reason=Notice(code="no_reply", message=str(error)))
         return read_create_reply(reply, now=self.clock())
 
     def _feed_with(self, key: str, provider_task_id: str, seconds: float) -> FeedAnswer:

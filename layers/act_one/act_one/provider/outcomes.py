@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from act_one.tasks.task import MediaUrls, Remark
+from act_one.tasks.task import MediaUrls, Notice
 
 # ── What a create can end in ──────────────────────────────────────────────────────────────────
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Accepted:
+class Created:
     """The provider made the task and bills it."""
 
     provider_task_id: str
@@ -19,14 +19,14 @@ class Accepted:
 class Rejected:
     """The provider will never do this request; not billed."""
 
-    reason: Remark
+    reason: Notice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Refused:
+class Retryable:
     """Certainly not billed, may be tried again; ``key_refused``: our key or its balance."""
 
-    reason: Remark
+    reason: Notice
     retry_after_seconds: float | None = None
     key_refused: bool = False
 
@@ -35,10 +35,10 @@ class Refused:
 class Ambiguous:
     """May be billed, so never repeated."""
 
-    reason: Remark
+    reason: Notice
 
 
-type CreateOutcome = Accepted | Rejected | Refused | Ambiguous
+type CreateOutcome = Created | Rejected | Retryable | Ambiguous
 
 
 # ── What the feed (or a callback's body) can say ──────────────────────────────────────────────
@@ -65,7 +65,7 @@ class Report:
     state: ProviderState
     progress: int | None = None
     media: MediaUrls | None = None
-    failure: Remark | None = None
+    failure: Notice | None = None
     created_at: float | None = None
 
 

@@ -16,18 +16,18 @@ from act_one.clock import HOUR
 from act_one.json_types import Json
 from act_one.net.exchange import Reply, retry_after
 from act_one.provider.outcomes import (
-    Accepted,
     Ambiguous,
+    Created,
     CreateOutcome,
     FeedAnswer,
     NoAnswer,
     NotKnown,
     ProviderState,
-    Refused,
     Rejected,
     Report,
+    Retryable,
 )
-from act_one.tasks.task import MediaUrls, Remark
+from act_one.tasks.task import MediaUrls, Notice
 
 _CERTAIN_REFUSAL: Final = ("saturated", "no available channel", "no channel", "model_not_found")
 _SUCCESS_CODES: Final = frozenset({"", "0", "success", "ok"})
@@ -60,17 +60,17 @@ def read_create_reply(reply: Reply, *, now: float) -> CreateOutcome:
     if 200 <= reply.status < 300:
         task_id = _created_id(body)
         if task_id:
-            return Accepted(provider_task_id=task_id)
+            return Created(provider_task_id=task_id)
         if _names_an_error(body):
             return Rejected(reason=reason)
-        return Ambiguous(reason=Remark(code="no_task_id", message="accepted without a task id"))
+        return Ambiguous(reason=Notice(code="no_task_id", message="accepted without a task id"))
     if reply.status in {401, 403}:
-        return Refused(reason=reason, key_refused=True)
+        return Retryable(reason=reason, key_refused=True)
     if reply.status == 429 or (
         reply.status == 503 and any(word in text for word in _CERTAIN_REFUSAL)
     ):
         seconds = retry_after(reply.headers.get("retry-after"), now, longest=HOUR)
-        return Refused(reason=reason, retry_after_seconds=seconds)
+        return Retryable(reason=reason, retry_after_seconds=seconds)
     if reply.status == 500 and "invalid_request" in text:
         return Rejected(reason=reason)
     if 400 <= reply.status < 500 and reply.status != 408:
@@ -162,13 +162,13 @@ def _names_an_error(body: Mapping[str, Json]) -> bool:
     return bool(body.get("error")) or not (is_status or code in _SUCCESS_CODES)
 
 
-def _error_of(body: Mapping[str, Json], status: int) -> Remark:
+def _error_of(body: Mapping[str, Json], status: int) -> Notice:
     error = _first_object(body.get("error"))
     texts = (error.get("message"), body.get("error"), body.get("message"), body.get("msg"))
     message = next((found for found in map(_text, texts) if found), f"HTTP {status}")
     code = _text(error.get("code")) or _text(body.get("code"))
     said = f"{message} ({code})" if code and code not in message else message
-    return Remark(code="provider_rejected", message=scrub(said))
+    return Notice(code="provider_rejected", message=scrub(said))
 
 
 def _says_not_exist(body: Mapping[str, Json]) -> bool:
@@ -237,7 +237,7 @@ def _url(value: Json) -> str | None:
     return url if target.scheme in {"http", "https"} and target.hostname else None
 
 
-def _failure_of(outer: Mapping[str, Json], nested: Mapping[str, Json], word: str) -> Remark:
+def _failure_of(outer: Mapping[str, Json], nested: Mapping[str, Json], word: str) -> Notice:
     texts = (
         outer.get("fail_reason"),
         outer.get("msg"),
@@ -247,7 +247,7 @@ def _failure_of(outer: Mapping[str, Json], nested: Mapping[str, Json], word: str
     )
     message = next((text for text in map(_text, texts) if text), "the provider gave no reason")
     code = _text(outer.get("failureCode")) or _text(nested.get("failureCode"))
-    return Remark(
+    return Notice(
         code=_ENDED_BY_PROVIDER.get(word, "provider_failed"),
         message=scrub(f"{message} ({code})" if code else message),
     )

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from act_one.clock import rfc3339
 from act_one.json_types import Json
-from act_one.tasks.task import Delivery, Output, Remark, Stage, StoredMedia, Task
+from act_one.tasks.task import Delivery, Notice, Output, Stage, StoredMedia, Task
 
 _STATUS: Final[Mapping[Stage, str]] = {
     Stage.ACCEPTED: "queued",
@@ -62,8 +62,8 @@ def _document(task: Task, video: str, image: str) -> dict[str, Json]:
         "updated_at": rfc3339(task.updated_at),
         "input": {"video": video, "image": image},
         "output": None if task.output is None else _output_document(task.output),
-        "error": None if task.error is None else _remark_document(task.error),
-        "warnings": [_remark_document(warning) for warning in task.warnings],
+        "error": None if task.error is None else _notice_document(task.error),
+        "warnings": [_notice_document(warning) for warning in task.warnings],
         "metadata": dict(task.metadata),
         "settled_by": None if task.settled_by is None else str(task.settled_by),
         "late": task.late,
@@ -93,8 +93,8 @@ def _delivery_document(delivery: Delivery) -> dict[str, Json]:
     }
 
 
-def _remark_document(remark: Remark) -> dict[str, Json]:
-    return {"code": remark.code, "message": remark.message}
+def _notice_document(notice: Notice) -> dict[str, Json]:
+    return {"code": notice.code, "message": notice.message}
 
 
 def _output_document(output: Output) -> dict[str, Json]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mypy_boto3_events.type_defs import PutEventsRequestEntryTypeDef
 
 
-class NotSentError(Exception):
+class EventNotSentError(Exception):
     """The bus didn't take an event; try again."""
 
 
@@ -83,7 +83,7 @@ def rejection_of(
 
 
 def send(events: "EventBridgeClient", entry: "PutEventsRequestEntryTypeDef") -> None:
-    """Put one event on its bus. Raises ``NotSentError`` when the bus doesn't take it."""
+    """Put one event on its bus. Raises ``EventNotSentError`` when the bus doesn't take it."""
     [result] = events.put_events(Entries=[entry])["Entries"]
     if "ErrorCode" in result:
-        raise NotSentError(result["ErrorCode"])
+        raise EventNotSentError(result["ErrorCode"])

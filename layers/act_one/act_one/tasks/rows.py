@@ -12,10 +12,10 @@ from act_one.tasks.task import (
     Billing,
     Delivery,
     Evidence,
-    HeldFile,
     MediaUrls,
+    Notice,
     Output,
-    Remark,
+    PinnedFile,
     SettledBy,
     Stage,
     StoredMedia,
@@ -26,8 +26,20 @@ from act_one.tasks.task import (
 WATCHED: Final = "open"
 """The due index's one partition: 1,000 writes a second of it are far above any fleet's spending."""
 
+_STORED_NAMES: Final[Mapping[str, str]] = {
+    "fallback_runs": "look",
+    "success_callback": "announced",
+}
+"""Fields whose attribute in the row keeps an older name: rows live longer than code."""
+_FIELD_NAMES: Final = {stored: name for name, stored in _STORED_NAMES.items()}
+
 _SERIALIZER: Final = TypeSerializer()
 _DESERIALIZER: Final = TypeDeserializer()
+
+
+def stored_name(field_name: str) -> str:
+    """Return the name of the row's attribute that holds a field of ``Task``."""
+    return _STORED_NAMES.get(field_name, field_name)
 
 
 def attribute(value: object) -> dict[str, Any]:
@@ -38,11 +50,11 @@ _NESTED_TYPES: Final = (
     MediaUrls,
     StoredMedia,
     Output,
-    Remark,
+    Notice,
     Evidence,
     Webhook,
     Delivery,
-    HeldFile,
+    PinnedFile,
 )
 
 
@@ -66,18 +78,23 @@ def to_item(task: Task) -> dict[str, Any]:
     # Callers' JSON keeps its own form: DynamoDB has no 1.0, no 1e400 and no difference to 1.
     values["metadata"] = json.dumps(dict(task.metadata), ensure_ascii=False)
     values["watched"] = None if task.due_at is None else WATCHED
-    return {name: attribute(value) for name, value in values.items() if value is not None}
+    return {
+        stored_name(name): attribute(value) for name, value in values.items() if value is not None
+    }
 
 
 def read_item(item: Mapping[str, Any]) -> Task:
     """Read a row, as the table or its stream gives it."""
-    row = {name: _DESERIALIZER.deserialize(value) for name, value in item.items()}
+    row = {
+        _FIELD_NAMES.get(name, name): _DESERIALIZER.deserialize(value)
+        for name, value in item.items()
+    }
     known = {member.name for member in fields(Task)}
     values: dict[str, Any] = {name: _plain(row[name]) for name in known & row.keys()}
     values["stage"] = Stage(values["stage"])
     values["billing"] = Billing(values["billing"])
     values["metadata"] = json.loads(values["metadata"])
-    values["warnings"] = tuple(Remark(**warning) for warning in values.get("warnings", ()))
+    values["warnings"] = tuple(Notice(**warning) for warning in values.get("warnings", ()))
     values["deliveries"] = tuple(Delivery(**one) for one in values.get("deliveries", ()))
     for name, read in _NESTED.items():
         if values.get(name) is not None:
@@ -91,12 +108,12 @@ def _read_output(stored: Mapping[str, Any]) -> Output:
 
 _NESTED: Final[Mapping[str, Any]] = {
     "evidence": lambda value: Evidence(**value),
-    "announced": lambda value: Evidence(**value),
+    "success_callback": lambda value: Evidence(**value),
     "source": lambda value: MediaUrls(**value),
-    "video_file": lambda value: HeldFile(**{"version": None} | value),
-    "image_file": lambda value: HeldFile(**{"version": None} | value),
+    "video_file": lambda value: PinnedFile(**{"version": None} | value),
+    "image_file": lambda value: PinnedFile(**{"version": None} | value),
     "output": _read_output,
-    "error": lambda value: Remark(**value),
+    "error": lambda value: Notice(**value),
     "settled_by": SettledBy,
     "webhook": lambda value: Webhook(url=value["url"], events=tuple(value["events"])),
 }

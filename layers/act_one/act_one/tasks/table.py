@@ -7,7 +7,7 @@ of the same write succeeded and only its reply was lost.
 
     create      row absent ──▶ submitting
     move        version = seen ──▶ version + 1
-    claim_look  due_at = seen ──▶ due_at = now + lease, look + 1
+    claim_due  due_at = seen ──▶ due_at = now + lease, fallback_runs + 1
     claim_copy  storing, no live lease ──▶ copy_lease_until = now + lease
     release     storing, the lease is ours ──▶ no lease, due again
     learn_id    provider_task_id absent ──▶ present
@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from act_one.tasks.identifiers import new_claim_id
 from act_one.tasks.moves import may_move
-from act_one.tasks.rows import WATCHED, attribute, read_item, to_item
+from act_one.tasks.rows import WATCHED, attribute, read_item, stored_name, to_item
 from act_one.tasks.task import Delivery, Evidence, Stage, Task
 
 if TYPE_CHECKING:
@@ -112,12 +112,12 @@ class TaskTable:
             claim_id=new_claim_id(),
         )
 
-    def claim_look(self, task_id: str, seen_due: float, now: float, lease_seconds: float) -> Task:
+    def claim_due(self, task_id: str, seen_due: float, now: float, lease_seconds: float) -> Task:
         """Reserve the look at a due row. Raises ``MovedOnError`` when another has it."""
         return self._update(
             task_id,
             {"due_at": now + lease_seconds},
-            add={"look": 1},
+            add={"fallback_runs": 1},
             condition=_DUE_SEEN,
             values={":seen_due": seen_due},
             claim_id=new_claim_id(),
@@ -161,23 +161,23 @@ class TaskTable:
             values={":seen_version": task.version, ":my_lease": task.copy_lease_until},
         )
 
-    def note_callback(
+    def record_callback(
         self,
         task_id: str,
         evidence: Evidence,
         due_at: float,
         feed_rest_seconds: float,
         *,
-        announces: bool = False,
+        announces_success: bool = False,
     ) -> tuple[Task | None, bool]:
         """Keep a callback's evidence and make the row due soon, unless its result is in hand.
 
         Answers the row (None: there is none) and whether the feed may be asked now, which this
         write then reserves: at most once per ``feed_rest_seconds`` and task.
         """
-        told = (
-            {"evidence": evidence, "announced": evidence} if announces else {"evidence": evidence}
-        )
+        told = {"evidence": evidence}
+        if announces_success:
+            told["success_callback"] = evidence
         facts = {**told, "due_at": due_at}
         now = evidence.received_at
         waiting = {f":{stage}": stage for stage in _IN_HAND}
@@ -215,7 +215,7 @@ class TaskTable:
         except MovedOnError as error:
             return error.current
 
-    def note(self, task: Task, **facts: object) -> Task:
+    def record(self, task: Task, **facts: object) -> Task:
         """Write fields of a row that stays in its stage, unless it has moved since it was seen.
 
         Nor is a look called off that was asked for since, by a callback. Raises ``MovedOnError``
@@ -338,7 +338,7 @@ def _expression(
 ) -> tuple[str, dict[str, str], dict[str, Any]]:
     sets = [name for name, value in changes.items() if value is not None]
     removes = [name for name, value in changes.items() if value is None]
-    names = {f"#{name}": name for name in (*changes, *add)}
+    names = {f"#{name}": stored_name(name) for name in (*changes, *add)}
     values = {f":{name}": attribute(changes[name]) for name in sets}
     values.update({f":{name}": attribute(amount) for name, amount in add.items()})
     clauses = (

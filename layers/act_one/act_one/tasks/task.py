@@ -68,7 +68,7 @@ class MediaUrls:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HeldFile:
+class PinnedFile:
     """The one version of an input in the uploads bucket that a task is about, and what it is."""
 
     version: str | None
@@ -99,7 +99,7 @@ class Output:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Remark:
+class Notice:
     """A machine ``code`` (``snake_case``) and a sentence for people: an error or a warning."""
 
     code: str
@@ -160,9 +160,9 @@ class Task:
     billing: Billing = Billing.NONE
     progress: int = 0
     metadata: Mapping[str, Json] = field(default_factory=dict)
-    video_file: HeldFile | None = None
+    video_file: PinnedFile | None = None
     """Of an input named by an ``s3://`` URI, as is the next one; None for one with a URL."""
-    image_file: HeldFile | None = None
+    image_file: PinnedFile | None = None
     origin: str | None = None
     """The ``s3://…/`` folder that the task came from; None if it came otherwise."""
     sent_at: float | None = None
@@ -171,7 +171,7 @@ class Task:
     """Creates begun."""
     due_at: float | None = None
     """The sweeper must look after this; None: never."""
-    look: int = 0
+    fallback_runs: int = 0
     """Executions of the fallback started."""
     polls: int = 0
     """Times that the fallback asked the feed; spaces out the next one."""
@@ -180,14 +180,14 @@ class Task:
     feed_failing_since: float | None = None
     """Since when the feed gave no answer for this task; None: its last answer was one."""
     evidence: Evidence | None = None
-    announced: Evidence | None = None
+    success_callback: Evidence | None = None
     """The latest callback that announced a success; a lesser one doesn't replace it."""
     source: MediaUrls | None = None
     copy_attempts: int = 0
     copy_lease_until: float | None = None
     output: Output | None = None
-    error: Remark | None = None
-    warnings: tuple[Remark, ...] = ()
+    error: Notice | None = None
+    warnings: tuple[Notice, ...] = ()
     settled_by: SettledBy | None = None
     late: bool = False
     webhook: Webhook | None = None
@@ -206,6 +206,6 @@ class Task:
         """Say when the task expires without a result, counted from its send."""
         return (self.sent_at or self.created_at) + timeout_seconds
 
-    def with_warning(self, warning: Remark) -> tuple[Remark, ...]:
+    def with_warning(self, warning: Notice) -> tuple[Notice, ...]:
         """Return the warnings plus one more, each code once, the newest text kept."""
         return (*(kept for kept in self.warnings if kept.code != warning.code), warning)

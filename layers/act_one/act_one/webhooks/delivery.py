@@ -36,7 +36,7 @@ JITTER: Final = 0.1
 """So much later, at most, of what the schedule says."""
 LONGEST_WAIT: Final = 11.5 * HOUR
 """For whoever says ``Retry-After``: a message stays out of sight for 12 hours at most."""
-MAX_BODY_BYTES: Final = 20_000
+MAX_WEBHOOK_BYTES: Final = 20_000
 REPLY_CHARACTERS: Final = 200
 _REPLY_BYTES: Final = REPLY_CHARACTERS * 4
 _WHATEVER_COMES: Final = 2**62
@@ -157,7 +157,7 @@ def write_body(announced: Announcement) -> str:
     }
     cut: list[Json] = []
     for name in _CUT_FIRST:
-        if len(_written(body).encode()) <= MAX_BODY_BYTES:
+        if len(_written(body).encode()) <= MAX_WEBHOOK_BYTES:
             break
         data[name] = [] if isinstance(data[name], list) else {}
         cut.append(name)
