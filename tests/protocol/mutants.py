@@ -142,7 +142,7 @@ MUTANTS: Final = (
         "        evidence,\n"
         "        now + DUE_AGAIN_SECONDS,\n"
         "        services.settings.min_poll_seconds,\n"
-        "        announces_success=said is not None and said.media is not None,\n"
+        "        reports_success=said is not None and said.media is not None,\n"
         "    )\n",
         "    try:\n"
         "        task, may_ask = services.table.record_callback(\n"
@@ -150,7 +150,7 @@ MUTANTS: Final = (
         "            evidence,\n"
         "            now + DUE_AGAIN_SECONDS,\n"
         "            services.settings.min_poll_seconds,\n"
-        "            announces_success=said is not None and said.media is not None,\n"
+        "            reports_success=said is not None and said.media is not None,\n"
         "        )\n"
         "    except Exception:\n"
         "        return None\n",
@@ -159,22 +159,22 @@ MUTANTS: Final = (
     Mutant(
         "a callback's failure is believed",
         "lifecycle/callback",
-        "        announces_success=said is not None and said.media is not None,\n",
-        "        announces_success=said is not None,\n",
+        "        reports_success=said is not None and said.media is not None,\n",
+        "        reports_success=said is not None,\n",
         "test_a_failure_that_only_a_callback_tells_is_never_believed",
     ),
     Mutant(
         "a callback is believed at once",
         "lifecycle/advance",
-        "BELIEVED_AFTER_SECONDS: Final = 600.0",
-        "BELIEVED_AFTER_SECONDS: Final = 0.0",
+        "TRUST_CALLBACK_AFTER_SECONDS: Final = 600.0",
+        "TRUST_CALLBACK_AFTER_SECONDS: Final = 0.0",
         "test_a_success_that_only_a_callback_tells_is_believed_after_ten_silent_minutes",
     ),
     Mutant(
         "a callback is never believed",
         "lifecycle/advance",
-        "BELIEVED_AFTER_SECONDS: Final = 600.0",
-        "BELIEVED_AFTER_SECONDS: Final = 1e9",
+        "TRUST_CALLBACK_AFTER_SECONDS: Final = 600.0",
+        "TRUST_CALLBACK_AFTER_SECONDS: Final = 1e9",
         "test_a_success_that_only_a_callback_tells_is_believed_after_ten_silent_minutes",
     ),
     Mutant(
@@ -253,7 +253,7 @@ MUTANTS: Final = (
     Mutant(
         "a lesser callback replaces the one that announced a success",
         "tasks/table",
-        "        if announces_success:\n            told",
+        "        if reports_success:\n            told",
         "        if True:\n            told",
         "test_a_lesser_callback_does_not_replace_the_one_that_announced_a_success",
     ),

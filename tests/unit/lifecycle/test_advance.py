@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from act_one.clock import DAY, HOUR
-from act_one.lifecycle.advance import COPY_START_SECONDS, WATCH_SECONDS, advance
+from act_one.lifecycle.advance import EXECUTION_LOST_SECONDS, advance
 from act_one.provider.outcomes import (
     Ambiguous,
     NoAnswer,
@@ -14,6 +14,7 @@ from act_one.provider.outcomes import (
     Report,
     Retryable,
 )
+from act_one.tasks.moves import COPY_START_SECONDS
 from act_one.tasks.task import Billing, Evidence, MediaUrls, Notice, SettledBy, Stage
 from tests.unit.examples import SOURCE, TASK, task
 from tests.unit.fakes import BEGINNING, CALLBACK_KEYS, FakeClock, FakeProvider, plenty, services
@@ -185,7 +186,7 @@ def test_a_task_without_a_result_is_looked_at_again(there, advanced, provider, o
     assert 15 * 1.5**2 * 0.8 <= wait <= 15 * 1.5**2 * 1.2 + 1
     assert row.polls == 3
     assert row.feed_asked_at == NOW
-    assert row.due_at == NOW + wait + WATCH_SECONDS
+    assert row.due_at == NOW + wait + EXECUTION_LOST_SECONDS
 
 
 @pytest.mark.parametrize("origin", ASKABLE)

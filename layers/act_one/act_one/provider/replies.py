@@ -1,7 +1,8 @@
-"""The provider's replies, callbacks and errors, in every form that is known. Pure parsing.
+"""Parses the provider's replies, callbacks and errors, in every form that is known. Pure.
 
-Facts are from CometAPI's pages for ``/runway/pro/act_one`` and ``/runway/feed`` and from software
-of the same family. Where sources disagree every form is accepted; ``docs/provider.md`` has them.
+The forms are from CometAPI's pages for ``/runway/pro/act_one`` and ``/runway/feed`` and from
+software of the same family. Where sources disagree, every form is accepted; ``docs/provider.md``
+lists them.
 """
 
 import json
@@ -53,7 +54,7 @@ _ENDED_BY_PROVIDER: Final[Mapping[str, str]] = {
 
 
 def read_create_reply(reply: Reply, *, now: float) -> CreateOutcome:
-    """Tell the four outcomes of a create apart. Total: any reply has one."""
+    """Return which of the four outcomes a create had. Total: every reply has one."""
     body = _json_object(reply.body)
     reason = _error_of(body, reply.status)
     text = reply.body[:65_536].decode("utf-8", "replace").lower()
@@ -79,7 +80,7 @@ def read_create_reply(reply: Reply, *, now: float) -> CreateOutcome:
 
 
 def read_feed_reply(reply: Reply) -> FeedAnswer:
-    """Read the feed's answer in any of its documented shapes. Total: any reply has an answer."""
+    """Read the feed's answer in any of its documented forms. Total: never raises."""
     body = _json_object(reply.body)
     if _says_not_exist(body):
         return NotKnown()
@@ -92,12 +93,12 @@ def read_feed_reply(reply: Reply) -> FeedAnswer:
 
 
 def read_callback(body: str) -> Report | None:
-    """Read a callback's body, which is unsigned and has no fixed form; None: it says nothing."""
+    """Read a callback's body, which is unsigned and has no fixed form; None without a task."""
     return read_report(_json_object(body.encode("utf-8", "replace")))
 
 
 def read_report(body: Mapping[str, Json]) -> Report | None:
-    """Read a task object: wrapped, flat, legacy, or a callback's; None: there is none."""
+    """Read a task object: wrapped, flat, legacy, or a callback's; None if there is none."""
     inner = body.get("data")
     outer = inner if isinstance(inner, dict) and not _text(body.get("task_id")) else body
     nested = _first_object(outer.get("data"), outer.get("result"))
@@ -105,7 +106,7 @@ def read_report(body: Mapping[str, Json]) -> Report | None:
         return None
     state, word = _state_of(outer, nested)
     if state is ProviderState.FAILED and not _names_a_task(outer, nested):
-        return None  # an error of a proxy's, say: what ends a paid task must name one
+        return None  # for example a proxy's error: only a report that names a task may end one
     succeeded = state is ProviderState.SUCCEEDED
     return Report(
         provider_task_id=_text(outer.get("task_id")) or _text(outer.get("id")) or None,
@@ -122,7 +123,7 @@ def _names_a_task(*objects: Mapping[str, Json]) -> bool:
 
 
 def scrub(text: str) -> str:
-    """Cut what an error text must not carry on: queries of URLs, bearer keys, sheer length."""
+    """Remove what an error text must not carry on: queries of URLs, keys, excess length."""
     text = re.sub(r"(?i)(https?://[^\s?#\"'<>]*)[?#][^\s\"'<>]*", r"\1", text)
     text = re.sub(r"(?i)(bearer\s+|\bsk-)[\w.~+/=*-]+", r"\1…", text)
     return text[:_MAX_TEXT]
@@ -137,9 +138,9 @@ def _json_object(body: bytes) -> dict[str, Json]:
 
 
 def _text(value: Json) -> str:
-    """Read a string or a number written as one; anything else is no text."""
+    """Return a string, or a number as a string; empty for anything else."""
     if isinstance(value, str):
-        # Half of a surrogate pair (an emoji cut in two) can't be written to any row or event.
+        # A lone surrogate (half of an emoji) can't be written to any row or event.
         return value.encode("utf-8", "replace").decode().strip()
     if isinstance(value, bool) or not isinstance(value, int | float):
         return ""
@@ -152,7 +153,7 @@ def _first_object(*values: Json) -> dict[str, Json]:
 
 def _created_id(body: Mapping[str, Json]) -> str:
     made = _text(_first_object(body.get("data")).get("task_id")) or _text(body.get("task_id"))
-    # Beside an error, a bare `id` is the request's, not a task's.
+    # Beside an error, a bare `id` names the request, not a task.
     return made or ("" if _names_an_error(body) else _text(body.get("id")))
 
 
@@ -178,7 +179,7 @@ def _says_not_exist(body: Mapping[str, Json]) -> bool:
 
 
 def _state_words(outer: Mapping[str, Json], nested: Mapping[str, Json]) -> list[str]:
-    """List what is said of the state, best evidence first; numbers after words, nested last."""
+    """List the words for the state, best evidence first: numbers after words, nested last."""
     status = _text(outer.get("status"))
     numeric = status.isdigit()
     said = [
@@ -219,7 +220,7 @@ def _video_candidates(outer: Mapping[str, Json], nested: Mapping[str, Json]) -> 
     yield nested.get("video_url")
     yield nested.get("url")
     yield outer.get("url")
-    # Old gateways of the family put a success's URL there.
+    # Old gateways of the family put the URL of a success here.
     yield outer.get("fail_reason")
 
 
@@ -254,7 +255,7 @@ def _failure_of(outer: Mapping[str, Json], nested: Mapping[str, Json], word: str
 
 
 def _progress(value: Json) -> int | None:
-    """Read ``"30%"``, ``0.3`` (a share) or ``30`` as 0 to 100."""
+    """Read ``"30%"``, ``0.3`` (a fraction) or ``30`` as 0 to 100."""
     text = _text(value)
     try:
         number = float(text.rstrip("%").strip())
@@ -262,8 +263,8 @@ def _progress(value: Json) -> int | None:
         return None
     if not math.isfinite(number):
         return None
-    is_share = "%" not in text and "." in text and number <= 1
-    return round(max(0.0, min(100.0, number * 100 if is_share else number)))
+    is_fraction = "%" not in text and "." in text and number <= 1
+    return round(max(0.0, min(100.0, number * 100 if is_fraction else number)))
 
 
 def _created_at(outer: Mapping[str, Json], nested: Mapping[str, Json]) -> float | None:
