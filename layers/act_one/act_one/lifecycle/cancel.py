@@ -11,11 +11,12 @@ from act_one.tasks.task import Stage, Task
 def cancel(task: Task, table: TaskTable, settings: Settings, clock: Clock) -> Task:
     """Cancel an `accepted` task; a canceled one is returned as it is.
 
-    Raises ``ProblemError`` 409 in any other stage: the provider has the task, or may have it.
+    Raises ``ProblemError`` 409 in any other stage, and for a task that was called back: the
+    provider has it, or may have it.
     """
     if task.stage is Stage.CANCELED:
         return task
-    if task.stage is Stage.ACCEPTED:
+    if task.stage is Stage.ACCEPTED and task.evidence is None:
         now = clock()
         try:
             return table.apply(task, moves.to_canceled(now, settings), now)

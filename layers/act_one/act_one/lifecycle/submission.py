@@ -49,8 +49,13 @@ def submit(
     ``ProblemError``: 503 while the provider key is not set, 409 for a reused idempotency key, and
     422 for inputs that the provider would fail on or that are not in the uploads bucket.
     """
-    _require_provider_key(services)
     task_id = derive_task_id(client_id, request.idempotency_key)
+    try:
+        services.provider.key_ring.keys()
+    except KeyNotSetError as error:
+        if request.idempotency_key and (existing := services.table.read(task_id)):
+            return _replay(request, existing), True
+        raise _key_not_set() from error
     warnings: tuple[Notice, ...] = ()
     if request.preflight or services.uploads.has(request):
         # A repeat gets its task even if the inputs are gone by now.
@@ -101,6 +106,13 @@ def resend(task: Task, keys: Keys, services: Services, seconds_left: SecondsLeft
         return services.table.apply(task, moves.to_unconfirmed(task, now, settings), now)
     if now - task.created_at > ACCEPTED_LIMIT_SECONDS:
         return services.table.apply(task, moves.to_failed(_UNAVAILABLE, now, settings), now)
+    try:
+        # Read before the move: a task whose key can't be read is certainly not sent.
+        services.provider.key_ring.keys()
+    except KeyNotSetError:
+        warnings = task.with_warning(_KEY_REFUSED)
+        due_at = now + moves.RESEND_MAX_SECONDS
+        return services.table.record(task, due_at=due_at, warnings=warnings)
     sending = services.table.apply(task, moves.to_submitting(task, now), now)
     return _send(sending, keys, services, seconds_left)
 
@@ -110,26 +122,28 @@ def poll_soon_if_called_back(task: Task, now: float, services: Services) -> Task
     return task if task.evidence is None else services.table.record(task, due_at=now)
 
 
+_KEY_REFUSED: Final = Notice(
+    code="provider_key_refused",
+    message="the provider refuses the key, or its balance is used up; "
+    "the task waits and is sent again",
+)
 _UNAVAILABLE: Final = Notice(
     code="provider_unavailable",
     message="the provider refused the task for six hours; nothing was billed",
 )
 
 
+def _key_not_set() -> ProblemError:
+    return ProblemError(
+        503,
+        "provider-key-not-set",
+        "The provider key is not set",
+        "put CometAPI's key into the stack's provider secret; the stack's outputs say how",
+    )
+
+
 def _default_webhook(url: str) -> Webhook | None:
     return Webhook(url=url, events=DEFAULT_WEBHOOK_EVENTS) if url else None
-
-
-def _require_provider_key(services: Services) -> None:
-    try:
-        services.provider.key_ring.keys()
-    except KeyNotSetError as error:
-        raise ProblemError(
-            503,
-            "provider-key-not-set",
-            "The provider key is not set",
-            "put CometAPI's key into the stack's provider secret; the stack's outputs say how",
-        ) from error
 
 
 def _replay(asked: TransferRequest, existing: Task | None) -> Task:
@@ -189,11 +203,14 @@ def _write_outcome(
 
 
 def _step_after(task: Task, outcome: CreateOutcome, now: float, services: Services) -> Step:
+    if task.evidence is not None and isinstance(outcome, Rejected | Retryable):
+        # A caller back has the task, so it was not refused.
+        return moves.to_unconfirmed(task, now, services.settings)
     match outcome:
         case Created():
             return moves.to_submitted(outcome.provider_task_id, now, services.settings)
         case Rejected():
-            return moves.to_failed(outcome.reason, now, services.settings, billing=Billing.NONE)
+            return moves.to_rejected(outcome.reason, now, services.settings)
         case Retryable():
             return moves.to_accepted(task, _refusal(outcome), now, outcome.retry_after_seconds)
         case Ambiguous():
@@ -202,11 +219,7 @@ def _step_after(task: Task, outcome: CreateOutcome, now: float, services: Servic
 
 def _refusal(outcome: Retryable) -> Notice:
     if outcome.key_refused:
-        return Notice(
-            code="provider_key_refused",
-            message="the provider refuses the key, or its balance is used up; "
-            "the task waits and is sent again",
-        )
+        return _KEY_REFUSED
     return Notice(code="provider_refused", message=outcome.reason.message)
 
 

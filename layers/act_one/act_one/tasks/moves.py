@@ -81,6 +81,8 @@ class Step:
 
     target: Stage | None = None
     changes: TaskChanges = field(default_factory=TaskChanges)
+    unless_called_back: bool = False
+    """Whether a callback, which proves that the provider has the task, forbids the step."""
 
 
 def may_move(origin: Stage, target: Stage) -> bool:
@@ -101,30 +103,35 @@ def applied(task: Task, step: Step, now: float) -> Task:
 
 def to_submitting(task: Task, now: float) -> Step:
     """Claim the right to call the provider, for as long as a sender may live."""
-    return _step(
-        Stage.SUBMITTING,
-        sent_at=now,
-        attempt=task.attempt + 1,
-        billing=Billing.UNKNOWN,
-        due_at=now + SEND_LEASE_SECONDS,
-    )
+    changes: TaskChanges = {
+        "sent_at": now,
+        "attempt": task.attempt + 1,
+        "billing": Billing.UNKNOWN,
+        "due_at": now + SEND_LEASE_SECONDS,
+    }
+    return Step(Stage.SUBMITTING, changes, unless_called_back=True)
 
 
 def back_to_accepted(task: Task, now: float) -> Step:
     """Give up a send that has not begun, so that another sender can take it at once."""
-    return _step(Stage.ACCEPTED, attempt=task.attempt - 1, billing=Billing.NONE, due_at=now)
+    changes: TaskChanges = {
+        "attempt": task.attempt - 1,
+        "billing": Billing.NONE,
+        "due_at": now,
+    }
+    return Step(Stage.ACCEPTED, changes, unless_called_back=True)
 
 
 def to_accepted(task: Task, refusal: Notice, now: float, retry_after_seconds: float | None) -> Step:
     """Wait after a refusal that is certainly not billed: with backoff, and as long as asked."""
     backoff = min(RESEND_MAX_SECONDS, RESEND_SECONDS * 2.0 ** min(task.attempt - 1, 10))
     jittered = backoff * random.uniform(0.8, 1.2)  # noqa: S311 - spreads load, guards nothing
-    return _step(
-        Stage.ACCEPTED,
-        warnings=task.with_warning(refusal),
-        billing=Billing.NONE,
-        due_at=now + max(jittered, retry_after_seconds or 0.0),
-    )
+    changes: TaskChanges = {
+        "warnings": task.with_warning(refusal),
+        "billing": Billing.NONE,
+        "due_at": now + max(jittered, retry_after_seconds or 0.0),
+    }
+    return Step(Stage.ACCEPTED, changes, unless_called_back=True)
 
 
 def to_unconfirmed(
@@ -205,9 +212,15 @@ def to_failed(
     return _end(Stage.FAILED, {**changes, "error": error}, now, settings)
 
 
+def to_rejected(error: Notice, now: float, settings: Settings) -> Step:
+    """End a task whose create the provider rejected: it is certainly not billed."""
+    changes: TaskChanges = {"error": error, "billing": Billing.NONE}
+    return _end(Stage.FAILED, changes, now, settings, unless_called_back=True)
+
+
 def to_canceled(now: float, settings: Settings) -> Step:
     """End a task of which nothing was sent."""
-    return _end(Stage.CANCELED, {}, now, settings)
+    return _end(Stage.CANCELED, {}, now, settings, unless_called_back=True)
 
 
 def to_expired(now: float, settings: Settings) -> Step:
@@ -220,10 +233,18 @@ def to_expired(now: float, settings: Settings) -> Step:
     )
 
 
-def _end(target: Stage, changes: TaskChanges, now: float, settings: Settings) -> Step:
+def _end(
+    target: Stage,
+    changes: TaskChanges,
+    now: float,
+    settings: Settings,
+    *,
+    unless_called_back: bool = False,
+) -> Step:
     """Make an end: nothing is due any more, and the row may be deleted after its objects."""
     expires_at = settings.row_expires_at(now)
-    return Step(target, {**changes, "due_at": None, "expires_at": expires_at})
+    ended: TaskChanges = {**changes, "due_at": None, "expires_at": expires_at}
+    return Step(target, ended, unless_called_back)
 
 
 def _step(target: Stage, **changes: Unpack[TaskChanges]) -> Step:

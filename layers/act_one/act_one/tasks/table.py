@@ -6,7 +6,7 @@ DynamoDB returns the row that it failed on, and our own claim in it means that a
 the same write succeeded and only its reply was lost.
 
     create           row absent ──▶ the first version
-    move             version = seen ──▶ version + 1
+    move             version = seen, some only without a callback ──▶ version + 1
     record           version = seen ──▶ other fields; no new version, no event
     claim_due        due_at = seen ──▶ due_at = now + lease, fallback_runs + 1
     claim_copy       storing, no live lease ──▶ copy_lease_until = now + lease
@@ -42,6 +42,7 @@ _TRANSACTION_SECONDS: Final = 0.1
 _EXISTS: Final = "attribute_exists(task_id)"
 _ABSENT: Final = "attribute_not_exists(task_id)"
 _VERSION_SEEN: Final = "version = :seen_version"
+_NOT_CALLED_BACK: Final = "attribute_not_exists(evidence)"
 _DUE_SEEN: Final = "due_at = :seen_due"
 _STORING: Final = "stage = :storing"
 _NO_LIVE_LEASE: Final = "(attribute_not_exists(copy_lease_until) OR copy_lease_until <= :now)"
@@ -123,14 +124,24 @@ class TaskTable:
         """
         written: TaskChanges = {**changes, **step.changes}
         if step.target is not None:
-            return self.move(task, step.target, now, **written)
+            return self.move(
+                task, step.target, now, unless_called_back=step.unless_called_back, **written
+            )
         return self.record(task, **written) if written else task
 
-    def move(self, task: Task, target: Stage, now: float, **changes: Unpack[TaskChanges]) -> Task:
+    def move(
+        self,
+        task: Task,
+        target: Stage,
+        now: float,
+        *,
+        unless_called_back: bool = False,
+        **changes: Unpack[TaskChanges],
+    ) -> Task:
         """Move a task to another stage, from the version that was seen.
 
-        Raises ``MovedOnError`` when the row has moved since, and ``ValueError`` for a move that
-        ``moves.MOVES`` does not list.
+        Raises ``MovedOnError`` when the row has moved since, or was called back though
+        ``unless_called_back``, and ``ValueError`` for a move that ``moves.MOVES`` does not list.
         """
         if not may_move(task.stage, target):
             message = f"a task can't move from {task.stage} to {target}"
@@ -141,6 +152,8 @@ class TaskTable:
         if task.stage is Stage.STORING and target is not Stage.SUCCEEDED:
             # A claim makes no version: a running copy must not lose its task to another move.
             condition, values = f"{condition} AND {_NO_LIVE_LEASE}", {**values, ":now": now}
+        if unless_called_back:
+            condition = f"{condition} AND {_NOT_CALLED_BACK}"
         return self._update(
             task.task_id,
             {**changes, "stage": target, "version": task.version + 1, "updated_at": now},
