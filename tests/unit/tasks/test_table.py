@@ -511,7 +511,7 @@ def test_a_callback_during_a_copy_is_kept_and_asks_for_nothing(table, announces)
     before = table.create(task(Stage.STORING, due_at=NOW + 360.0))
 
     kept = table.record_callback(
-        TASK.task_id, EVIDENCE, NOW + 10.0, REST, reports_success=announces
+        TASK.task_id, EVIDENCE, NOW + 10.0, REST, success=EVIDENCE if announces else None
     )
 
     announced = EVIDENCE if announces else None

@@ -16,7 +16,7 @@ from act_one.lifecycle.services import Services
 from act_one.lifecycle.submission import poll_soon_if_called_back, resend
 from act_one.provider.outcomes import Report
 from act_one.tasks import moves
-from act_one.tasks.moves import EXPIRED_POLL_SECONDS, LATE_SECONDS, SEND_LEASE_SECONDS
+from act_one.tasks.moves import LATE_SECONDS, SEND_LEASE_SECONDS
 from act_one.tasks.table import MovedOnError
 from act_one.tasks.task import Notice, SettledBy, Stage, Task, TaskChanges
 
@@ -114,7 +114,7 @@ def _copy_again(task: Task, now: float, services: Services) -> None:
     if task.copy_lease_until is not None and task.copy_lease_until > now:
         services.table.record(task, due_at=task.copy_lease_until)
         return
-    if now - task.began_at > LATE_SECONDS:
+    if now - (task.source_known_at or task.began_at) > LATE_SECONDS:
         failed = moves.to_failed(MEDIA_UNAVAILABLE, now, services.settings)
         services.table.apply(task, failed, now)
         return
@@ -129,9 +129,7 @@ def _copy_again(task: Task, now: float, services: Services) -> None:
 
 def _poll_expired(task: Task, now: float, services: Services) -> None:
     """Ask hourly, for a day after the send, for a result that missed the deadline."""
-    next_poll = now + EXPIRED_POLL_SECONDS
-    is_last = next_poll > task.began_at + LATE_SECONDS
-    due_at = _trust_callback_at(task, now) if is_last else next_poll
+    due_at = moves.late_poll_at(task, now) or _trust_callback_at(task, now)
     _ask(task, services, feed_asked_at=now, due_at=due_at)
 
 

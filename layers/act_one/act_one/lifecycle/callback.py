@@ -8,7 +8,7 @@ from act_one.lifecycle.advance import EXECUTION_LOST_SECONDS
 from act_one.lifecycle.poll import poll_provider
 from act_one.lifecycle.services import Services
 from act_one.provider.outcomes import ProviderState, Report
-from act_one.provider.replies import read_callback
+from act_one.provider.replies import read_callback, write_success
 from act_one.tasks import moves
 from act_one.tasks.table import MovedOnError
 from act_one.tasks.task import Evidence, SettledBy, Stage, Task, TaskChanges
@@ -31,14 +31,16 @@ def handle_callback(task_id: str, body: bytes, services: Services) -> Task | Non
     Never raises for what the body says or the feed does.
     """
     now = services.clock()
+    report = read_callback(body)
     evidence = Evidence(received_at=now, body=body[:EVIDENCE_BYTES].decode("utf-8", "replace"))
-    report = read_callback(evidence.body)
+    success = write_success(report) if report and report.media else None
     task, may_ask = services.table.record_callback(
         task_id,
         evidence,
         now + DUE_AGAIN_SECONDS,
         services.settings.min_poll_seconds,
-        reports_success=report is not None and report.media is not None,
+        success=Evidence(received_at=now, body=success) if success else None,
+        provider_task_id=report.provider_task_id if report else None,
     )
     if task is None or not may_ask:
         logger.info("callback", extra={"stage": task.stage if task else None, "asks": False})

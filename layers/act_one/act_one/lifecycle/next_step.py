@@ -28,7 +28,7 @@ def next_step(
     ``by`` is who asked. Never moves a task to a stage that it may not go to.
     """
     step = _step_after(task, answer, now, by, settings)
-    if not isinstance(answer, Report):
+    if not isinstance(answer, Report) or _is_bare_success(answer):
         callback = success_callback(task)
         silent_since = task.feed_failing_since
         silent = silent_since is not None and now - silent_since >= TRUST_CALLBACK_AFTER_SECONDS
@@ -42,7 +42,12 @@ def next_step(
 
 def success_callback(task: Task) -> Report | None:
     """Return what a callback reported, if one reported a success with a media URL."""
-    return read_callback(task.success_callback.body) if task.success_callback else None
+    return read_callback(task.success_callback.body.encode()) if task.success_callback else None
+
+
+def _is_bare_success(report: Report) -> bool:
+    """Return whether a success came without its media: the feed can't answer what matters."""
+    return report.state is ProviderState.SUCCEEDED and report.media is None
 
 
 def _step_after(
@@ -60,15 +65,15 @@ def _step_after_report(
 ) -> Step:
     if task.stage in {Stage.SUCCEEDED, Stage.CANCELED, Stage.ACCEPTED}:
         return Step()
-    known = _known_from_report(task)
+    known = _known_from_report(task, report, now)
     if report.state is ProviderState.SUCCEEDED and report.media is not None:
         if task.stage is Stage.STORING:
             return Step(changes=known)
         return _along(moves.to_storing(task, report.media, by, now, settings), known)
-    if task.stage is Stage.FAILED and report.state is not ProviderState.SUCCEEDED:
-        known["due_at"] = None  # the feed contradicts the callback that made the task due
+    if task.stage is Stage.FAILED:
+        return Step(changes={**known, **_due_after_failure(task, report, now)})
     if report.state is ProviderState.FAILED and report.failure is not None:
-        if task.stage in {Stage.STORING, Stage.FAILED}:
+        if task.stage is Stage.STORING:
             return Step(changes=known)
         return _along(moves.to_failed(report.failure, now, settings, settled_by=by), known)
     if report.progress is not None and report.progress > task.progress and not task.done:
@@ -76,14 +81,25 @@ def _step_after_report(
     return Step(_stage_in_progress(task.stage, report.state), known)
 
 
-def _known_from_report(task: Task) -> TaskChanges:
+def _known_from_report(task: Task, report: Report, now: float) -> TaskChanges:
     """Return what any report proves: the provider accepted the task, and so it is billed."""
     known: TaskChanges = {}
-    if task.feed_failing_since is not None:
+    if _is_bare_success(report):
+        if task.feed_failing_since is None:
+            known["feed_failing_since"] = now
+    elif task.feed_failing_since is not None:
         known["feed_failing_since"] = None
     if task.billing is not Billing.CHARGED:
         known["billing"] = Billing.CHARGED
     return known
+
+
+def _due_after_failure(task: Task, report: Report, now: float) -> TaskChanges:
+    """Return when to ask again about a failed task that a callback made due."""
+    if report.state is ProviderState.FAILED:
+        return {"due_at": None}  # the feed contradicts the callback
+    late_poll_at = moves.late_poll_at(task, now)
+    return {} if late_poll_at is None else {"due_at": late_poll_at}
 
 
 def _stage_in_progress(stage: Stage, state: ProviderState) -> Stage | None:

@@ -4,7 +4,7 @@ from typing import Final, Unpack
 
 from aws_lambda_powertools import Logger
 
-from act_one.lifecycle.next_step import next_step
+from act_one.lifecycle.next_step import next_step, success_callback
 from act_one.lifecycle.services import Services
 from act_one.provider.outcomes import FeedAnswer, NoAnswer, NotKnown, Report
 from act_one.provider.replies import read_callback
@@ -43,22 +43,54 @@ def ask_feed(task: Task, services: Services, seconds: float) -> tuple[FeedAnswer
     Returns the answer and, if it proves that the callback's id is this task's, that id to write.
     """
     if task.provider_task_id is not None:
-        return services.provider.feed(task.provider_task_id, seconds=seconds), {}
-    callback = read_callback(task.evidence.body) if task.evidence else None
-    if callback is None or callback.provider_task_id is None:
+        answer = services.provider.feed(task.provider_task_id, seconds=seconds)
+        if isinstance(answer, Report) and not _is_about(task, answer, services):
+            return NoAnswer(reason="the report is about another task"), {}
+        return answer, {}
+    candidate = _id_from_callbacks(task)
+    if candidate is None:
         return NotKnown(), {}
-    candidate = callback.provider_task_id
     answer = services.provider.feed(candidate, seconds=seconds)
-    if not isinstance(answer, Report) or not _fits_send(task, answer):
-        return (answer if isinstance(answer, NoAnswer) else NotKnown()), {}
-    if any(owner != task.task_id for owner in services.table.owners_of(candidate)):
+    if not isinstance(answer, Report):
+        return answer, {}
+    fits = answer.created_at is None or _fits_send(task, answer.created_at)
+    if answer.provider_task_id != candidate or not fits:
+        return NotKnown(), {}
+    if _has_other_owner(task, candidate, services):
         return NotKnown(), {}
     return answer, {"provider_task_id": candidate}
 
 
-def _fits_send(task: Task, report: Report) -> bool:
-    created_at = report.created_at
-    return created_at is None or abs(created_at - task.began_at) <= CLOCK_SKEW_SECONDS
+def _is_about(task: Task, report: Report, services: Services) -> bool:
+    """Return whether a report is about this task.
+
+    A reseller may answer with the upstream's own id. So a success under another id counts if it
+    was created when the task was sent, and no other task has that id.
+    """
+    task_id, created_at = report.provider_task_id, report.created_at
+    if task_id == task.provider_task_id:
+        return True
+    if task_id is None or created_at is None or report.media is None:
+        return False
+    return _fits_send(task, created_at) and not _has_other_owner(task, task_id, services)
+
+
+def _id_from_callbacks(task: Task) -> str | None:
+    """Return the id to try: the latest named, or in turn the one of the reported success."""
+    evidence = read_callback(task.evidence.body.encode()) if task.evidence else None
+    success = success_callback(task)
+    found = (task.callback_task_id, *(one.provider_task_id for one in (success, evidence) if one))
+    candidates = [*dict.fromkeys(one for one in found if one is not None)]
+    return candidates[task.polls % len(candidates)] if candidates else None
+
+
+def _fits_send(task: Task, created_at: float) -> bool:
+    return abs(created_at - task.began_at) <= CLOCK_SKEW_SECONDS
+
+
+def _has_other_owner(task: Task, provider_task_id: str, services: Services) -> bool:
+    owners = services.table.owners_of(provider_task_id)
+    return any(owner != task.task_id for owner in owners)
 
 
 def _log_answer(task: Task, answer: FeedAnswer, step: Step) -> None:

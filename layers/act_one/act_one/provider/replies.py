@@ -9,7 +9,7 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -32,7 +32,14 @@ from act_one.tasks.task import MediaUrls, Notice
 
 _CERTAIN_REFUSAL: Final = ("saturated", "no available channel", "no channel", "model_not_found")
 _SUCCESS_CODES: Final = frozenset({"", "0", "success", "ok"})
+_BALANCE_USED_UP: Final = "insufficient_user_quota"
+MAX_ID_BYTES: Final = 1_024
+"""A longer id would be refused by the table's index, so it counts as none."""
 _MAX_TEXT: Final = 500
+_BARE_ID: Final = re.compile(r"(?=.*[0-9])[A-Za-z0-9_-]{8,128}")
+"""What is taken for an id where only a string says that it is one."""
+_MILLISECONDS_FROM: Final = 1e11
+"""Larger times are milliseconds: as seconds they would be after the year 5000."""
 _MAX_URL: Final = 8_192
 
 _STATES: Final[Mapping[str, ProviderState]] = {
@@ -63,9 +70,11 @@ def read_create_reply(reply: Reply, *, now: float) -> CreateOutcome:
         if task_id:
             return Created(provider_task_id=task_id)
         if _names_an_error(body):
+            if _BALANCE_USED_UP in reason.message:
+                return Retryable(reason=reason, key_refused=True)
             return Rejected(reason=reason)
         return Ambiguous(reason=Notice(code="no_task_id", message="accepted without a task id"))
-    if reply.status in {401, 403}:
+    if reply.status in {401, 402, 403} or _BALANCE_USED_UP in reason.message:
         return Retryable(reason=reason, key_refused=True)
     if reply.status == 429 or (
         reply.status == 503 and any(word in text for word in _CERTAIN_REFUSAL)
@@ -92,24 +101,43 @@ def read_feed_reply(reply: Reply) -> FeedAnswer:
     return report if report is not None else NoAnswer(reason="the reply holds no task")
 
 
-def read_callback(body: str) -> Report | None:
+def read_callback(body: bytes) -> Report | None:
     """Read a callback's body, which is unsigned and has no fixed form; None without a task."""
-    return read_report(_json_object(body.encode("utf-8", "replace")))
+    return read_report(_json_object(body))
+
+
+def write_success(report: Report) -> str:
+    """Write what a callback reported of a success, short, in a form that ``read_callback`` reads.
+
+    So a row keeps it whatever else the callback's body held.
+    """
+    media = report.media
+    success = {
+        "task_id": report.provider_task_id,
+        "status": "SUCCESS",
+        "result_url": media and media.video,
+        "poster": media and media.poster,
+        "last_frame": media and media.last_frame,
+        "submit_time": report.created_at,
+    }
+    return json.dumps({name: value for name, value in success.items() if value is not None})
 
 
 def read_report(body: Mapping[str, Json]) -> Report | None:
     """Read a task object: wrapped, flat, legacy, or a callback's; None if there is none."""
     inner = body.get("data")
-    outer = inner if isinstance(inner, dict) and not _text(body.get("task_id")) else body
+    is_task = _id(body, "task_id") or (_id(body, "id") and _text(body.get("status")))
+    outer = inner if isinstance(inner, dict) and not is_task else body
     nested = _first_object(outer.get("data"), outer.get("result"))
-    if not (_text(outer.get("task_id")) or _text(outer.get("id")) or _state_words(outer, nested)):
+    task_id = next(filter(None, (_id(found, *_ID_NAMES) for found in (outer, nested))), None)
+    if task_id is None and not _state_words(outer, nested):
         return None
     state, word = _state_of(outer, nested)
-    if state is ProviderState.FAILED and not _names_a_task(outer, nested):
+    if state is ProviderState.FAILED and task_id is None:
         return None  # for example a proxy's error: only a report that names a task may end one
     succeeded = state is ProviderState.SUCCEEDED
     return Report(
-        provider_task_id=_text(outer.get("task_id")) or _text(outer.get("id")) or None,
+        provider_task_id=task_id,
         state=state,
         progress=_progress(outer.get("progress", nested.get("progress"))),
         media=_media_of(outer, nested) if succeeded else None,
@@ -118,8 +146,13 @@ def read_report(body: Mapping[str, Json]) -> Report | None:
     )
 
 
-def _names_a_task(*objects: Mapping[str, Json]) -> bool:
-    return any(_text(found.get(name)) for found in objects for name in ("task_id", "id"))
+_ID_NAMES: Final = ("task_id", "id")
+
+
+def _id(found: Mapping[str, Json], *names: str) -> str:
+    """Return the first id that stands under one of the names; empty if there is none."""
+    ids = (_text(found.get(name)) for name in names)
+    return next((one for one in ids if one and len(one.encode()) <= MAX_ID_BYTES), "")
 
 
 def scrub(text: str) -> str:
@@ -152,9 +185,13 @@ def _first_object(*values: Json) -> dict[str, Json]:
 
 
 def _created_id(body: Mapping[str, Json]) -> str:
-    made = _text(_first_object(body.get("data")).get("task_id")) or _text(body.get("task_id"))
-    # Beside an error, a bare `id` names the request, not a task.
-    return made or ("" if _names_an_error(body) else _text(body.get("id")))
+    data = _first_object(body.get("data"))
+    created = _id(data, "task_id") or _id(body, "task_id")
+    if created or _names_an_error(body):
+        return created  # beside an error, a bare `id` names the request, not a task
+    siblings = _id(data, "taskId", "id") or _id(_first_object(data.get("data")), *_ID_NAMES)
+    bare = _text(body.get("data"))
+    return siblings or (bare if _BARE_ID.fullmatch(bare) else "") or _id(body, "id")
 
 
 def _names_an_error(body: Mapping[str, Json]) -> bool:
@@ -174,7 +211,10 @@ def _error_of(body: Mapping[str, Json], status: int) -> Notice:
 
 def _says_not_exist(body: Mapping[str, Json]) -> bool:
     error = _first_object(body.get("error"))
-    said = (*(body.get(name) for name in ("code", "message", "msg", "status")), error.get("code"))
+    said = (
+        *(body.get(name) for name in ("code", "message", "msg", "status")),
+        *(error.get(name) for name in ("code", "message")),
+    )
     return any("task_not_exist" in _text(value).lower() for value in said)
 
 
@@ -182,15 +222,14 @@ def _state_words(outer: Mapping[str, Json], nested: Mapping[str, Json]) -> list[
     """List the words for the state, best evidence first: numbers after words, nested last."""
     status = _text(outer.get("status"))
     numeric = status.isdigit()
-    said = [
+    words = (
         "" if numeric else status,
         _text(outer.get("state")),
         status if numeric else "",
-    ]
-    own = [word.lower() for word in said if word]
-    return own or [
-        word.lower() for word in (_text(nested.get("status")), _text(nested.get("state"))) if word
-    ]
+        _text(nested.get("status")),
+        _text(nested.get("state")),
+    )
+    return [word.lower() for word in words if word]
 
 
 def _state_of(outer: Mapping[str, Json], nested: Mapping[str, Json]) -> tuple[ProviderState, str]:
@@ -202,7 +241,7 @@ def _state_of(outer: Mapping[str, Json], nested: Mapping[str, Json]) -> tuple[Pr
 
 
 def _media_of(outer: Mapping[str, Json], nested: Mapping[str, Json]) -> MediaUrls | None:
-    video = next((url for url in map(_url, _video_candidates(outer, nested)) if url), None)
+    video = next(filter(None, map(_first_url, _video_candidates(outer, nested))), None)
     if video is None:
         return None
     return MediaUrls(
@@ -215,13 +254,20 @@ def _media_of(outer: Mapping[str, Json], nested: Mapping[str, Json]) -> MediaUrl
 def _video_candidates(outer: Mapping[str, Json], nested: Mapping[str, Json]) -> Iterator[Json]:
     yield outer.get("result_url")
     yield outer.get("video_url")
-    output = nested.get("output")
-    yield output[0] if isinstance(output, list) and output else output
+    yield outer.get("output")
+    yield nested.get("output")
     yield nested.get("video_url")
     yield nested.get("url")
     yield outer.get("url")
     # Old gateways of the family put the URL of a success here.
     yield outer.get("fail_reason")
+
+
+def _first_url(value: Json) -> str | None:
+    """Read a URL, an object with a ``url``, or a list whose first element is one of them."""
+    if isinstance(value, list):
+        value = value[0] if value else None
+    return _url(value.get("url") if isinstance(value, dict) else value)
 
 
 def _url(value: Json) -> str | None:
@@ -268,19 +314,24 @@ def _progress(value: Json) -> int | None:
 
 
 def _created_at(outer: Mapping[str, Json], nested: Mapping[str, Json]) -> float | None:
-    for value in (outer.get("submit_time"), outer.get("create_time"), nested.get("createdAt")):
-        text = _text(value)
-        try:
-            moment = float(text)
-        except ValueError:
-            try:
-                moment = _utc(datetime.fromisoformat(text))
-            except (ValueError, OverflowError):
-                continue
-        if math.isfinite(moment) and moment > 0:
+    times = ("submit_time", "create_time", "createdAt")
+    for value in (*map(outer.get, times), nested.get("createdAt")):
+        moment = _moment(_text(value))
+        if moment is not None and math.isfinite(moment) and moment > 0:
             return moment
     return None
 
 
-def _utc(moment: datetime) -> float:
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+def _moment(text: str) -> float | None:
+    """Read epoch seconds or milliseconds, or ISO 8601; a time without a zone proves nothing."""
+    try:
+        number = float(text)
+    except ValueError:
+        pass
+    else:
+        return number / 1_000 if number > _MILLISECONDS_FROM else number
+    try:
+        moment = datetime.fromisoformat(text)
+        return moment.timestamp() if moment.tzinfo else None
+    except (ValueError, OverflowError):
+        return None

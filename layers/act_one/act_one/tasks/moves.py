@@ -59,7 +59,7 @@ RESEND_SECONDS: Final = 30.0
 RESEND_MAX_SECONDS: Final = 900.0
 COPY_START_SECONDS: Final = 180.0
 """How long the event and its queue may take until a copy claims the task."""
-EXPIRED_POLL_SECONDS: Final = HOUR
+LATE_POLL_SECONDS: Final = HOUR
 LATE_SECONDS: Final = DAY
 """How long after the send a result is still looked for: the provider's URLs live no longer."""
 
@@ -88,6 +88,12 @@ class Step:
 def may_move(origin: Stage, target: Stage) -> bool:
     """Return whether a task may go from one stage to another."""
     return target in MOVES[origin]
+
+
+def late_poll_at(task: Task, now: float) -> float | None:
+    """Return when to ask next for a late result: hourly, and at the end of the day; None: never."""
+    last = task.began_at + LATE_SECONDS
+    return min(now + LATE_POLL_SECONDS, last) if now < last else None
 
 
 def applied(task: Task, step: Step, now: float) -> Task:
@@ -171,6 +177,7 @@ def to_storing(task: Task, media: MediaUrls, by: SettledBy, now: float, settings
     return _step(
         Stage.STORING,
         source=media,
+        source_known_at=now,
         progress=99,
         settled_by=by,
         late=task.done or now > task.deadline(settings.task_timeout_seconds),
@@ -228,7 +235,7 @@ def to_expired(now: float, settings: Settings) -> Step:
     return _step(
         Stage.EXPIRED,
         error=_NO_RESULT,
-        due_at=now + EXPIRED_POLL_SECONDS,
+        due_at=now + LATE_POLL_SECONDS,
         expires_at=settings.row_expires_at(now),
     )
 

@@ -233,16 +233,22 @@ class TaskTable:
         due_at: float,
         feed_rest_seconds: float,
         *,
-        reports_success: bool = False,
+        success: Evidence | None = None,
+        provider_task_id: str | None = None,
     ) -> tuple[Task | None, bool]:
         """Keep a callback's body and make the row due soon, unless its result is known.
+
+        ``success`` and ``provider_task_id`` are what it reported, if it did; what earlier ones
+        reported stays otherwise.
 
         Returns the row (None: there is none) and whether the feed may be asked now, which this
         write then reserves: at most once per ``feed_rest_seconds`` and task.
         """
         kept: TaskChanges = {"evidence": evidence}
-        if reports_success:
-            kept["success_callback"] = evidence
+        if success is not None:
+            kept["success_callback"] = success
+        if provider_task_id is not None:
+            kept["callback_task_id"] = provider_task_id
         changes: TaskChanges = {**kept, "due_at": due_at}
         now = evidence.received_at
         stages = {f":{stage}": stage for stage in _RESULT_KNOWN}

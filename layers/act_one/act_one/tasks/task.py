@@ -182,6 +182,8 @@ class Task:
     """The latest callback."""
     success_callback: Evidence | None = None
     """The latest callback that reported a success; later callbacks of other kinds keep it."""
+    callback_task_id: str | None = None
+    """The latest id that a callback named; callbacks without one keep it."""
 
     # The watch
     due_at: float | None = None
@@ -193,6 +195,8 @@ class Task:
 
     # The copy
     source: MediaUrls | None = None
+    source_known_at: float | None = None
+    """When the result was (last) reported; the time for fetching it counts from here."""
     copy_attempts: int = 0
     copy_lease_until: float | None = None
 
@@ -246,9 +250,11 @@ class TaskChanges(TypedDict, total=False):
     feed_failing_since: float | None
     evidence: Evidence
     success_callback: Evidence
+    callback_task_id: str
     due_at: float | None
     polls: int
     source: MediaUrls | None
+    source_known_at: float
     copy_attempts: int
     copy_lease_until: float | None
     output: Output
