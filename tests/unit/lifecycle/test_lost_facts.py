@@ -117,6 +117,15 @@ def test_a_success_without_media_is_polled_on_if_no_callback_had_one(there, stac
     assert (row.stage, row.feed_failing_since) == (Stage.SUBMITTED, NOW)
 
 
+def test_a_callback_for_a_rejected_task_is_not_trusted_on_its_word(there, stack, clock):
+    reason = Notice(code="provider_rejected", message="no")
+    there(Stage.FAILED, billing=Billing.NONE, error=reason, feed_failing_since=BEGINNING)
+    called(stack, **SUCCESS)
+    clock.pass_by(TRUST_CALLBACK_AFTER_SECONDS)
+
+    assert advanced(stack).stage is Stage.FAILED
+
+
 # ── Reports about other tasks ─────────────────────────────────────────────────────────────────
 
 FAILURE = Notice(code="provider_failed", message="no face")

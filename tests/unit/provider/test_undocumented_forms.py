@@ -1,6 +1,7 @@
 """Forms of replies that no page documents and that a client must read all the same."""
 
 import json
+import time
 
 import pytest
 
@@ -10,6 +11,7 @@ from act_one.provider.replies import (
     MAX_ID_BYTES,
     read_create_reply,
     read_feed_reply,
+    scrub,
 )
 
 NOW = 1_800_000_000.0
@@ -81,6 +83,35 @@ def test_an_id_too_long_for_the_index_is_no_id():
     assert created({"data": {"task_id": "x" * MAX_ID_BYTES}}) == Created(
         provider_task_id="x" * MAX_ID_BYTES
     )
+
+
+KEY = "key-without-a-usual-form"
+CALLBACK_URL = "https://callback.example/callbacks/task_1/0123abcd.mACmACmACmACmACmACmACmACm"
+
+
+@pytest.mark.parametrize("echo", [KEY, CALLBACK_URL, CALLBACK_URL.rpartition("/")[2]])
+def test_a_secret_that_the_provider_echoes_is_removed_from_its_reason(echo):
+    body = {"error": {"message": f"bad value {echo} in request"}}
+    sent = (KEY, CALLBACK_URL, CALLBACK_URL.rpartition("/")[2])
+
+    outcome = read_create_reply(reply(body, 400), now=NOW, secrets=sent)
+
+    assert outcome.reason.message == "bad value … in request"
+
+
+def test_a_token_in_a_failure_is_removed_without_knowing_it():
+    body = {"task_id": "a", "status": "FAILURE", "fail_reason": f"could not call {CALLBACK_URL}"}
+
+    assert "mACmAC" not in report(body).failure.message
+
+
+def test_scrubbing_a_long_text_takes_no_longer_than_a_short_one():
+    text = "https://" * 20_000
+    began_at = time.process_time()
+
+    scrub(text)
+
+    assert time.process_time() - began_at < 1.0
 
 
 @pytest.mark.parametrize("status", [200, 400])

@@ -32,7 +32,8 @@ def next_step(
         callback = success_callback(task)
         silent_since = task.feed_failing_since
         silent = silent_since is not None and now - silent_since >= TRUST_CALLBACK_AFTER_SECONDS
-        if callback is not None and silent:
+        # A task that the provider said it did not accept needs the feed's word that it did.
+        if callback is not None and silent and task.billing is not Billing.NONE:
             return _step_after_report(task, callback, now, SettledBy.CALLBACK_BODY, settings)
     overdue = now >= task.deadline(settings.task_timeout_seconds)
     if step.target is None and overdue and task.stage in HAS_CREATE:

@@ -7,6 +7,7 @@ from act_one.aws import LINK_SECONDS
 from act_one.json_types import Json
 from act_one.problems import ProblemError
 from act_one.tasks.documents import api_document
+from act_one.tasks.identifiers import is_task_id
 from act_one.tasks.table import TaskTable
 from act_one.tasks.task import EVENTS_CLIENT, UPLOADS_CLIENT, Task
 
@@ -23,7 +24,7 @@ def own_task(task_id: str, client_id: str, table: TaskTable) -> Task:
     Raises ``ProblemError`` 404 for a task that does not exist and for one of another client alike,
     so that ids of other clients can't be probed.
     """
-    task = table.read(task_id)
+    task = table.read(task_id) if is_task_id(task_id) else None
     if task is None or task.client_id not in {client_id, *SHARED_CLIENTS}:
         raise ProblemError(
             404,

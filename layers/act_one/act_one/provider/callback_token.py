@@ -35,7 +35,10 @@ def verify(path: str, key_ring: KeyRing) -> str:
     ``UnknownTokenError`` unless the token was made for this very task.
     """
     match path.strip("/").split("/"):
-        case ["callbacks", task_id, token] if path.isascii() and len(token) <= _TOKEN_CHARACTERS:
+        # CallbackBaseUrl may have a path, which comes before ours.
+        case [*_, "callbacks", task_id, token] if (
+            path.isascii() and len(token) <= _TOKEN_CHARACTERS
+        ):
             named = token.partition(".")[0]
             keys = key_ring.keys()
             if named not in map(key_id, keys.both()):

@@ -99,7 +99,8 @@ class CometApi:
             return Retryable(reason=Notice(code="provider_unreachable", message=str(error)))
         except NoReplyError as error:
             return Ambiguous(reason=Notice(code="no_reply", message=str(error)))
-        return read_create_reply(reply, now=self.clock())
+        secrets = (key, body["callback_url"], body["callback_url"].rpartition("/")[2])
+        return read_create_reply(reply, now=self.clock(), secrets=secrets)
 
     def _feed_with(self, key: str, provider_task_id: str, seconds: float) -> FeedAnswer:
         if seconds <= 0:

@@ -8,7 +8,7 @@ lists them.
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Final
 from urllib.parse import urlsplit
@@ -36,6 +36,9 @@ _BALANCE_USED_UP: Final = "insufficient_user_quota"
 MAX_ID_BYTES: Final = 1_024
 """A longer id would be refused by the table's index, so it counts as none."""
 _MAX_TEXT: Final = 500
+_URL_WITH_QUERY: Final = re.compile(r"(?i)(https?://[^\s?#\"'<>]*)[?#][^\s\"'<>]*")
+_CALLBACK_TOKEN: Final = re.compile(r"\b[0-9a-f]{8}(?:\.|%2e)[A-Za-z0-9_-]{20,}", re.IGNORECASE)
+_KEY: Final = re.compile(r"(?i)(bearer\s+|\bsk-)[\w.~+/=*-]+")
 _BARE_ID: Final = re.compile(r"(?=.*[0-9])[A-Za-z0-9_-]{8,128}")
 """What is taken for an id where only a string says that it is one."""
 _MILLISECONDS_FROM: Final = 1e11
@@ -60,10 +63,13 @@ _ENDED_BY_PROVIDER: Final[Mapping[str, str]] = {
 }
 
 
-def read_create_reply(reply: Reply, *, now: float) -> CreateOutcome:
-    """Return which of the four outcomes a create had. Total: every reply has one."""
+def read_create_reply(reply: Reply, *, now: float, secrets: Iterable[str] = ()) -> CreateOutcome:
+    """Return which of the four outcomes a create had. Total: every reply has one.
+
+    ``secrets`` are those that the request held; they are removed from the reason.
+    """
     body = _json_object(reply.body)
-    reason = _error_of(body, reply.status)
+    reason = _error_of(body, reply.status, secrets)
     text = reply.body[:65_536].decode("utf-8", "replace").lower()
     if 200 <= reply.status < 300:
         task_id = _created_id(body)
@@ -155,11 +161,18 @@ def _id(found: Mapping[str, Json], *names: str) -> str:
     return next((one for one in ids if one and len(one.encode()) <= MAX_ID_BYTES), "")
 
 
-def scrub(text: str) -> str:
-    """Remove what an error text must not carry on: queries of URLs, keys, excess length."""
-    text = re.sub(r"(?i)(https?://[^\s?#\"'<>]*)[?#][^\s\"'<>]*", r"\1", text)
-    text = re.sub(r"(?i)(bearer\s+|\bsk-)[\w.~+/=*-]+", r"\1…", text)
-    return text[:_MAX_TEXT]
+def scrub(text: str, secrets: Iterable[str] = ()) -> str:
+    """Remove what an error text must not carry on: secrets, queries of URLs, excess length.
+
+    ``secrets`` are those that the provider was sent and might echo. Callback tokens and keys in
+    their usual form are removed in any case.
+    """
+    text = text[: 4 * _MAX_TEXT]  # before the patterns run: their time grows with the text
+    for secret in sorted(filter(None, secrets), key=len, reverse=True):
+        text = text.replace(secret, "…")
+    text = _URL_WITH_QUERY.sub(r"\1", text)
+    text = _CALLBACK_TOKEN.sub("…", text)
+    return _KEY.sub(r"\1…", text)[:_MAX_TEXT]
 
 
 def _json_object(body: bytes) -> dict[str, Json]:
@@ -200,13 +213,13 @@ def _names_an_error(body: Mapping[str, Json]) -> bool:
     return bool(body.get("error")) or not (is_status or code in _SUCCESS_CODES)
 
 
-def _error_of(body: Mapping[str, Json], status: int) -> Notice:
+def _error_of(body: Mapping[str, Json], status: int, secrets: Iterable[str]) -> Notice:
     error = _first_object(body.get("error"))
     texts = (error.get("message"), body.get("error"), body.get("message"), body.get("msg"))
     message = next((found for found in map(_text, texts) if found), f"HTTP {status}")
     code = _text(error.get("code")) or _text(body.get("code"))
     said = f"{message} ({code})" if code and code not in message else message
-    return Notice(code="provider_rejected", message=scrub(said))
+    return Notice(code="provider_rejected", message=scrub(said, secrets))
 
 
 def _says_not_exist(body: Mapping[str, Json]) -> bool:

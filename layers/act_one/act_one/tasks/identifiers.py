@@ -2,10 +2,14 @@
 
 import hashlib
 import json
+import re
 import secrets
 from collections.abc import Mapping
+from typing import Final
 
 from act_one.json_types import Json
+
+_TASK_ID: Final = re.compile(r"task_[0-9a-f]{32}")
 
 
 def derive_task_id(client_id: str, idempotency_key: str | None) -> str:
@@ -18,6 +22,11 @@ def derive_task_id(client_id: str, idempotency_key: str | None) -> str:
     identity = f"{client_id}\n{idempotency_key}".encode("utf-8", "surrogatepass")
     digest = hashlib.sha256(identity).hexdigest()
     return f"task_{digest[:32]}"
+
+
+def is_task_id(text: str) -> bool:
+    """Return whether a text can be a task's id."""
+    return _TASK_ID.fullmatch(text) is not None
 
 
 def hash_request(body: Mapping[str, Json]) -> str:
