@@ -167,7 +167,7 @@ def test_a_host_that_never_answers_the_connect_means_not_sent():
 @linux_only
 @pytest.mark.usefixtures("bounded")
 def test_connecting_has_a_bound_of_its_own(monkeypatch):
-    monkeypatch.setattr(exchange, "CONNECT_SECONDS", 0.3)
+    monkeypatch.setattr(exchange, "PROVIDER_CONNECT_SECONDS", 0.3)
 
     with deaf("127.0.0.1") as port, pytest.raises(NotSentError):
         send(f"https://127.0.0.1:{port}/", seconds=30)
@@ -176,7 +176,7 @@ def test_connecting_has_a_bound_of_its_own(monkeypatch):
 @pytest.mark.usefixtures("bounded")
 def test_a_name_that_takes_for_ever_to_resolve_means_not_sent(monkeypatch):
     over = Event()
-    monkeypatch.setattr(exchange, "CONNECT_SECONDS", 0.3)
+    monkeypatch.setattr(exchange, "PROVIDER_CONNECT_SECONDS", 0.3)
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: over.wait(10) and [])
 
     began_at = monotonic()

@@ -10,11 +10,11 @@ import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Final
-from urllib.parse import urlsplit
 
 from act_one.clock import HOUR
 from act_one.json_types import Json
 from act_one.net.exchange import Reply, retry_after
+from act_one.net.urls import UnsafeAddressError, parse_url
 from act_one.provider.outcomes import (
     Ambiguous,
     Created,
@@ -32,7 +32,6 @@ from act_one.tasks.task import MediaUrls, Notice
 _CERTAIN_REFUSAL: Final = ("saturated", "no available channel", "no channel", "model_not_found")
 _SUCCESS_CODES: Final = frozenset({"", "0", "success", "ok"})
 _MAX_TEXT: Final = 500
-_MAX_URL: Final = 8_192
 
 _STATES: Final[Mapping[str, ProviderState]] = {
     word: state
@@ -227,14 +226,17 @@ def _url(value: Json) -> str | None:
     if not isinstance(value, str):
         return None
     url = value.strip()
-    if len(url) > _MAX_URL or any(letter <= " " or letter == "\x7f" for letter in url):
+    if any(letter <= " " or letter == "\x7f" for letter in url):
         return None
     try:
         url.encode()
-        target = urlsplit(url)
-    except ValueError:
+        parse_url(url)
+    except UnicodeEncodeError:
         return None
-    return url if target.scheme in {"http", "https"} and target.hostname else None
+    except UnsafeAddressError as error:
+        # The copy refuses the rest, and says why in the task.
+        return None if error.code in {"invalid", "scheme"} else url
+    return url
 
 
 def _failure_of(outer: Mapping[str, Json], nested: Mapping[str, Json], word: str) -> Notice:
