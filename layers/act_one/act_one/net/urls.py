@@ -85,7 +85,7 @@ def parse_url(text: str) -> Url:
     return Url(
         scheme=scheme,
         host=_name(host) if address is None else address,
-        port=port or DEFAULT_PORTS[scheme],
+        port=DEFAULT_PORTS[scheme] if port is None else _port(port),
         path=path,
         is_address=address is not None,
     )
@@ -107,19 +107,28 @@ def redirect_url(url: str, location: str) -> str:
         raise UnsafeAddressError("invalid", "it redirects to an invalid URL") from None
 
 
-def _split_authority(authority: str) -> tuple[str, int | None]:
+def _split_authority(authority: str) -> tuple[str, str | None]:
+    """Split host and port; None: there is no port."""
     if not authority.isascii():
         message = "its host is not ASCII; write international names in their xn-- form"
         raise UnsafeAddressError("host", message)
-    if "@" in authority:
-        raise UnsafeAddressError("credentials", "it contains a user name")
     if ("[" in authority) != ("]" in authority):
         raise UnsafeAddressError("invalid", "its host has unbalanced brackets")
-    end = authority.rfind("]") + 1
-    host, colon, port = authority[end:].partition(":")
-    if colon and not (port.isdigit() and len(port) <= 5 and 0 < int(port) < 65_536):
+    _, at_sign, rest = authority.rpartition("@")
+    end = rest.rfind("]") + 1
+    name, colon, port = rest[end:].partition(":")
+    host = rest[:end] + name
+    if not host:
+        raise UnsafeAddressError("invalid", "its host is missing")
+    if at_sign:
+        raise UnsafeAddressError("credentials", "it contains a user name")
+    return host, port if colon else None
+
+
+def _port(text: str) -> int:
+    if not (text.isdigit() and len(text) <= 5 and 0 < int(text) < 65_536):
         raise UnsafeAddressError("port", "its port is not a number from 1 to 65,535")
-    return authority[:end] + host, int(port) if colon else None
+    return int(text)
 
 
 def _address(host: str) -> str | None:
@@ -153,8 +162,6 @@ def _bracketed_address(host: str) -> str:
 
 def _name(host: str) -> str:
     name = host.lower().removesuffix(".")
-    if not name:
-        raise UnsafeAddressError("invalid", "its host is missing")
     if len(name) > 253 or not all(_LABEL.fullmatch(label) for label in name.split(".")):
         raise UnsafeAddressError("host", "its host is not a valid host name")
     return name

@@ -234,8 +234,8 @@ def _url(value: Json) -> str | None:
     except UnicodeEncodeError:
         return None
     except UnsafeAddressError as error:
-        # The copy refuses the rest, and says why in the task.
-        return None if error.code in {"invalid", "scheme"} else url
+        # The copy refuses the other ones, and the task says why.
+        return None if error.code in {"invalid", "scheme", "characters"} else url
     return url
 
 
