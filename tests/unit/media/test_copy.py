@@ -320,7 +320,7 @@ def test_a_file_that_is_too_slow_is_given_up_before_all_the_time_is_over(s3, mon
 
 
 def test_a_file_that_stalls_is_given_up(s3, monkeypatch):
-    monkeypatch.setattr(downloads, "READ_SECONDS", 0.3)
+    monkeypatch.setattr(downloads, "SILENCE_SECONDS", 0.3)
 
     def stall(found, connection):
         found.read_request(connection)
@@ -331,7 +331,7 @@ def test_a_file_that_stalls_is_given_up(s3, monkeypatch):
 
 
 def test_a_server_that_never_answers_is_given_up(s3, monkeypatch):
-    monkeypatch.setattr(downloads, "READ_SECONDS", 0.3)
+    monkeypatch.setattr(downloads, "SILENCE_SECONDS", 0.3)
 
     def stall(found, connection):
         found.read_request(connection)

@@ -30,7 +30,7 @@ _BEFORE_SIGNING: Final = "before-sign.s3.PutObject"
 _TRAILER: Final = "x-amz-checksum-sha256"
 
 type Opener = Callable[[str, float, int], Download]
-"""GETs a URL within so many seconds and bytes, its body still to be read (``safe_http.get``)."""
+"""GETs a URL within so many seconds and bytes, its body still to be read (``downloads.get``)."""
 
 
 class MediaError(Exception):
