@@ -18,11 +18,11 @@ from act_one.media.copy import (
     CHUNK_BYTES,
     RESULT_IMAGE_TYPES,
     RESULT_VIDEO_TYPES,
+    Destination,
     MediaError,
-    Place,
     copy,
 )
-from act_one.media.stream import sniff
+from act_one.media.sniff import sniff
 from act_one.net import downloads
 from act_one.tasks.task import StoredMedia
 from local.emulator import environment
@@ -43,24 +43,26 @@ from tools.media_files.small import small_mp4
 LIMIT = 1_000_000
 POLICY = downloads.Policy(allow_http=True, allow_private=True)
 QUERY = "sig=SECRET"
-PLACE = Place(bucket="results", key="tasks/task_1/video", task_id="task_1")
+DESTINATION = Destination(bucket="results", key="tasks/task_1/video", task_id="task_1")
 
 
 @pytest.fixture
 def s3(shipped_s3):
     """The client that ships, of a bucket that is empty."""
-    shipped_s3.create_bucket(Bucket=PLACE.bucket)
+    shipped_s3.create_bucket(Bucket=DESTINATION.bucket)
     yield shipped_s3
     for key in keys(shipped_s3):
-        shipped_s3.delete_object(Bucket=PLACE.bucket, Key=key)
+        shipped_s3.delete_object(Bucket=DESTINATION.bucket, Key=key)
 
 
 def keys(s3):
-    return [found["Key"] for found in s3.list_objects_v2(Bucket=PLACE.bucket).get("Contents", [])]
+    return [
+        found["Key"] for found in s3.list_objects_v2(Bucket=DESTINATION.bucket).get("Contents", [])
+    ]
 
 
 def read(s3, key):
-    return s3.get_object(Bucket=PLACE.bucket, Key=key)["Body"].read()
+    return s3.get_object(Bucket=DESTINATION.bucket, Key=key)["Body"].read()
 
 
 def opener(policy):
@@ -71,10 +73,12 @@ def opener(policy):
     )
 
 
-def copy_from(found, s3, *, types=RESULT_VIDEO_TYPES, max_bytes=LIMIT, seconds=10.0, place=PLACE):
+def copy_from(
+    found, s3, *, types=RESULT_VIDEO_TYPES, max_bytes=LIMIT, seconds=10.0, destination=DESTINATION
+):
     return copy(
         f"http://127.0.0.1:{found.port}/a.bin?{QUERY}",
-        place,
+        destination,
         types=types,
         max_bytes=max_bytes,
         seconds=seconds,
@@ -145,7 +149,7 @@ def test_a_file_is_stored_counted_hashed_and_named_by_its_type(framing, s3):
     )
     assert keys(s3) == ["tasks/task_1/video.mp4"]
     assert read(s3, "tasks/task_1/video.mp4") == MP4
-    head = s3.head_object(Bucket=PLACE.bucket, Key="tasks/task_1/video.mp4")
+    head = s3.head_object(Bucket=DESTINATION.bucket, Key="tasks/task_1/video.mp4")
     assert (head["ContentType"], head["Metadata"]) == ("video/mp4", {"task-id": "task_1"})
 
 
@@ -393,7 +397,7 @@ def test_a_url_that_nothing_can_be_fetched_from_is_an_error_of_its_media(url, s3
     with pytest.raises(MediaError) as caught:
         copy(
             url,
-            PLACE,
+            DESTINATION,
             types=RESULT_VIDEO_TYPES,
             max_bytes=LIMIT,
             seconds=5.0,
@@ -410,7 +414,7 @@ def test_an_address_that_is_refused_is_said_to_be(s3):
     with peer(serves(with_length(MP4))) as found, pytest.raises(MediaError) as caught:
         copy(
             f"http://127.0.0.1:{found.port}/v.mp4?{QUERY}",
-            PLACE,
+            DESTINATION,
             types=RESULT_VIDEO_TYPES,
             max_bytes=LIMIT,
             seconds=5.0,
@@ -424,9 +428,9 @@ def test_an_address_that_is_refused_is_said_to_be(s3):
 
 
 def test_a_bucket_that_does_not_take_the_file_is_an_error_of_the_store(s3):
-    nowhere = Place(bucket="no-such-bucket", key="video", task_id="task_1")
+    nowhere = Destination(bucket="no-such-bucket", key="video", task_id="task_1")
     with peer(serves(with_length(MP4))) as found, pytest.raises(MediaError) as caught:
-        copy_from(found, s3, place=nowhere)
+        copy_from(found, s3, destination=nowhere)
 
     assert caught.value.code == "store_failed"
     assert "NoSuchBucket" in str(caught.value)

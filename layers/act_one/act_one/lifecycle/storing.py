@@ -15,7 +15,7 @@ from aws_lambda_powertools import Logger
 from act_one.clock import HOUR, day_path
 from act_one.lifecycle.services import Services
 from act_one.media import copy
-from act_one.media.copy import RESULT_IMAGE_TYPES, RESULT_VIDEO_TYPES, MediaError, Place
+from act_one.media.copy import RESULT_IMAGE_TYPES, RESULT_VIDEO_TYPES, Destination, MediaError
 from act_one.net import downloads
 from act_one.tasks.documents import document
 from act_one.tasks.table import MovedOnError
@@ -82,7 +82,7 @@ def _copy_media(
     prefix = result_prefix(task)
     video = copy.copy(
         source.video,
-        Place(bucket=storage.bucket, key=f"{prefix}video", task_id=task.task_id),
+        Destination(bucket=storage.bucket, key=f"{prefix}video", task_id=task.task_id),
         types=RESULT_VIDEO_TYPES,
         max_bytes=services.settings.max_media_bytes,
         seconds=services.settings.copy_timeout_seconds - IMAGES_SECONDS - 15.0,
@@ -98,7 +98,7 @@ def _copy_media(
         try:
             images[name] = copy.copy(
                 url,
-                Place(bucket=storage.bucket, key=f"{prefix}{name}", task_id=task.task_id),
+                Destination(bucket=storage.bucket, key=f"{prefix}{name}", task_id=task.task_id),
                 types=RESULT_IMAGE_TYPES,
                 max_bytes=MAX_IMAGE_BYTES,
                 seconds=images_end_at - monotonic(),
