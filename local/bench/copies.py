@@ -31,7 +31,7 @@ from act_one.tasks.task import MediaUrls, Stage, Task
 from local.bench.servers import BUFFER, Bucket, pieces, serving, source
 from local.emulator import ROOT, environment, running_emulator
 from local.expand import load
-from local.handlers import LAMBDAS_OWN, LAYERS, handlers
+from local.handlers import LAMBDA_ENVIRONMENT, LAYERS, handlers
 
 SIZE: Final = 536_870_912
 """512 MiB, the most that ``MaxMediaBytes`` allows."""
@@ -169,7 +169,7 @@ def by_the_function(bench: Bench, _: str) -> Cost:
         "handler": built.path,
         "event": {"Records": [{"body": json.dumps({"detail": {"id": task.task_id}})}]},
     }
-    alone = {**LAMBDAS_OWN, **built.environment, **settings, **bench.environment}
+    alone = {**LAMBDA_ENVIRONMENT, **built.environment, **settings, **bench.environment}
     cost = run([sys.executable, "-I", "-S", "-B"], "handler", order, alone)
     row = bench.table.read(task.task_id)
     if row is None or row.output is None or row.output.video.sha256 != bench.sha256:
