@@ -134,7 +134,7 @@ UNEXPECTED = {
 }
 
 
-def test_nothing_is_found_when_all_went_as_expected():
+def test_there_is_no_difference_if_everything_went_as_expected():
     out = io.StringIO()
 
     assert differences(as_expected()) == []
