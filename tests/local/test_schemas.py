@@ -21,9 +21,9 @@ def test_every_event_has_a_schema():
 
 
 def test_the_schema_of_a_task_has_every_member():
-    told = schema("task")
+    known = schema("task")
 
-    assert set(told["required"]) == set(told["properties"]) == set(document(TASK))
+    assert set(known["required"]) == set(known["properties"]) == set(document(TASK))
 
 
 @pytest.mark.parametrize(
@@ -70,9 +70,9 @@ def test_a_rejection_matches_its_schema():
 
 
 def test_a_request_may_have_every_member_that_is_read():
-    told = schema("Task Requested")["properties"]["detail"]["properties"]
+    known = schema("Task Requested")["properties"]["detail"]["properties"]
 
-    assert set(told) == FIELDS | {"idempotency_key"}
+    assert set(known) == FIELDS | {"idempotency_key"}
 
 
 def test_every_stage_is_in_the_schema_of_a_task():

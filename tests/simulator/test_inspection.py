@@ -107,10 +107,10 @@ def test_nothing_secret_is_shown(callbacks):
         requests.get(url, timeout=5)
         callbacks.wait_for(task_id)
 
-        told = json.dumps([fresh.inspect(route) for route in ("/bill", "/requests", "/tasks")])
+        shown = json.dumps([fresh.inspect(route) for route in ("/bill", "/requests", "/tasks")])
 
     for secret in (KEY, f"tok-{task_id}", "sig-of-the-bucket", url.partition("Signature=")[2]):
-        assert secret not in told
+        assert secret not in shown
 
 
 def test_a_task_shows_its_behaviour(fresh):
@@ -125,7 +125,7 @@ def test_a_task_shows_its_behaviour(fresh):
 
 
 def test_an_unknown_task_is_not_found(fresh):
-    url = f"{fresh.provider.url}/_simulator/tasks/nobody"
+    url = f"{fresh.provider.url}/_simulator/tasks/unknown"
 
     assert requests.get(url, timeout=5).status_code == 404
     assert requests.post(f"{url}/callback", timeout=5).status_code == 404
@@ -144,7 +144,7 @@ def test_a_feed_outage_hits_every_task_and_ends(fresh):
     set_faults(fresh, feed="error_500", seconds=0.3)
 
     assert fresh.feed(provider_task_id).status_code == 500
-    assert fresh.feed("nobody").status_code == 500
+    assert fresh.feed("unknown").status_code == 500
     until(lambda: fresh.feed(provider_task_id).status_code == 200)
     assert fresh.inspect("/faults") == {}
 

@@ -93,9 +93,9 @@ def test_a_download_needs_the_whole_signed_query(caller):
 
 def test_there_is_no_result_before_the_end(caller):
     task_id, _ = caller.accepted(seconds=30, running_after=0, callback="lying")
-    announced = caller.callbacks.wait_for(task_id)[0].json()
+    callback = caller.callbacks.wait_for(task_id)[0].json()
 
-    assert get(announced["video_url"]).status_code == 404
+    assert get(callback["video_url"]).status_code == 404
 
 
 def test_head_has_the_headers_of_get(caller):
@@ -147,7 +147,7 @@ def test_an_input_can_be_fetched_with_any_query(caller, name, kind):
     assert (boxes if kind == "video/mp4" else chunks)(whole.content)
 
 
-def announced_length(head):
+def content_length(head):
     return int(head.partition("content-length: ")[2].split()[0])
 
 
@@ -156,7 +156,7 @@ def test_a_truncated_result_is_shorter_than_its_content_length(caller):
 
     head, body = raw_get(url)
 
-    assert 0 < len(body) < announced_length(head)
+    assert 0 < len(body) < content_length(head)
 
 
 def test_a_result_truncated_without_a_length_looks_complete_to_http(caller):
@@ -331,10 +331,10 @@ def test_a_result_may_have_no_images(caller):
     task_id, provider_task_id = caller.accepted(media="no_poster")
 
     seen = caller.ended(provider_task_id)
-    told = caller.callbacks.wait_for(task_id)[0].json()
+    callback = caller.callbacks.wait_for(task_id)[0].json()
 
     assert seen["poster"] is seen["last_frame"] is None
-    assert told["poster"] is told["last_frame"] is None
+    assert callback["poster"] is callback["last_frame"] is None
     assert get(seen["video_url"]).status_code == 200
 
 

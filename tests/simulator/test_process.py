@@ -69,10 +69,10 @@ def test_it_ends_with_its_parent():
         f"child = subprocess.Popen({COMMAND!r}, stdout=-1, stderr=-3)  # PIPE, DEVNULL\n"
         "print(child.pid, child.stdout.readline().decode(), flush=True)\n"
     )
-    told = subprocess.run(
+    output = subprocess.run(
         [sys.executable, "-c", parent], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout
-    process_id, _, line = told.partition(" ")
+    process_id, _, line = output.partition(" ")
 
     try:
         assert json.loads(line)["url"]

@@ -64,7 +64,7 @@ RESULT_IMAGE_TYPES: Final = {
 }
 
 
-# ── Fetching ──────────────────────────────────────────────────────────────────────────────────
+# ── Copying ───────────────────────────────────────────────────────────────────────────────────
 
 
 class _CheckedDownload:
@@ -94,7 +94,7 @@ class _CheckedDownload:
         return self._digest.digest()
 
     def read(self, amount: int = -1) -> bytes:
-        """Read ``amount`` bytes; fewer only at the end, because S3 refuses short chunks before."""
+        """Read ``amount`` bytes; fewer only at the end, as S3 refuses other short chunks."""
         wanted = CHUNK_BYTES if amount < 0 else amount
         head, self._head = self._head[:wanted], self._head[wanted:]
         return head + self._take(wanted - len(head)) if len(head) < wanted else head
