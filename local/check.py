@@ -126,7 +126,7 @@ def differences(observed: Observed) -> list[str]:
 
 def _access_differences(access: AccessChecks) -> Iterator[str]:
     if not access.role_may_query:
-        yield "IAM denied the sweeper's role a permission that it has"
+        yield "IAM denied the sweeper's role an allowed request"
     if not access.role_refused_secret:
         yield "IAM is not enforced: the sweeper's role could read the provider key"
     if access.status_without_key != 403:

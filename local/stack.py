@@ -49,7 +49,7 @@ LOCAL_PARAMETERS: Final[Mapping[str, str]] = {
 }
 """These differ because everything runs on 127.0.0.1 over plain http."""
 
-type Print = Callable[[str], None]
+type Report = Callable[[str], None]
 
 
 class StackError(Exception):
@@ -114,7 +114,7 @@ def _client(service: str, endpoint_url: str) -> Any:  # noqa: ANN401 - the name 
 
 @contextmanager
 def running_stack(
-    parameters: Mapping[str, str], folder: Path, report: Print = print, *, sweeping: bool = True
+    parameters: Mapping[str, str], folder: Path, report: Report = print, *, sweeping: bool = True
 ) -> Iterator[LocalStack]:
     """Run a stack with all its files under ``folder``, and stop it at the end.
 
@@ -138,7 +138,7 @@ def running_stack(
 
 
 @contextmanager
-def _step(what: str, report: Print) -> Iterator[None]:
+def _step(what: str, report: Report) -> Iterator[None]:
     began_at = time.monotonic()
     yield
     report(f"{what} … {time.monotonic() - began_at:.1f} s")

@@ -252,9 +252,9 @@ def track(table):
 
 MVHD = box(b"mvhd", bytes(100))
 LARGE = {
-    "boxes that are empty": HEADS[1] + fill(box(b"free")),
-    "long boxes that are empty": HEADS[1] + fill(long_box(b"free")),
-    "fragments that are empty": HEADS[1] + box(b"moov", MVHD) + fill(box(b"moof") + box(b"mdat")),
+    "empty boxes": HEADS[1] + fill(box(b"free")),
+    "empty long boxes": HEADS[1] + fill(long_box(b"free")),
+    "empty fragments": HEADS[1] + box(b"moov", MVHD) + fill(box(b"moof") + box(b"mdat")),
     "an index of empty boxes": index(fill(box(b"free"))),
     "an index of empty tracks": index(MVHD, fill(box(b"trak"))),
     "an index of many tracks": index(MVHD, fill(track(box(b"stsz", bytes(12))))),
@@ -272,21 +272,20 @@ LARGE = {
         ),
     ),
     "segment indexes": HEADS[1] + fill(box(b"sidx", bytes(60_000))),
-    "elements that are empty": HEADS[3] + fill(b"\xec\x80"),
-    "clusters that are empty": HEADS[3] + fill(bytes.fromhex("1f43b675ff")),
-    "tracks that are empty": HEADS[3]
-    + element(b"\x16\x54\xae\x6b", fill(b"\xae\x80", MEGABYTE - 9)),
+    "empty elements": HEADS[3] + fill(b"\xec\x80"),
+    "empty clusters": HEADS[3] + fill(bytes.fromhex("1f43b675ff")),
+    "empty tracks": HEADS[3] + element(b"\x16\x54\xae\x6b", fill(b"\xae\x80", MEGABYTE - 9)),
     "elements in elements": HEADS[3]
     + element(b"\x16\x54\xae\x6b", fill(b"\xae\x10\0\0\0", MEGABYTE - 9)),
     "a number of a megabyte": HEADS[3]
     + element(b"\x15\x49\xa9\x66", element(b"\x44\x89", bytes(MEGABYTE - 99))),
-    "PNG chunks that are empty": HEADS[4] + fill(b"\0\0\0\0IDAT\0\0\0\0"),
-    "JPEG segments that are empty": b"\xff\xd8" + fill(b"\xff\xe0\0\2"),
+    "empty PNG chunks": HEADS[4] + fill(b"\0\0\0\0IDAT\0\0\0\0"),
+    "empty JPEG segments": b"\xff\xd8" + fill(b"\xff\xe0\0\2"),
     "JPEG with many Exif segments": b"\xff\xd8"
     + fill(b"\xff\xe1\0\x12Exif\0\0MM\0*\0\0\0\1\xff\xff"),
     "JPEG fill bytes": b"\xff\xd8" + fill(b"\xff"),
     "JPEG without an end": PROGRESSIVE[:-2] + fill(b"\xff\0\xd9"),
-    "GIF blocks that are empty": HEADS[7] + fill(b"\x21\xfe\0"),
+    "empty GIF blocks": HEADS[7] + fill(b"\x21\xfe\0"),
     "GIF blocks of a byte": HEADS[7] + b"\x21\xfe" + fill(b"\1a"),
     "GIF pictures": HEADS[7] + fill(b"\x2c" + bytes(9) + b"\2\0"),
 }
