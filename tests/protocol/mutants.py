@@ -267,7 +267,7 @@ MUTANTS: Final = (
     Mutant(
         "an object that is there already is an error",
         "media/copy",
-        "            return _adopt(key, place, s3)\n",
+        "            return _adopt(key, destination, s3)\n",
         "            raise\n",
         "test_an_object_that_an_earlier_attempt_left_is_adopted",
     ),
