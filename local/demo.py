@@ -24,7 +24,13 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from local.emulator import ROOT, EmulatorError
 from local.live import Live, Status
-from local.stack import LocalStack, StackError, running_stack, use_only_this_machine
+from local.stack import (
+    SHORT_WAITS,
+    LocalStack,
+    StackError,
+    running_stack,
+    use_only_this_machine,
+)
 from local.verdict import (
     TRANSFERS,
     Announced,
@@ -39,13 +45,7 @@ from local.verdict import (
 
 FOLDER: Final = ROOT / ".local/demo"
 OUT: Final = ROOT / "out"
-PARAMETERS: Final = {
-    # Long enough for a slow machine's callback, short enough for whoever watches one being lost.
-    "CallbackGraceSeconds": "5",
-    "MinPollSeconds": "1",
-    "PollIntervalSeconds": "1",
-    "PollMaxIntervalSeconds": "2",
-}
+GRACE_SECONDS: Final = float(SHORT_WAITS["CallbackGraceSeconds"])
 TRANSFERS_SECONDS: Final = 90.0
 LOOK_SECONDS: Final = 0.15
 HTTP_SECONDS: Final = 30.0
@@ -118,7 +118,7 @@ def run(first: int) -> bool:
     with ExitStack() as ending:
         http = ending.enter_context(requests.Session())
         with _step(first, "Local AWS, with IAM on"):
-            stack = ending.enter_context(running_stack(PARAMETERS, FOLDER, _say))
+            stack = ending.enter_context(running_stack(SHORT_WAITS, FOLDER, _say))
             guards = try_guards(stack, http)
         with _step(first + 1, "Four transfers, side by side"):
             followed = transfer(stack, http, Live(sys.stdout))
@@ -279,7 +279,7 @@ def _status(one: Followed) -> Status:
         says += f": {task['error']['message']}"
     elif task["done"]:
         says += f", by way of the {task['settled_by']}"
-    elif task["stage"] == "submitted" and one.seconds() > float(PARAMETERS["CallbackGraceSeconds"]):
+    elif task["stage"] == "submitted" and one.seconds() > GRACE_SECONDS:
         says = "the callback is overdue; waiting for the fallback"
     if one.replayed:
         says = f"same task: {says}"

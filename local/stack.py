@@ -3,8 +3,8 @@
     python -m local.stack up [NAME=value …]   until Ctrl-C or `down`; writes .local/stack.json
     python -m local.stack down
 
-NAME=value are the template's own parameters. With `ProviderBaseUrl` given, no simulator is
-started: whatever answers there is the provider.
+NAME=value are the template's own parameters; waits are as short as the demo's unless given. With
+`ProviderBaseUrl` given, no simulator is started: whatever answers there is the provider.
 """
 
 import json
@@ -47,6 +47,15 @@ LOCAL_PARAMETERS: Final[Mapping[str, str]] = {
     "RequireTls": "false",
 }
 """What has to differ because everything is on 127.0.0.1 over plain http."""
+
+SHORT_WAITS: Final[Mapping[str, str]] = {
+    "CallbackGraceSeconds": "5",
+    "MinPollSeconds": "1",
+    "PollIntervalSeconds": "1",
+    "PollMaxIntervalSeconds": "2",
+}
+"""A missed callback is polled for after seconds, as the demo and `make local` want it; on AWS it
+takes 15 minutes, because the real provider is slower than the simulator."""
 
 type Say = Callable[[str], None]
 
@@ -259,7 +268,10 @@ def _sweeping(stack: LocalStack) -> Iterator[None]:
 
 
 def up(parameters: Mapping[str, str]) -> None:
-    """Run a stack until Ctrl-C, SIGTERM or `down`. Raises ``StackError`` if one runs already."""
+    """Run a stack until Ctrl-C, SIGTERM or `down`; ``parameters`` override ``SHORT_WAITS``.
+
+    Raises ``StackError`` if one runs already.
+    """
     if _running_pid() is not None:
         raise StackError("a local stack of this checkout runs already: `make local-down` stops it")
     FOLDER.mkdir(exist_ok=True)
@@ -267,7 +279,7 @@ def up(parameters: Mapping[str, str]) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     try:
-        with running_stack(parameters, FOLDER / "up") as stack:
+        with running_stack({**SHORT_WAITS, **parameters}, FOLDER / "up") as stack:
             STACK_FILE.write_text(json.dumps(asdict(stack), indent=2) + "\n")
             print(_how_to_use(stack), flush=True)
             stop.wait()
