@@ -51,6 +51,18 @@ def test_every_document_is_linked_from_the_readme(document):
     assert document.name == "README.md" or document in linked
 
 
+def test_the_functions_on_the_path_of_a_task_exist():
+    text = re.sub(r"\s+", " ", (ROOT / "docs/architecture.md").read_text())
+    named = re.findall(r"\]\(\.\./([\w/]+\.py)\): `(\w+)`", text)
+
+    assert len(named) > 10
+    assert [
+        f"{path}: {name}"
+        for path, name in named
+        if not re.search(rf"^ *(def|class) {name}\b", (ROOT / path).read_text(), re.MULTILINE)
+    ] == []
+
+
 def test_the_readme_is_short():
     assert len((ROOT / "README.md").read_text().splitlines()) <= README_LINES
 
