@@ -34,18 +34,12 @@ from local.check import (
     table,
 )
 from local.emulator import ROOT, EmulatorError
-from local.stack import LocalStack, StackError, running_stack, use_only_this_machine
+from local.stack import SHORT_WAITS, LocalStack, StackError, running_stack, use_only_this_machine
 from local.status_lines import Status, StatusLines
 
 FOLDER: Final = ROOT / ".local/demo"
 OUT: Final = ROOT / "out"
-PARAMETERS: Final = {
-    # Long enough for a callback on a slow machine, short enough to watch a lost one.
-    "CallbackGraceSeconds": "5",
-    "MinPollSeconds": "1",
-    "PollIntervalSeconds": "1",
-    "PollMaxIntervalSeconds": "2",
-}
+GRACE_SECONDS: Final = float(SHORT_WAITS["CallbackGraceSeconds"])
 TRANSFERS_SECONDS: Final = 90.0
 REFRESH_SECONDS: Final = 0.15
 HTTP_SECONDS: Final = 30.0
@@ -118,7 +112,7 @@ def run(first: int) -> bool:
     with ExitStack() as ending:
         http = ending.enter_context(requests.Session())
         with _step(first, "Local AWS with IAM enforced"):
-            stack = ending.enter_context(running_stack(PARAMETERS, FOLDER, _print))
+            stack = ending.enter_context(running_stack(SHORT_WAITS, FOLDER, _print))
             access = check_access(stack, http)
         with _step(first + 1, "Four transfers at once"):
             started = run_transfers(stack, http, StatusLines(sys.stdout))
@@ -284,9 +278,7 @@ def _status(started: StartedTransfer) -> Status:
         text += f": {task['error']['message']}"
     elif task["done"]:
         text += f" by the {task['settled_by']}"
-    elif task["stage"] == "submitted" and started.seconds() > float(
-        PARAMETERS["CallbackGraceSeconds"]
-    ):
+    elif task["stage"] == "submitted" and started.seconds() > GRACE_SECONDS:
         text = "the callback is overdue; waiting for the fallback"
     if started.replayed:
         text = f"same task: {text}"

@@ -3,8 +3,8 @@
     python -m local.stack up [NAME=value …]   runs until Ctrl-C or `down`; writes .local/stack.json
     python -m local.stack down
 
-NAME=value sets a parameter of the template. With `ProviderBaseUrl`, no simulator is started: the
-server at that URL is the provider.
+NAME=value sets a parameter of the template; the waits are as short as the demo's unless given. With
+`ProviderBaseUrl`, no simulator is started: the server at that URL is the provider.
 """
 
 import json
@@ -48,6 +48,15 @@ LOCAL_PARAMETERS: Final[Mapping[str, str]] = {
     "RequireTls": "false",
 }
 """These differ because everything runs on 127.0.0.1 over plain http."""
+
+SHORT_WAITS: Final[Mapping[str, str]] = {
+    "CallbackGraceSeconds": "5",
+    "MinPollSeconds": "1",
+    "PollIntervalSeconds": "1",
+    "PollMaxIntervalSeconds": "2",
+}
+"""A missed callback is polled for after seconds, for the demo and `make local`. On AWS it takes 15
+minutes, because the real provider is slower than the simulator."""
 
 type Report = Callable[[str], None]
 
@@ -262,7 +271,10 @@ def _sweeping(stack: LocalStack) -> Iterator[None]:
 
 
 def up(parameters: Mapping[str, str]) -> None:
-    """Run a stack until Ctrl-C, SIGTERM or `down`. Raises ``StackError`` if one is running."""
+    """Run a stack until Ctrl-C, SIGTERM or `down`; ``parameters`` override ``SHORT_WAITS``.
+
+    Raises ``StackError`` if one is running already.
+    """
     if _running_pid() is not None:
         raise StackError(
             "a local stack of this checkout is already running; `make local-down` stops it"
@@ -272,7 +284,7 @@ def up(parameters: Mapping[str, str]) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     try:
-        with running_stack(parameters, FOLDER / "up") as stack:
+        with running_stack({**SHORT_WAITS, **parameters}, FOLDER / "up") as stack:
             STACK_FILE.write_text(json.dumps(asdict(stack), indent=2) + "\n")
             print(_how_to_use(stack), flush=True)
             stop.wait()
