@@ -1,7 +1,9 @@
 """Speaking to the provider: routes, headers, and what happens to a key that it refuses."""
 
+import gzip
 import json
 import socket
+import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from time import monotonic
@@ -161,6 +163,34 @@ def test_a_create_whose_reply_is_lost_is_ambiguous():
 
     assert isinstance(outcome, Ambiguous)
     assert outcome.reason.code == "no_reply"
+
+
+JSON = b'{"code":200,"data":{"task_id":"abc"}}'
+OK_HEAD = b"HTTP/1.1 200 OK\r\n"
+READABLE = {
+    "over-announced and closed": OK_HEAD + b"Content-Length: 999\r\n\r\n" + JSON,
+    "cut off in its JSON": OK_HEAD + b"Content-Length: 37\r\n\r\n" + JSON[:-2],
+    "cut off after a chunk": OK_HEAD
+    + b"Transfer-Encoding: chunked\r\n\r\n25\r\n"
+    + JSON
+    + b"\r\n5\r\nab",
+    "after 1xx": b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n"
+    + OK_HEAD
+    + b"Content-Length: 37\r\n\r\n"
+    + JSON,
+    "gzip": OK_HEAD + b"Content-Encoding: gzip\r\n\r\n" + gzip.compress(JSON),
+    "deflate": OK_HEAD + b"Content-Encoding: deflate\r\n\r\n" + zlib.compress(JSON),
+    "gzip cut off": OK_HEAD + b"Content-Encoding: gzip\r\n\r\n" + gzip.compress(JSON)[:-6],
+    "megabytes": OK_HEAD + b"\r\n" + JSON[:-1] + b" " * 1_100_000 + b"}",
+}
+
+
+@pytest.mark.parametrize("content", READABLE.values(), ids=READABLE)
+def test_an_id_that_can_be_read_makes_the_create_accepted(content):
+    with provider(content) as talk:
+        assert talk.create() == Created(provider_task_id="abc")
+
+        assert len(talk.found.requests) == 1
 
 
 def test_over_tls_the_provider_must_be_who_it_says():

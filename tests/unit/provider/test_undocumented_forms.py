@@ -10,6 +10,7 @@ from act_one.provider.outcomes import Created, NotKnown, ProviderState, Report, 
 from act_one.provider.replies import (
     MAX_ID_BYTES,
     read_create_reply,
+    read_created,
     read_feed_reply,
     scrub,
 )
@@ -138,6 +139,45 @@ def test_the_video_of_a_success_is_found(fields):
 
     assert found.media is not None
     assert found.media.video == VIDEO
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("https://cdn.example/a b.mp4?x=1 2", "https://cdn.example/a%20b.mp4?x=1%202"),
+        ("//cdn.example/v.mp4", "https://cdn.example/v.mp4"),
+        ("https://cdn.example/ä.mp4", "https://cdn.example/ä.mp4"),
+        ("https://cdn.example/v.mp4?b=2&a=1", "https://cdn.example/v.mp4?b=2&a=1"),
+    ],
+)
+def test_a_url_is_read_as_cdns_write_it(written, read):
+    assert report({"task_id": "a", "status": "3", "video_url": written}).media.video == read
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'{"code":200,"data":{"task_id":"abc","sta',
+        b'{"code":200,"data":{"task_id": "abc"}}trailing',
+        b'\xff{"task_id" : "abc"',
+    ],
+)
+def test_an_id_is_read_from_a_reply_that_is_cut_off(content):
+    assert read_created(Reply(status=200, headers={}, body=content)) == Created(
+        provider_task_id="abc"
+    )
+
+
+@pytest.mark.parametrize(
+    ("status", "content"),
+    [
+        (500, b'{"task_id":"abc"}'),
+        (200, b'{"data":{"task_id":"ab'),
+        (200, b'{"message":"task_id"}'),
+    ],
+)
+def test_no_id_is_read_from_an_error_or_from_half_of_one(status, content):
+    assert read_created(Reply(status=status, headers={}, body=content)) is None
 
 
 def test_runways_own_object_is_read():

@@ -7,6 +7,7 @@ wall-clock bound on all of it.
 """
 
 import ssl
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC
@@ -22,6 +23,10 @@ from act_one.net.urls import UnsafeAddressError, parse_url
 
 PROVIDER_CONNECT_SECONDS: Final = 3.0
 MAX_REPLY_BYTES: Final = 1_048_576
+_PIECE_BYTES: Final = 65_536
+_ANY_ZLIB: Final = 32 + zlib.MAX_WBITS
+"""Window bits by which zlib recognises gzip and zlib headers."""
+_RAW_DEFLATE: Final = -zlib.MAX_WBITS
 MAX_REPLY_OVERHEAD_BYTES: Final = 8_388_608
 """More than ``http.client`` takes for a head, so that no whole reply is lost to this bound."""
 
@@ -30,17 +35,24 @@ class NotSentError(Exception):
     """No byte of the request left: the name didn't resolve, connecting or TLS failed."""
 
 
-class NoReplyError(Exception):
-    """The request may have been received, but no whole reply came back."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """A whole HTTP reply; header names are lower-case."""
+    """An HTTP reply; header names are lower-case."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
+
+
+class NoReplyError(Exception):
+    """The request may have been received, but no whole reply came back.
+
+    ``partial`` is what came of the reply, if its head did: the id of a paid create may be in it.
+    """
+
+    def __init__(self, message: str, partial: Reply | None = None) -> None:
+        super().__init__(message)
+        self.partial = partial
 
 
 def retry_after(text: str | None, now: float, *, longest: float) -> float | None:
@@ -91,11 +103,37 @@ def post(
             source = Source(connected, ends_at=ends_at, max_overhead_bytes=MAX_REPLY_OVERHEAD_BYTES)
             with Response(source, "POST") as response:
                 response.begin()
-                content = response.read(MAX_REPLY_BYTES + 1)
-                missing = response.length
+                return _read_reply(response)
         except (OSError, HTTPException, ValueError) as error:
             raise NoReplyError(type(error).__name__) from error
-    if missing or len(content) > MAX_REPLY_BYTES:
-        raise NoReplyError("the reply was cut off or too long")
-    names = {name.lower(): value for name, value in response.getheaders()}
-    return Reply(status=response.status, headers=names, body=content)
+
+
+def _read_reply(response: Response) -> Reply:
+    """Read the body piece by piece, so that what came of a broken one is not lost."""
+    content = bytearray()
+    failure: str | None = None
+    try:
+        while len(content) <= MAX_REPLY_BYTES and (piece := response.read1(_PIECE_BYTES)):
+            content += piece
+    except (OSError, HTTPException, ValueError) as error:
+        failure = type(error).__name__
+    if failure is None and (response.length or len(content) > MAX_REPLY_BYTES):
+        failure = "the reply was cut off or too long"
+    headers = {name.lower(): value for name, value in response.getheaders()}
+    body = _decoded(bytes(content[:MAX_REPLY_BYTES]), headers.get("content-encoding", ""))
+    reply = Reply(status=response.status, headers=headers, body=body)
+    if failure is not None:
+        raise NoReplyError(failure, reply)
+    return reply
+
+
+def _decoded(body: bytes, encoding: str) -> bytes:
+    """Decompress a body that was compressed though it was asked for as it is."""
+    if encoding.strip().lower() not in {"gzip", "x-gzip", "deflate"}:
+        return body
+    for window in (_ANY_ZLIB, _RAW_DEFLATE):
+        try:
+            return zlib.decompressobj(window).decompress(body, MAX_REPLY_BYTES)
+        except zlib.error:
+            continue
+    return body

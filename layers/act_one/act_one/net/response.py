@@ -9,6 +9,7 @@ import io
 import math
 import socket
 from collections import deque
+from http import HTTPStatus
 from http.client import HTTPException, HTTPResponse
 from time import monotonic
 from typing import TYPE_CHECKING, Final, Literal, override
@@ -52,8 +53,11 @@ class Response(HTTPResponse):
 
     @override
     def begin(self) -> None:
-        """Read the head."""
+        """Read the head, after any interim responses."""
         super().begin()
+        while 100 <= self.status < 200 and self.status != HTTPStatus.SWITCHING_PROTOCOLS:
+            self.headers = self.msg = None  # type: ignore[assignment]  # begin() reads again then
+            super().begin()
         self._head_bytes = self.fp.tell()
         self._source.begin_body(self._head_bytes)
 

@@ -18,7 +18,7 @@ from act_one.provider.outcomes import (
     Report,
     Retryable,
 )
-from act_one.provider.replies import read_create_reply, read_feed_reply
+from act_one.provider.replies import read_create_reply, read_created, read_feed_reply
 from act_one.tasks.task import Notice
 
 CREATE_PATH: Final = "/runway/pro/act_one"
@@ -98,7 +98,8 @@ class CometApi:
         except NotSentError as error:
             return Retryable(reason=Notice(code="provider_unreachable", message=str(error)))
         except NoReplyError as error:
-            return Ambiguous(reason=Notice(code="no_reply", message=str(error)))
+            created = read_created(error.partial) if error.partial else None
+            return created or Ambiguous(reason=Notice(code="no_reply", message=str(error)))
         secrets = (key, body["callback_url"], body["callback_url"].rpartition("/")[2])
         return read_create_reply(reply, now=self.clock(), secrets=secrets)
 

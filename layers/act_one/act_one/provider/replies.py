@@ -39,6 +39,8 @@ _MAX_TEXT: Final = 500
 _URL_WITH_QUERY: Final = re.compile(r"(?i)(https?://[^\s?#\"'<>]*)[?#][^\s\"'<>]*")
 _CALLBACK_TOKEN: Final = re.compile(r"\b[0-9a-f]{8}(?:\.|%2e)[A-Za-z0-9_-]{20,}", re.IGNORECASE)
 _KEY: Final = re.compile(r"(?i)(bearer\s+|\bsk-)[\w.~+/=*-]+")
+_ID_IN_TEXT: Final = re.compile(rb'"task_id"\s*:\s*"([A-Za-z0-9_.:-]+)"')
+"""An id in a reply that is not a JSON object, because it was cut off."""
 _BARE_ID: Final = re.compile(r"(?=.*[0-9])[A-Za-z0-9_-]{8,128}")
 """What is taken for an id where only a string says that it is one."""
 _MILLISECONDS_FROM: Final = 1e11
@@ -71,9 +73,8 @@ def read_create_reply(reply: Reply, *, now: float, secrets: Iterable[str] = ()) 
     reason = _error_of(body, reply.status, secrets)
     text = reply.body[:65_536].decode("utf-8", "replace").lower()
     if 200 <= reply.status < 300:
-        task_id = _created_id(body)
-        if task_id:
-            return Created(provider_task_id=task_id)
+        if created := read_created(reply):
+            return created
         if _names_an_error(body):
             if _BALANCE_USED_UP in reason.message:
                 return Retryable(reason=reason, key_refused=True)
@@ -91,6 +92,17 @@ def read_create_reply(reply: Reply, *, now: float, secrets: Iterable[str] = ()) 
     if 400 <= reply.status < 500 and reply.status != 408:
         return Rejected(reason=reason)
     return Ambiguous(reason=reason)
+
+
+def read_created(reply: Reply) -> Created | None:
+    """Read the id of a create from a 2xx reply, whatever else is wrong with the reply."""
+    if not 200 <= reply.status < 300:
+        return None
+    body = _json_object(reply.body)
+    task_id = _created_id(body)
+    if not body and (found := _ID_IN_TEXT.search(reply.body)):
+        task_id = _id({"task_id": found[1].decode()}, "task_id")
+    return Created(provider_task_id=task_id) if task_id else None
 
 
 def read_feed_reply(reply: Reply) -> FeedAnswer:
@@ -283,11 +295,12 @@ def _first_url(value: Json) -> str | None:
 
 
 def _url(value: Json) -> str | None:
+    """Read a URL as CDNs of this family write it: spaces are escaped, and ``//`` is https."""
     if not isinstance(value, str):
         return None
-    url = value.strip()
-    if any(letter <= " " or letter == "\x7f" for letter in url):
-        return None
+    url = value.strip().replace(" ", "%20")
+    if url.startswith("//"):
+        url = f"https:{url}"
     try:
         url.encode()
         parse_url(url)
