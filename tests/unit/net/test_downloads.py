@@ -1,4 +1,4 @@
-"""The only way out to an address that somebody else chose, among peers that wish us ill."""
+"""Downloads from addresses that others chose, and from hostile peers."""
 
 import _socket
 import functools
@@ -28,9 +28,9 @@ STRICT = Policy()
 IMAGE = with_length(PNG)
 LIMIT = 1_000_000
 SECONDS = 0.25
-"""What a test gives a peer that takes for ever."""
+"""The deadline of tests whose peer never ends."""
 MARGIN = 2.0
-"""By how much later than it should something may end on a busy machine."""
+"""How late something may end on a busy machine."""
 
 SERVER_TLS = server_tls("media.example")
 TRUSTING = client_tls()
@@ -87,14 +87,14 @@ def says_no_secret(error):
 
 
 def refused(url, policy, within=MARGIN, **more):
-    """What is said of a URL that the policy refuses."""
+    """Return the message about a URL that the policy refuses."""
     with ends_within(within), pytest.raises(UnsafeAddressError) as caught:
         whole(url, policy, **more)
     return says_no_secret(caught.value)
 
 
 def fails(url, policy=LOCAL, within=SECONDS + MARGIN, seconds=SECONDS, **more):
-    """The code and the words of what a peer does wrong."""
+    """Return the code and the message of a peer's error."""
     with ends_within(within), pytest.raises(PeerError) as caught:
         whole(url, policy, seconds=seconds, **more)
     assert caught.value.__cause__ is None
@@ -110,7 +110,7 @@ def fails_at(treat, tls=None, **more):
 # ── A public internet that a test makes up ────────────────────────────────────────────────────
 
 HERE = "93.184.215.14"
-"""A public address at which the fixture lets a server of this machine be."""
+"""A public address that the fixture maps to a server on this machine."""
 
 
 class Internet:
@@ -121,11 +121,11 @@ class Internet:
         self.tried = []
 
     def at(self, host, *answers):
-        """Let a name be at these addresses, at those when asked again, and so on."""
+        """Resolve a name to the first answer, then to the next one, and so on."""
         self.answers[host] = list(answers)
 
     def put(self, found, port=443, host="media.example", address=HERE):
-        """Let a server of this machine be a public one."""
+        """Map a server on this machine to a public address."""
         self.at(host, [address])
         self.places[address, port] = found.port
 
@@ -227,7 +227,7 @@ def test_a_name_at_an_address_that_is_not_public_is_refused(address, scheme, int
 
 @pytest.mark.parametrize("place", [0, 1, 2], ids=["first", "between", "last"])
 @pytest.mark.parametrize("address", PRIVATE)
-def test_one_address_that_is_not_public_among_others_is_enough(address, place, internet):
+def test_one_private_address_among_public_ones_is_refused(address, place, internet):
     addresses = ["8.8.8.8", "2606:4700::1111"]
     addresses.insert(place, address)
     internet.at("media.example", addresses)
@@ -246,7 +246,7 @@ def test_a_private_address_behind_many_public_ones_is_found(internet):
 
 
 def test_the_address_that_was_checked_is_the_one_that_is_connected_to(internet):
-    """The name is private when it is asked for again; nobody asks."""
+    """The name is private when it is resolved again, but it isn't."""
     with peer(serves(IMAGE), SERVER_TLS) as found:
         internet.put(found)
         internet.at("media.example", [HERE], ["127.0.0.1"])
@@ -269,7 +269,7 @@ def test_a_name_is_checked_again_for_each_redirect(internet):
     assert len(found.requests) == 1
 
 
-def test_every_address_has_its_turn_until_one_answers(internet):
+def test_addresses_are_tried_in_turn_until_one_answers(internet):
     with peer(serves(IMAGE), SERVER_TLS) as found:
         internet.put(found)
         internet.at("media.example", ["8.8.8.8", "2606:4700::1111", HERE])
@@ -279,7 +279,7 @@ def test_every_address_has_its_turn_until_one_answers(internet):
     assert internet.tried == ["8.8.8.8", "2606:4700::1111", HERE]
 
 
-def test_of_very_many_addresses_not_all_are_tried(internet):
+def test_at_most_eight_addresses_are_tried(internet):
     internet.at("media.example", [f"8.8.8.{number}" for number in range(250)])
 
     code, message = fails("https://media.example/a.png", STRICT)
@@ -294,7 +294,7 @@ def test_a_scoped_address_is_refused(internet):
     refused("https://media.example/a.png", STRICT)
 
 
-def test_an_address_of_the_internet_behind_nat64_is_connected_to(internet):
+def test_a_public_address_behind_nat64_is_connected_to(internet):
     with peer(serves(IMAGE), SERVER_TLS) as found:
         internet.put(found, address="64:ff9b::5db8:d70e")
         internet.connect = lambda connecting, _address: reconnect(connecting, found.port)
@@ -303,7 +303,7 @@ def test_an_address_of_the_internet_behind_nat64_is_connected_to(internet):
 
 
 def reconnect(connecting, port):
-    """Let a socket for IPv6 be one for IPv4 that is connected to a server of this machine."""
+    """Replace an IPv6 socket by an IPv4 one that is connected to a server on this machine."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as other:
         _socket.socket.connect(other, ("127.0.0.1", port))
         seconds = connecting.gettimeout()
@@ -376,7 +376,7 @@ def test_what_is_not_http_is_refused(url):
     refused(url, LOCAL)
 
 
-def test_whoever_sends_through_the_session_itself_gets_no_further(internet):
+def test_a_request_through_the_session_itself_is_checked_too(internet):
     internet.at("media.example", ["10.0.0.1"])
 
     for url in ("https://media.example/", "https://127.0.0.1/", "http://media.example/"):
@@ -412,7 +412,7 @@ def test_over_tls_the_server_must_be_who_its_name_says(tls, reason, internet):
     assert found.requests == []
 
 
-def test_over_tls_the_name_is_also_the_one_that_is_asked_for(internet):
+def test_sni_and_host_header_carry_the_name(internet):
     names = []
     tls = server_tls("media.example")
     tls.sni_callback = lambda _connection, name, _context: names.append(name)
@@ -433,7 +433,7 @@ def test_without_a_context_only_public_authorities_are_trusted(internet):
             )
 
 
-def test_no_way_of_asking_makes_a_certificate_unimportant(internet):
+def test_certificates_are_checked_even_with_verify_false(internet):
     with peer(serves(IMAGE), server_tls("other.example")) as found, session(STRICT) as http:
         internet.put(found)
         http.verify = False
@@ -468,7 +468,7 @@ TLS_PEERS = {
 
 
 @pytest.mark.parametrize("treat", TLS_PEERS.values(), ids=TLS_PEERS.keys())
-def test_a_server_that_does_not_agree_on_tls_is_unreachable(treat, internet):
+def test_a_failed_tls_handshake_makes_a_server_unreachable(treat, internet):
     with peer(treat) as found:
         internet.put(found)
         code, message = fails("https://media.example/?SECRET", STRICT)
@@ -478,7 +478,7 @@ def test_a_server_that_does_not_agree_on_tls_is_unreachable(treat, internet):
         assert message == "no TLS connection: TimeoutError"
 
 
-def test_connecting_and_tls_have_but_one_time_together(internet):
+def test_connecting_and_tls_share_one_deadline(internet):
     with peer(silent) as found:
         internet.put(found)
         connect = internet.connect
@@ -495,7 +495,7 @@ def test_connecting_and_tls_have_but_one_time_together(internet):
 
 
 def redirects(*locations, code=302, last=IMAGE):
-    """A treatment: answer with one redirect after the other, and then with something else."""
+    """A treatment: answer with one redirect after the other, then with ``last``."""
     left = list(locations)
 
     def treat(found, connection):
@@ -518,14 +518,14 @@ def test_a_redirect_is_followed(code, method):
 
 
 @pytest.mark.parametrize("code", [300, 304, 305, 306])
-def test_other_answers_with_a_place_in_them_are_not_followed(code):
+def test_other_statuses_with_a_location_are_not_followed(code):
     with peer(redirects("/b.png", code=code)) as found, get(url_of(found)) as answer:
         assert answer.status == code
 
     assert found.connections == 1
 
 
-def test_a_redirect_to_nowhere_said_is_an_answer():
+def test_a_redirect_without_a_location_is_returned():
     with peer(serves(status(302))) as found, get(url_of(found)) as answer:
         assert answer.status == 302
 
@@ -553,7 +553,7 @@ def test_a_redirect_in_a_circle_ends(location):
     assert found.connections == MAX_REDIRECTS + 1
 
 
-def test_redirects_that_take_their_time_have_but_one_time_together():
+def test_all_redirects_share_one_deadline():
     def slow_circle(found, connection):
         found.read_request(connection)
         found.over.wait(SECONDS / 3)
@@ -562,14 +562,14 @@ def test_redirects_that_take_their_time_have_but_one_time_together():
     assert fails_at(slow_circle)[0] == "unreachable"
 
 
-def test_where_no_redirect_is_wanted_one_is_an_answer():
+def test_a_redirect_is_returned_if_none_may_be_followed():
     with peer(redirects("/b")) as found, get(url_of(found), redirects=0) as answer:
         assert (answer.status, answer.headers["location"]) == (302, "/b")
 
     assert len(found.requests) == 1
 
 
-def test_a_post_is_not_sent_anywhere_else():
+def test_a_post_is_not_redirected():
     with (
         peer(redirects("/b", code=307)) as found,
         request("POST", url_of(found), body=b"{}") as answer,
@@ -637,7 +637,7 @@ def test_each_redirect_is_checked_like_the_first_url(location, internet):
 
 
 @pytest.mark.parametrize("policy", [PUBLIC, STRICT], ids=["allowed", "not"])
-def test_a_redirect_to_plain_http_at_a_public_address_needs_leave(policy, internet):
+def test_a_redirect_to_plain_http_needs_allow_http(policy, internet):
     with (
         peer(serves(IMAGE)) as plain,
         peer(redirects("http://plain.example/"), SERVER_TLS) as found,
@@ -681,11 +681,11 @@ def dribbles(content, pause=0.02):
 
 
 class TooMuchMemoryError(AssertionError):
-    """More was held at a time than may be."""
+    """A test held more memory than its bound."""
 
 
 def in_little_memory(test):
-    """Try up to three times: others' threads are counted too, so one within the bound is proof."""
+    """Try up to three times: threads of other tests are counted too, so one pass is proof."""
 
     @functools.wraps(test)
     def tried(*given, **more):
@@ -710,7 +710,7 @@ def little_memory(most=600_000):
 
 
 def floods(begin, again):
-    """A treatment: answer with something that has no end, as fast as it can be sent."""
+    """A treatment: answer with an endless response, as fast as possible."""
 
     def treat(found, connection):
         found.read_request(connection)
@@ -742,14 +742,14 @@ SLOW_HEADS = {
 
 @pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
 @pytest.mark.parametrize("treat", SLOW_HEADS.values(), ids=SLOW_HEADS.keys())
-def test_a_head_that_takes_for_ever_is_given_up_in_time(treat, secure, internet):
+def test_an_endlessly_slow_head_ends_by_the_deadline(treat, secure, internet):
     with peer(treat, SERVER_TLS if secure else None) as found:
         internet.put(found, 443 if secure else 80)
         url = f"{'https' if secure else 'http'}://media.example/?SECRET"
         assert fails(url, PUBLIC) == ("unreachable", "no response came in the time allowed")
 
 
-def test_a_server_that_says_nothing_is_given_up_before_all_the_time_is_over(monkeypatch):
+def test_a_silent_server_is_given_up_before_the_deadline(monkeypatch):
     monkeypatch.setattr(downloads, "SILENCE_SECONDS", 0.2)
 
     code, message = fails_at(silent, seconds=5.0)
@@ -757,7 +757,7 @@ def test_a_server_that_says_nothing_is_given_up_before_all_the_time_is_over(monk
     assert (code, message) == ("unreachable", "no response came for 0.2 s")
 
 
-def test_a_server_that_takes_no_request_is_given_up_in_time():
+def test_sending_to_a_server_that_reads_nothing_ends_by_the_deadline():
     with peer(deaf_after_accepting) as found:
         with ends_within(SECONDS + MARGIN), pytest.raises(PeerError) as caught:
             request("POST", url_of(found), body=bytes(20_000_000), seconds=SECONDS)
@@ -767,7 +767,7 @@ def test_a_server_that_takes_no_request_is_given_up_in_time():
 
 
 @pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
-def test_a_server_that_takes_a_request_in_sips_is_given_up_in_time(secure, internet):
+def test_sending_to_a_server_that_reads_slowly_ends_by_the_deadline(secure, internet):
     def sips(found, connection):
         while not found.over.wait(0.05):
             connection.recv(65_536)
@@ -801,7 +801,7 @@ ENDLESS_HEADS = {
 
 @pytest.mark.parametrize(("begin", "again"), ENDLESS_HEADS.values(), ids=ENDLESS_HEADS.keys())
 @in_little_memory
-def test_a_head_without_an_end_is_refused_in_no_memory(begin, again):
+def test_an_endless_head_is_refused_without_holding_it(begin, again):
     with peer(floods(begin, again)) as found, little_memory():
         assert fails(url_of(found), seconds=10.0, within=MARGIN)[0] == "unreachable"
 
@@ -846,7 +846,7 @@ BAD_HEADS = {
 
 
 @pytest.mark.parametrize("content", BAD_HEADS.values(), ids=BAD_HEADS.keys())
-def test_what_is_no_head_of_an_answer_is_refused(content, caplog):
+def test_an_invalid_head_is_refused(content, caplog):
     with caplog.at_level(logging.DEBUG):
         code, message = fails_at(content)
 
@@ -866,7 +866,7 @@ def test_a_server_that_resets_is_unreachable(content):
     assert fails_at(treat)[0] == "unreachable"
 
 
-def test_a_server_that_is_not_there_is_unreachable():
+def test_a_port_without_a_server_is_unreachable():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
 
@@ -875,14 +875,14 @@ def test_a_server_that_is_not_there_is_unreachable():
     assert (code, message) == ("unreachable", "no connection: ConnectionRefusedError")
 
 
-def test_a_server_that_takes_no_connection_is_given_up_in_time():
+def test_connecting_to_a_full_queue_ends_by_the_deadline():
     with deaf("127.0.0.1") as port:
         code, message = fails(f"http://127.0.0.1:{port}/?SECRET")
 
     assert (code, message) == ("unreachable", "no connection: TimeoutError")
 
 
-def test_every_address_has_its_share_of_the_time(internet):
+def test_each_address_gets_a_share_of_the_time(internet):
     with peer(serves(IMAGE)) as found, deaf("127.0.0.1") as port:
         internet.put(found, 80, address="8.8.8.8")
         internet.places["8.8.4.4", 80] = port
@@ -891,13 +891,13 @@ def test_every_address_has_its_share_of_the_time(internet):
         assert whole("http://media.example/", PUBLIC, seconds=1.0) == PNG
 
 
-def test_connecting_ends_before_all_the_time_is_over(monkeypatch):
+def test_connecting_has_a_shorter_deadline_of_its_own(monkeypatch):
     monkeypatch.setattr(downloads, "MEDIA_CONNECT_SECONDS", 0.2)
     with deaf("127.0.0.1") as port:
         assert fails(f"http://127.0.0.1:{port}/", seconds=5.0)[0] == "unreachable"
 
 
-def test_a_name_that_is_never_resolved_is_given_up_in_time(monkeypatch):
+def test_resolving_ends_by_the_deadline(monkeypatch):
     over = threading.Event()
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: over.wait(10) and [])
 
@@ -907,7 +907,7 @@ def test_a_name_that_is_never_resolved_is_given_up_in_time(monkeypatch):
     assert (code, message) == ("unreachable", "media.example was not resolved in time")
 
 
-def test_no_time_left_is_said_to_be(internet):
+def test_without_time_left_a_server_is_unreachable(internet):
     internet.at("media.example", [HERE])
 
     assert fails("https://media.example/", STRICT, seconds=0.0)[0] == "unreachable"
@@ -922,13 +922,13 @@ STARTS = {
     "in chunks": lambda start: in_chunks(start, end=b""),
     "until closed": until_closed,
 }
-"""Beginnings of bodies, of which more is to come."""
+"""Beginnings of bodies."""
 
 
 @pytest.mark.parametrize("amount", [1, 7, 4_096, 1_000_000])
 @pytest.mark.parametrize("framing", FRAMINGS.values(), ids=FRAMINGS.keys())
 @pytest.mark.parametrize("way", ["read", "read1"])
-def test_a_body_is_read_in_steps_of_no_more_than_was_asked_for(way, framing, amount):
+def test_a_read_returns_at_most_what_was_asked_for(way, framing, amount):
     content = PNG[:2_000] if amount < 10 else PNG
     with peer(serves(framing(content))) as found, get(url_of(found)) as download:
         assert download.length == (len(content) if framing is with_length else None)
@@ -943,7 +943,7 @@ def test_a_body_is_read_in_steps_of_no_more_than_was_asked_for(way, framing, amo
 
 @pytest.mark.parametrize("amount", [1, 7, 4_096, 10_001])
 @pytest.mark.parametrize("framing", FRAMINGS.values(), ids=FRAMINGS.keys())
-def test_only_the_last_step_is_short_however_a_body_comes(framing, amount):
+def test_only_the_last_read_is_short(framing, amount):
     content = PNG[:500] if amount < 10 else PNG
     whole_answer = framing(content, size=33) if framing is in_chunks else framing(content)
 
@@ -961,14 +961,14 @@ def test_only_the_last_step_is_short_however_a_body_comes(framing, amount):
 
 
 @pytest.mark.parametrize("framing", STARTS.values(), ids=STARTS.keys())
-def test_what_has_come_can_be_had_without_waiting_for_more(framing):
+def test_read1_returns_what_has_come_without_waiting_for_more(framing):
     treat = serves(framing(PNG), then=lambda found, _: found.stall())
     with peer(treat) as found, ends_within(MARGIN), get(url_of(found)) as download:
         assert PNG.startswith(download.read1(LIMIT))
         assert download.count > 0
 
 
-def test_of_chunks_and_a_length_the_chunks_count():
+def test_chunks_take_precedence_over_a_length():
     content = in_chunks(PNG).replace(OK, OK + b"Content-Length: 5\r\n")
     with peer(serves(content)) as found, get(url_of(found)) as download:
         assert download.length is None
@@ -982,7 +982,7 @@ def test_a_body_of_very_many_chunks_is_read(amount):
         assert rest(download, amount) == content
 
 
-def test_the_same_length_twice_is_one():
+def test_a_repeated_equal_length_is_accepted():
     content = with_length(PNG, headers=b"Content-Length: %d\r\n" % len(PNG))
     with peer(serves(content)) as found, get(url_of(found)) as download:
         assert download.length == len(PNG)
@@ -1001,7 +1001,7 @@ def test_less_than_was_announced_is_an_error(cut):
     assert (code, message) == ("cut_off", f"only {cut:,} of {len(PNG):,} bytes came")
 
 
-def test_a_body_that_is_cut_off_is_never_handed_over_as_if_it_ended():
+def test_a_body_that_is_cut_off_never_seems_to_end():
     with peer(serves(with_length(PNG, LIMIT))) as found, get(url_of(found)) as download:
         assert download.read(100) == PNG[:100]
         with pytest.raises(PeerError, match="only"):
@@ -1029,7 +1029,7 @@ BAD_CHUNKS = {
 
 
 @pytest.mark.parametrize("content", BAD_CHUNKS.values(), ids=BAD_CHUNKS.keys())
-def test_chunks_that_are_none_are_an_error(content):
+def test_invalid_chunks_are_an_error(content):
     code, message = fails_at(OK + b"Transfer-Encoding: chunked\r\n\r\n" + content)
 
     assert code == "cut_off"
@@ -1050,7 +1050,7 @@ def test_a_reset_is_an_error(framing):
 
 @pytest.mark.parametrize("framing", ["until closed", "in chunks"])
 @in_little_memory
-def test_a_body_without_an_end_is_refused_at_the_limit_in_no_memory(framing):
+def test_an_endless_body_is_refused_at_the_limit_without_holding_it(framing):
     begin, again = until_closed(b""), bytes(65_536)
     if framing == "in chunks":
         begin, again = in_chunks(b"", end=b""), b"10000\r\n" + bytes(65_536) + b"\r\n"
@@ -1069,7 +1069,7 @@ def test_a_body_without_an_end_is_refused_at_the_limit_in_no_memory(framing):
 
 
 @pytest.mark.parametrize("size", [b"-3", b"-0x3", b"-fffff"])
-def test_a_chunk_of_negative_length_is_no_body_without_an_end(size):
+def test_a_chunk_of_negative_length_is_an_error(size):
     begin = in_chunks(b"", end=size + b"\r\n")
     with peer(floods(begin, bytes(4_096))) as found:
         code, message = fails(url_of(found), seconds=5.0)
@@ -1087,7 +1087,7 @@ ENDLESS_FRAMING = {
 
 @pytest.mark.parametrize(("begin", "again"), ENDLESS_FRAMING.values(), ids=ENDLESS_FRAMING.keys())
 @in_little_memory
-def test_what_is_around_chunks_may_not_be_endless(begin, again):
+def test_endless_chunk_framing_is_refused_without_holding_it(begin, again):
     with peer(floods(in_chunks(b"", end=begin), again)) as found, little_memory():
         assert fails(url_of(found), seconds=10.0, within=MARGIN)[0] == "cut_off"
 
@@ -1099,14 +1099,14 @@ def test_a_body_that_announces_too_much_is_not_read():
 
 
 @pytest.mark.parametrize("framing", FRAMINGS.values(), ids=FRAMINGS.keys())
-def test_a_body_of_just_the_limit_is_read_and_no_byte_more(framing):
+def test_a_body_may_be_as_long_as_the_limit_and_no_longer(framing):
     with peer(serves(framing(PNG))) as found:
         assert whole(url_of(found), max_bytes=len(PNG)) == PNG
     assert fails_at(framing(PNG), max_bytes=len(PNG) - 1)[0] == "too_large"
 
 
 @pytest.mark.parametrize("framing", [in_chunks, until_closed])
-def test_a_byte_too_much_is_an_error_as_soon_as_it_comes(framing):
+def test_one_byte_above_the_limit_is_an_error_as_soon_as_it_comes(framing):
     content = framing(PNG).removesuffix(b"0\r\n\r\n")
     treat = serves(content, then=lambda found, _: found.stall())
 
@@ -1116,7 +1116,7 @@ def test_a_byte_too_much_is_an_error_as_soon_as_it_comes(framing):
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "GZIP", "br", "deflate", "zstd", "x", "gzip, br", ""])
-def test_a_body_that_comes_compressed_all_the_same_is_refused(encoding):
+def test_an_encoded_body_is_refused(encoding):
     packed = gzip.compress(bytes(100_000))
     headers = b"Content-Encoding: %s\r\n" % encoding.encode()
 
@@ -1127,7 +1127,7 @@ def test_a_body_that_comes_compressed_all_the_same_is_refused(encoding):
 
 
 @pytest.mark.parametrize("encoding", [b"identity", b"Identity", b" identity "])
-def test_a_body_that_is_said_to_be_as_it_is_is_read(encoding):
+def test_the_identity_encoding_is_accepted(encoding):
     content = with_length(PNG, headers=b"Content-Encoding: %s\r\n" % encoding)
     with peer(serves(content)) as found:
         assert whole(url_of(found)) == PNG
@@ -1145,7 +1145,7 @@ SLOW_BODIES = {
 
 @pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
 @pytest.mark.parametrize(("begin", "again"), SLOW_BODIES.values(), ids=SLOW_BODIES.keys())
-def test_a_body_that_dribbles_is_given_up_in_time(begin, again, secure, internet):
+def test_an_endlessly_slow_body_ends_by_the_deadline(begin, again, secure, internet):
     if again == b"a: b\r\n":
         begin = begin.removesuffix(b"\r\n")
 
@@ -1165,7 +1165,7 @@ def test_a_body_that_dribbles_is_given_up_in_time(begin, again, secure, internet
 
 
 @pytest.mark.parametrize("framing", STARTS.values(), ids=STARTS.keys())
-def test_a_body_that_stalls_is_given_up_before_all_the_time_is_over(framing, monkeypatch):
+def test_a_stalled_body_is_given_up_before_the_deadline(framing, monkeypatch):
     monkeypatch.setattr(downloads, "SILENCE_SECONDS", 0.2)
     start = framing(PNG)
     treat = serves(start, then=lambda found, _: found.stall())
@@ -1176,7 +1176,7 @@ def test_a_body_that_stalls_is_given_up_before_all_the_time_is_over(framing, mon
     assert (code, message) == ("cut_off", f"nothing came for 0.2 s after {came}")
 
 
-def test_a_body_that_nobody_reads_in_time_is_late():
+def test_a_read_after_the_deadline_is_too_slow():
     with (
         peer(serves(with_length(bytes(500_000)))) as found,
         get(url_of(found), seconds=0.2) as download,
@@ -1190,7 +1190,7 @@ def test_a_body_that_nobody_reads_in_time_is_late():
 
 
 def sends(bytes_per_second, pause=0.01):
-    """A treatment: answer with an endless body of about that speed."""
+    """A treatment: answer with an endless body at about that speed."""
 
     def treat(found, connection):
         found.read_request(connection)
@@ -1203,12 +1203,12 @@ def sends(bytes_per_second, pause=0.01):
 
 @pytest.fixture
 def quick_look(monkeypatch):
-    """Judge a speed after 0.5 s instead of 30."""
+    """Check the speed after 0.5 s instead of 30."""
     monkeypatch.setattr(downloads, "SPEED_SECONDS", 0.5)
 
 
 @pytest.mark.usefixtures("quick_look")
-def test_a_body_that_is_too_slow_is_given_up_with_its_speed():
+def test_a_slow_body_is_given_up_and_the_error_says_its_speed():
     code, message = fails_at(sends(30_000), seconds=5.0, within=0.5 + MARGIN)
 
     assert code == "too_slow"
@@ -1219,7 +1219,7 @@ def test_a_body_that_is_too_slow_is_given_up_with_its_speed():
 
 @pytest.mark.usefixtures("quick_look")
 @pytest.mark.parametrize(("begin", "again"), SLOW_BODIES.values(), ids=SLOW_BODIES.keys())
-def test_a_speed_is_judged_while_a_read_still_waits_for_all_it_wants(begin, again):
+def test_the_speed_is_checked_within_a_read(begin, again):
     if again == b"a: b\r\n":
         begin = begin.removesuffix(b"\r\n")
 
@@ -1250,7 +1250,7 @@ def test_time_before_a_body_does_not_make_it_slow():
 
 
 @pytest.mark.usefixtures("quick_look")
-def test_a_body_that_becomes_too_slow_is_given_up_whatever_came_before():
+def test_a_body_that_becomes_slow_is_given_up_after_a_fast_start():
     def treat(found, connection):
         found.read_request(connection)
         connection.sendall(until_closed(bytes(LIMIT // 2)))
@@ -1265,7 +1265,7 @@ def test_a_body_that_becomes_too_slow_is_given_up_whatever_came_before():
 
 
 @pytest.mark.usefixtures("quick_look")
-def test_a_body_that_is_fast_enough_is_read_for_as_long_as_there_is_time():
+def test_a_fast_endless_body_is_read_until_the_deadline():
     with (
         peer(sends(200_000)) as found,
         get(url_of(found), seconds=1.3) as download,
@@ -1277,7 +1277,7 @@ def test_a_body_that_is_fast_enough_is_read_for_as_long_as_there_is_time():
 
 
 @pytest.mark.usefixtures("quick_look")
-def test_a_reader_that_takes_its_time_does_not_make_a_peer_slow():
+def test_the_time_between_reads_does_not_count_against_the_speed():
     content = bytes(40_000)
     with peer(serves(with_length(content))) as found, get(url_of(found)) as download:
         came = 0
@@ -1307,7 +1307,15 @@ def test_a_request_says_little_about_us():
     ]
 
 
-def test_a_part_of_a_file_can_be_asked_for_wherever_it_is():
+def test_a_path_is_sent_as_it_is_spelled():
+    path = "/a/../b%2Fc%7E%41?X-Amz-Signature=%61+b%2B=&&#"
+    with peer(serves(IMAGE)) as found:
+        whole(url_of(found, path))
+
+    assert found.requests[0].split()[1].decode() == path.removesuffix("#")
+
+
+def test_a_range_is_asked_for_after_each_redirect():
     part = (
         OK.replace(b"200", b"206") + b"Content-Range: bytes 2-5/9\r\nContent-Length: 4\r\n\r\nabcd"
     )
@@ -1346,14 +1354,14 @@ def test_a_body_is_sent_whole_with_its_length(body):
 
 
 @pytest.mark.parametrize("value", ["a\r\nb: c", "a\nb", "a\rb"])
-def test_a_header_that_is_two_is_never_sent(value):
+def test_a_header_with_a_line_break_is_never_sent(value):
     with peer(serves(IMAGE)) as found, pytest.raises(ValueError, match="header value"):
         get(url_of(found), headers={"A": value})
 
     assert found.requests == []
 
 
-def test_a_part_of_a_reply_may_be_all_that_is_read():
+def test_a_reply_may_be_read_in_part():
     with (
         peer(floods(until_closed(b""), bytes(4_096))) as found,
         ends_within(MARGIN),
@@ -1362,7 +1370,7 @@ def test_a_part_of_a_reply_may_be_all_that_is_read():
         assert 0 < len(download.read1(4_096)) <= 4_096
 
 
-def test_an_answer_before_the_whole_request_was_taken_is_an_answer():
+def test_an_early_error_response_is_returned():
     with peer(serves(status(413))) as found, request("POST", url_of(found), body=b"{}") as answer:
         assert answer.status == 413
 
@@ -1398,7 +1406,7 @@ def test_the_environment_of_the_process_changes_nothing(monkeypatch, tmp_path):
 
 
 def test_every_request_has_a_connection_of_its_own():
-    """One that was kept may have died meanwhile, and nothing is tried twice."""
+    """A kept connection may have died meanwhile, and nothing is tried twice."""
 
     def treat(found, connection):
         for _ in range(2):
@@ -1413,7 +1421,7 @@ def test_every_request_has_a_connection_of_its_own():
     assert found.connections == 3
 
 
-def test_whoever_leaves_hangs_up():
+def test_leaving_a_download_closes_its_connection():
     hung_up = threading.Event()
 
     def treat(found, connection):
@@ -1428,7 +1436,7 @@ def test_whoever_leaves_hangs_up():
         assert hung_up.wait(2)
 
 
-def test_what_fails_hangs_up():
+def test_a_failed_request_closes_its_connection():
     hung_up = threading.Event()
 
     def treat(found, connection):
@@ -1443,17 +1451,17 @@ def test_what_fails_hangs_up():
 
 
 @pytest.mark.parametrize("code", [200, 206, 304, 403, 404, 500])
-def test_any_other_answer_is_the_callers_to_judge(code):
+def test_any_other_status_is_returned(code):
     with peer(serves(status(code))) as found, get(url_of(found)) as answer:
         assert answer.status == code
         assert rest(answer) == b""
 
 
-def test_many_headers_of_one_name_are_all_there():
+def test_headers_of_one_name_are_joined():
     content = with_length(PNG, headers=b"Link: a\r\nLINK: b\r\n")
     with peer(serves(content)) as found, get(url_of(found)) as download:
         assert download.headers["link"] == "a, b"
 
 
-def test_the_session_is_one_of_requests():
+def test_the_session_is_a_requests_session():
     assert isinstance(session(), requests.Session)

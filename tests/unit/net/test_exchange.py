@@ -104,7 +104,7 @@ def dribbles_its_hello(found, connection):
         refuses_the_hello,
     ],
 )
-def test_what_fails_before_the_handshake_is_done_was_not_sent(treat):
+def test_a_failure_before_the_end_of_the_handshake_means_not_sent(treat):
     with peer(treat) as found, pytest.raises(NotSentError):
         send(secure(found))
 
@@ -117,7 +117,7 @@ def test_what_fails_before_the_handshake_is_done_was_not_sent(treat):
     [server_tls(name="other.example"), server_tls(ca=OTHER_CA)],
     ids=["of another name", "of another authority"],
 )
-def test_a_certificate_that_is_not_believed_means_not_sent(tls):
+def test_an_untrusted_certificate_means_not_sent(tls):
     def treat(found, connection):
         found.read_request(connection)
 
@@ -138,7 +138,7 @@ def test_without_a_context_only_public_authorities_are_trusted():
 
 
 @pytest.mark.usefixtures("bounded")
-def test_a_port_that_nobody_listens_on_means_not_sent():
+def test_a_port_without_a_server_means_not_sent():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
 
@@ -175,7 +175,7 @@ def test_connecting_has_a_bound_of_its_own(monkeypatch):
 
 
 @pytest.mark.usefixtures("bounded")
-def test_a_name_that_takes_for_ever_to_resolve_means_not_sent(monkeypatch):
+def test_a_name_that_is_not_resolved_in_time_means_not_sent(monkeypatch):
     over = Event()
     monkeypatch.setattr(exchange, "PROVIDER_CONNECT_SECONDS", 0.3)
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: over.wait(10) and [])
@@ -190,7 +190,7 @@ def test_a_name_that_takes_for_ever_to_resolve_means_not_sent(monkeypatch):
 
 @pytest.fixture
 def resolving(monkeypatch):
-    """Let a name be at addresses of the test's choice."""
+    """Resolve a name to addresses that a test chooses."""
     resolve = socket.getaddrinfo
 
     def choose(name, addresses):
@@ -205,7 +205,7 @@ def resolving(monkeypatch):
 
 @linux_only
 @pytest.mark.usefixtures("bounded")
-def test_all_addresses_of_a_host_together_have_the_bound(resolving):
+def test_all_addresses_of_a_host_share_the_bound(resolving):
     addresses = ["127.0.0.1", "127.0.0.2", "127.0.0.3", "127.0.0.4"]
     resolving("localhost", addresses)
 
@@ -216,7 +216,7 @@ def test_all_addresses_of_a_host_together_have_the_bound(resolving):
 @linux_only
 @pytest.mark.usefixtures("bounded")
 @pytest.mark.parametrize("dead", ["refuses", "never answers"])
-def test_a_dead_address_does_not_keep_from_the_next_one(dead, resolving):
+def test_after_a_dead_address_the_next_one_is_tried(dead, resolving):
     resolving("localhost", ["127.0.0.9", "127.0.0.1"])
 
     with peer(after_request(OK), TLS) as found, ExitStack() as ending:
@@ -237,7 +237,7 @@ def test_a_dead_address_does_not_keep_from_the_next_one(dead, resolving):
     ],
     ids=ascii,
 )
-def test_what_is_no_header_is_not_sent(headers):
+def test_an_invalid_header_is_not_sent(headers):
     def treat(found, connection):
         found.requests.append(connection.recv(65_536))
 
@@ -251,7 +251,7 @@ def test_what_is_no_header_is_not_sent(headers):
 
 
 def after_request(*content, then=None):
-    """A treatment: read the request, send some bytes, do something, hang up."""
+    """A treatment: read the request, send some bytes, do something, close."""
 
     def treat(found, connection):
         found.read_request(connection)
@@ -334,7 +334,7 @@ WAITING = {
 @pytest.mark.usefixtures("bounded")
 @pytest.mark.parametrize("tls", [TLS, None], ids=["TLS", "plain"])
 @pytest.mark.parametrize("treat", LOST.values(), ids=LOST.keys())
-def test_what_fails_after_the_request_was_sent_may_have_been_received(treat, tls):
+def test_a_failure_after_the_request_was_sent_means_no_reply(treat, tls):
     with peer(treat, tls) as found, pytest.raises(NoReplyError):
         send(url_of(found, tls))
 
@@ -364,13 +364,13 @@ def outlast(name):
 
 @pytest.fixture(scope="module")
 def outlasted():
-    """What came of peers that do little but wait, tried all at once, as each takes its time."""
+    """The results of all slow peers, which are tried at the same time."""
     with ThreadPoolExecutor(len(OUTLASTED)) as pool:
         return {name: pool.submit(outlast, name) for name in OUTLASTED}
 
 
 @pytest.mark.parametrize("name", OUTLASTED.keys())
-def test_a_peer_that_makes_us_wait_is_outlasted(name, outlasted):
+def test_a_peer_that_makes_us_wait_is_given_up_at_the_bound(name, outlasted):
     seconds, connections, requests = outlasted[name].result()
 
     assert BOUND - 0.1 < seconds < BOUND + SLACK
@@ -388,13 +388,13 @@ def test_a_success_that_is_cut_off_in_its_headers_has_no_id(cut):
 
 
 @pytest.mark.usefixtures("bounded")
-def test_a_peer_that_hangs_up_right_after_the_handshake_may_have_received_it():
+def test_a_close_right_after_the_handshake_means_no_reply():
     with peer(closes, TLS) as found, pytest.raises(NoReplyError):
         send(secure(found))
 
 
 @pytest.mark.usefixtures("bounded")
-def test_a_tls_failure_after_the_handshake_may_have_been_received():
+def test_a_tls_failure_after_the_handshake_means_no_reply():
     def treat(found, connection):
         found.read_request(connection)
         # A record that no key of this connection made.

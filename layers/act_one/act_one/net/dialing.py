@@ -3,8 +3,6 @@
 import socket
 import ssl
 from functools import cache
-from ipaddress import ip_address
-from queue import Empty, SimpleQueue
 from threading import Thread
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
@@ -70,26 +68,25 @@ def _resolve(url: Url, ends_at: float) -> list[Address]:
     ``getaddrinfo`` can't be interrupted, so it runs in a thread, which may outlive the call.
     """
     if url.is_address:
-        version = ip_address(url.host).version
-        return [(socket.AF_INET if version == 4 else socket.AF_INET6, (url.host, url.port))]
-    answers: SimpleQueue[list[Address]] = SimpleQueue()
-    Thread(target=_look_up, args=(url, answers), daemon=True).start()
-    try:
-        found = answers.get(timeout=max(0.0, ends_at - monotonic()))
-    except Empty:
-        raise DialError(f"{url.host} was not resolved in time") from None
+        family = socket.AF_INET6 if ":" in url.host else socket.AF_INET
+        return [(family, (url.host, url.port))]
+    found: list[Address] = []
+    looking_up = Thread(target=_look_up, args=(url, found), daemon=True)
+    looking_up.start()
+    looking_up.join(max(0.0, ends_at - monotonic()))
+    if looking_up.is_alive():
+        raise DialError(f"{url.host} was not resolved in time")
     if not found:
         raise DialError(f"{url.host} has no address")
     return found
 
 
-def _look_up(url: Url, answers: "SimpleQueue[list[Address]]") -> None:
+def _look_up(url: Url, found: list[Address]) -> None:
     try:
-        found = socket.getaddrinfo(url.host, url.port, type=socket.SOCK_STREAM)
+        answers = socket.getaddrinfo(url.host, url.port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
-        answers.put([])
-    else:
-        answers.put([(family, address) for family, *_, address in found])
+        return
+    found.extend((family, address) for family, *_, address in answers)
 
 
 def _dial(found: list[Address], ends_at: float) -> socket.socket:
