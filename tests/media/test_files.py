@@ -70,7 +70,9 @@ def test_an_error_says_nothing_of_the_file_itself(case, sources):
 
 
 @pytest.mark.parametrize(
-    "case", [case for case in CASES.values() if case.probe == case.scan == CUT], ids=str
+    "case",
+    [case for case in CASES.values() if case.probe == case.scan == CUT],
+    ids=lambda case: case.name,
 )
 def test_a_file_that_was_announced_longer_than_it_came_is_cut_off(case, sources):
     data = case.make(sources)
