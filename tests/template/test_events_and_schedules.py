@@ -2,7 +2,7 @@
 
 from act_one.ingest import folders
 from act_one.inputs.bucket import UPLOADS
-from act_one.tasks.events import DETAIL_TYPES, ENDED, SOURCE, WEBHOOK_EVENTS
+from act_one.tasks.events import DETAIL_TYPES, END_DETAIL_TYPES, SOURCE, WEBHOOK_EVENTS
 from act_one.tasks.task import Stage
 from tests.template.checks import Break, allow, check, drop, forbid, get_arn, put, without
 from tests.template.deployment import Faults, Template, as_list, named
@@ -226,7 +226,7 @@ def test_every_way_in_reaches_ingest_and_our_own_files_never_do(template: Templa
     if {"detail-type": ["Task Requested"]} not in patterns:
         yield "requested tasks reach nobody"
     ends = [pattern for pattern in patterns if pattern.get("source") == [SOURCE]]
-    if [{*pattern["detail-type"]} for pattern in ends] != [ENDED]:
+    if [{*pattern["detail-type"]} for pattern in ends] != [END_DETAIL_TYPES]:
         yield f"results are written after {ends}"
 
 

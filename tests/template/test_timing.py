@@ -3,8 +3,9 @@
 import re
 
 from act_one import aws
-from act_one.lifecycle import advance, callback, storing, submission, sweep
+from act_one.lifecycle import advance, callback, storing, sweep
 from act_one.provider import client
+from act_one.tasks import moves
 from act_one.webhooks import delivery, queue
 from tests.template.checks import STATES, VARIABLES, Break, check, put
 from tests.template.deployment import Faults, Template
@@ -55,7 +56,7 @@ def test_every_sender_has_the_time_to_write_down_what_it_paid_for(template: Temp
 )
 def test_a_sender_is_gone_before_its_task_is_taken_for_lost(template: Template) -> Faults:
     for name, timeout in timeouts_of_those_that(template, SENDS).items():
-        if timeout >= submission.SEND_LEASE_SECONDS:
+        if timeout >= moves.SEND_LEASE_SECONDS:
             yield f"{name} may still be sending when its lease is over"
 
 
@@ -157,7 +158,7 @@ def test_a_sweep_stops_by_itself(template: Template) -> Faults:
 )
 def test_an_execution_has_its_first_look_before_it_counts_as_lost(template: Template) -> Faults:
     for label, state, _ in tasks_of(template):
-        for lease in (sweep.LOOK_LEASE_SECONDS, advance.WATCH_SECONDS):
+        for lease in (sweep.START_LEASE_SECONDS, advance.EXECUTION_LOST_SECONDS):
             if state["TimeoutSeconds"] >= lease:
                 yield f"{label} may still be at it when another execution starts"
 
@@ -178,7 +179,7 @@ def test_by_default_most_tasks_end_before_the_fallback_starts(template: Template
 )
 def test_every_deadline_leaves_time_for_results_that_come_late(template: Template) -> Faults:
     latest = template.written["Parameters"]["TaskTimeoutSeconds"].get("MaxValue", float("inf"))
-    if latest >= advance.LATE_SECONDS:
+    if latest >= moves.LATE_SECONDS:
         yield f"a deadline of {latest} s is later than the last look"
 
 

@@ -79,7 +79,10 @@ class KeyRing:
             answer = self._client.get_secret_value(SecretId=self._secret)
         except self._client.exceptions.ResourceNotFoundException as error:
             raise KeyNotSetError(self._secret) from error
-        keys = parse_keys(answer["SecretString"])
+        try:
+            keys = parse_keys(answer["SecretString"])
+        except ValueError as error:
+            raise KeyNotSetError(f"{self._secret} is malformed") from error
         if not keys.current:
             raise KeyNotSetError(self._secret)
         return keys

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from act_one.inputs.request import TransferRequest, read_request
 from act_one.problems import ProblemError
-from act_one.tasks.events import ENDS
+from act_one.tasks.events import DEFAULT_WEBHOOK_EVENTS
 from act_one.tasks.identifiers import derive_task_id, hash_request
 from act_one.tasks.task import Webhook
 
@@ -496,7 +496,12 @@ def test_a_fingerprint_is_of_what_is_asked_for():
 def test_a_fingerprint_is_of_the_webhook_too_but_of_none_is_as_it_always_was():
     asked = read(with_hook())
 
-    assert asked.fingerprint() == read(with_hook(events=[*ENDS[::-1], ENDS[0]])).fingerprint()
+    assert (
+        asked.fingerprint()
+        == read(
+            with_hook(events=[*DEFAULT_WEBHOOK_EVENTS[::-1], DEFAULT_WEBHOOK_EVENTS[0]])
+        ).fingerprint()
+    )
     assert asked.fingerprint() != read(with_hook(events=["task.failed"])).fingerprint()
     assert asked.fingerprint() != read(with_hook(HOOK + "2")).fingerprint()
     assert read(GOOD).fingerprint() == hash_request(GOOD | {"metadata": {}})

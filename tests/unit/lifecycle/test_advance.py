@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from act_one.clock import DAY, HOUR
-from act_one.lifecycle.advance import COPY_START_SECONDS, WATCH_SECONDS, advance
+from act_one.lifecycle.advance import EXECUTION_LOST_SECONDS, advance
 from act_one.provider.outcomes import (
     Ambiguous,
     NoAnswer,
@@ -14,6 +14,7 @@ from act_one.provider.outcomes import (
     Report,
     Retryable,
 )
+from act_one.tasks.moves import COPY_START_SECONDS
 from act_one.tasks.task import Billing, Evidence, MediaUrls, Notice, SettledBy, Stage
 from tests.unit.examples import SOURCE, TASK, task
 from tests.unit.fakes import BEGINNING, CALLBACK_KEYS, FakeClock, FakeProvider, plenty, services
@@ -185,7 +186,7 @@ def test_a_task_without_a_result_is_looked_at_again(there, advanced, provider, o
     assert 15 * 1.5**2 * 0.8 <= wait <= 15 * 1.5**2 * 1.2 + 1
     assert row.polls == 3
     assert row.feed_asked_at == NOW
-    assert row.due_at == NOW + wait + WATCH_SECONDS
+    assert row.due_at == NOW + wait + EXECUTION_LOST_SECONDS
 
 
 @pytest.mark.parametrize("origin", ASKABLE)
@@ -377,10 +378,11 @@ def test_an_expired_task_is_looked_at_hourly_for_a_day(there, advanced, provider
     provider.answers["p"] = answer
 
     clock.now = BEGINNING + 2 * HOUR
+    clock.pass_by(90)
     for _ in range(22):
         wait, row = advanced()
         assert (wait, row.stage) == (None, Stage.EXPIRED)
-        assert row.due_at == clock.now + HOUR
+        assert row.due_at == min(clock.now + HOUR, BEGINNING + DAY)
         clock.now = row.due_at
 
     assert clock.now == BEGINNING + DAY
@@ -406,10 +408,8 @@ def test_a_failure_of_an_expired_task_ends_it(there, advanced, provider):
     assert (row.stage, row.error, row.due_at) == (Stage.FAILED, FAILED.failure, None)
 
 
-@pytest.mark.parametrize("answer", [RUNNING, FAILED, NotKnown(), NoAnswer(reason="HTTP 500")])
-def test_a_failed_task_that_a_callback_made_due_is_looked_at_once(
-    there, advanced, provider, answer
-):
+@pytest.mark.parametrize("answer", [FAILED, NotKnown(), NoAnswer(reason="HTTP 500")])
+def test_a_failed_task_that_a_callback_made_due_is_polled_once(there, advanced, provider, answer):
     there(Stage.FAILED, provider_task_id="p", error=REASON)
     provider.answers["p"] = answer
 
@@ -418,6 +418,22 @@ def test_a_failed_task_that_a_callback_made_due_is_looked_at_once(
     assert wait is None
     assert (row.stage, row.error, row.due_at) == (Stage.FAILED, REASON, None)
     assert provider.looks == ["p"]
+
+
+@pytest.mark.parametrize("answer", [QUEUED, RUNNING, BARE_SUCCESS])
+def test_a_failed_task_that_the_feed_says_is_in_progress_is_polled_hourly_for_a_day(
+    there, advanced, provider, clock, answer
+):
+    there(Stage.FAILED, provider_task_id="p", error=REASON)
+    provider.answers["p"] = answer
+
+    _, row = advanced()
+    assert (row.stage, row.due_at) == (Stage.FAILED, NOW + HOUR)
+
+    clock.now = BEGINNING + DAY - 60
+    assert advanced()[1].due_at == BEGINNING + DAY
+    clock.now = BEGINNING + DAY
+    assert advanced()[1].due_at is None
 
 
 def test_a_result_for_a_failed_task_is_stored(there, advanced, provider):

@@ -78,8 +78,11 @@ def test_a_callback_during_a_copy_is_only_kept(there, stack, provider, clock, bo
 
     after = handle_callback(TASK.task_id, body, stack)
 
-    told = Evidence(received_at=clock.now, body=body.decode())
-    assert after == replace(before, evidence=told, success_callback=told if announces else None)
+    assert after.evidence == Evidence(received_at=clock.now, body=body.decode())
+    assert (after.success_callback is not None) == announces
+    assert (after.callback_task_id == "p") == bool(body)
+    kept = {"evidence": None, "success_callback": None, "callback_task_id": None}
+    assert replace(after, **kept) == before
     assert provider.looks == []
 
 

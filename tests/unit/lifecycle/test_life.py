@@ -18,7 +18,7 @@ from act_one.inputs.request import TransferRequest
 from act_one.lifecycle.advance import advance
 from act_one.lifecycle.callback import handle_callback
 from act_one.lifecycle.submission import submit
-from act_one.lifecycle.sweep import LOOK_LEASE_SECONDS
+from act_one.lifecycle.sweep import START_LEASE_SECONDS
 from act_one.problems import ProblemError
 from act_one.provider.outcomes import (
     Ambiguous,
@@ -156,7 +156,7 @@ class Life(RuleBasedStateMachine):
         self.world.mode = mode
         for task_id, due_at in list(self.table.due(self.clock())):
             try:
-                self.table.claim_due(task_id, due_at, self.clock(), LOOK_LEASE_SECONDS)
+                self.table.claim_due(task_id, due_at, self.clock(), START_LEASE_SECONDS)
             except MovedOnError:
                 continue
             for _ in range(4):
@@ -191,7 +191,7 @@ class Life(RuleBasedStateMachine):
                 copy_lease_until=None,
             )
         elif ends == "badly":
-            self.table.release_copy(task, self.clock(), self.clock() + 5)
+            self.table.release_copy(task, self.clock(), due_at=self.clock() + 5)
 
     # ── What always holds ──
 

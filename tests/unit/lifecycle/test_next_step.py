@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from act_one.clock import HOUR
-from act_one.lifecycle.advance import COPY_START_SECONDS, next_step, poll_seconds
+from act_one.lifecycle.advance import poll_seconds
+from act_one.lifecycle.next_step import next_step
 from act_one.provider.outcomes import NoAnswer, NotKnown, ProviderState, Report
-from act_one.tasks.moves import MOVES
+from act_one.tasks.moves import COPY_START_SECONDS, MOVES
 from act_one.tasks.task import SETTLED, Billing, Evidence, MediaUrls, Notice, SettledBy, Stage
 from tests.unit.examples import SOURCE, notices, sources, task
 from tests.unit.fakes import BEGINNING, services
@@ -18,7 +19,7 @@ from tests.unit.fakes import BEGINNING, services
 OPEN = sorted(set(Stage) - SETTLED)
 ASKABLE = [Stage.UNCONFIRMED, Stage.SUBMITTED, Stage.RUNNING]
 TIMEOUT = 3_600.0
-BACKEND = services(task_timeout_seconds=TIMEOUT)
+SERVICES = services(task_timeout_seconds=TIMEOUT)
 NOW = BEGINNING + 100.0
 SUCCESS = Report(provider_task_id="p", state=ProviderState.SUCCEEDED, media=SOURCE)
 BARE_SUCCESS = Report(provider_task_id="p", state=ProviderState.SUCCEEDED)
@@ -34,7 +35,7 @@ def saying(state, progress=None):
 
 
 def step_of(origin, answer, *, now=NOW, **fields):
-    return next_step(task(origin, **fields), answer, now, SettledBy.CALLBACK, BACKEND)
+    return next_step(task(origin, **fields), answer, now, SettledBy.CALLBACK, SERVICES.settings)
 
 
 # ── One by one ────────────────────────────────────────────────────────────────────────────────
@@ -226,7 +227,7 @@ def steps(draw):
     before, answer, now = draw(watched), draw(answers), draw(moments)
     retention, by = draw(st.sampled_from([0, 1, 90])), draw(st.sampled_from(SettledBy))
     stack = services(task_timeout_seconds=TIMEOUT, result_retention_days=retention)
-    step = next_step(before, answer, now, by, stack)
+    step = next_step(before, answer, now, by, stack.settings)
     after = dataclasses.replace(before, stage=step.target or before.stage, **step.changes)
     return before, answer, now, retention, step, after
 
@@ -292,14 +293,14 @@ def test_no_answer_takes_back_a_charge_progress_or_the_next_look(found):
 def test_looks_are_spaced_from_15_seconds_by_half_as_much_again_up_to_120(polls):
     interval = min(120.0, 15.0 * 1.5 ** min(polls, 50))
 
-    wait = poll_seconds(polls, BACKEND)
+    wait = poll_seconds(polls, SERVICES)
 
     assert type(wait) is int
     assert math.floor(interval * 0.8) <= wait <= math.ceil(interval * 1.2)
 
 
 def test_looks_are_spread():
-    assert len({poll_seconds(5, BACKEND) for _ in range(200)}) > 10
+    assert len({poll_seconds(5, SERVICES) for _ in range(200)}) > 10
 
 
 @given(

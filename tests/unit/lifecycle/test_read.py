@@ -33,6 +33,16 @@ def test_anothers_task_is_no_more_there_than_none(table):
     assert (found[0]["status"], found[0]["code"]) == (404, "task-not-found")
 
 
+@pytest.mark.parametrize(
+    "task_id", ["x" * 2_049, "", "task_", "TASK_" + "0" * 32, "task_" + "g" * 32]
+)
+def test_what_can_be_no_id_is_not_found_without_a_read(task_id):
+    with pytest.raises(ProblemError) as caught:
+        own_task(task_id, "client-1", table=None)
+
+    assert caught.value.status == 404
+
+
 def test_each_stored_file_has_a_link_for_an_hour(table, shipped_s3):
     table.create(task(Stage.SUCCEEDED, output=Output(video=VIDEO)))
 

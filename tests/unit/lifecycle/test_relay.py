@@ -260,10 +260,10 @@ def test_of_a_tables_real_stream_the_moves_are_published(aws, table):
     submitted = table.move(created, Stage.SUBMITTED, NOW, provider_task_id="p", due_at=NOW)
     claimed = table.claim_due(TASK.task_id, NOW, NOW, 120.0)
     noted = table.record(claimed, progress=40, feed_failing_since=NOW)
-    noted = table.keep_delivery(noted, DELIVERY)
+    noted = table.record_delivery(noted, DELIVERY)
     table.move(noted, Stage.STORING, NOW, source=SOURCE)
     copying = table.claim_copy(TASK.task_id, NOW, 360.0)
-    released = table.release_copy(copying, NOW, NOW)
+    released = table.release_copy(copying, NOW, due_at=NOW)
     table.move(released, Stage.FAILED, NOW, due_at=None)
     events = FakeEvents()
 

@@ -11,12 +11,13 @@ from botocore.exceptions import ClientError
 from act_one.clock import DAY, HOUR
 from act_one.inputs.request import TransferRequest
 from act_one.lifecycle.callback import handle_callback
-from act_one.lifecycle.submission import RESEND_MAX_SECONDS, resend, submit
+from act_one.lifecycle.submission import resend, submit
 from act_one.problems import ProblemError
 from act_one.provider.callback_token import verify
 from act_one.provider.outcomes import Ambiguous, Created, ProviderState, Rejected, Report, Retryable
-from act_one.tasks.events import ENDS
+from act_one.tasks.events import DEFAULT_WEBHOOK_EVENTS
 from act_one.tasks.identifiers import derive_task_id
+from act_one.tasks.moves import RESEND_MAX_SECONDS
 from act_one.tasks.table import MovedOnError, TaskTable
 from act_one.tasks.task import Billing, Evidence, Notice, Stage, Webhook
 from tests.unit.examples import SOURCE, task
@@ -78,7 +79,9 @@ def test_without_a_webhook_the_stacks_own_endpoint_is_told_of_the_end(table, pro
     created, _ = send(stack)
     named, _ = send(stack, replace(REQUEST, webhook=HOOK, idempotency_key="other"))
 
-    assert created.webhook == Webhook(url="https://house.example/hook", events=ENDS)
+    assert created.webhook == Webhook(
+        url="https://house.example/hook", events=DEFAULT_WEBHOOK_EVENTS
+    )
     assert named.webhook == HOOK
 
 

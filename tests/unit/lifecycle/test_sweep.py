@@ -6,7 +6,7 @@ from threading import Barrier, Lock
 
 import pytest
 
-from act_one.lifecycle.sweep import LOOK_LEASE_SECONDS, SWEEP_SECONDS, sweep
+from act_one.lifecycle.sweep import START_LEASE_SECONDS, SWEEP_SECONDS, sweep
 from act_one.tasks.task import Stage
 from tests.unit.examples import TASK, task
 from tests.unit.fakes import BEGINNING, FakeClock
@@ -56,7 +56,7 @@ def test_a_row_is_started_in_any_stage_and_then_has_a_lease(table, stage):
     table.create(task(stage))
 
     assert sweep(table, FakeStepFunctions(), ARN, FakeClock(NOW)) == 1
-    assert table.read(TASK.task_id).due_at == NOW + LOOK_LEASE_SECONDS
+    assert table.read(TASK.task_id).due_at == NOW + START_LEASE_SECONDS
     assert sweep(table, FakeStepFunctions(), ARN, FakeClock(NOW)) == 0
 
 
@@ -65,7 +65,7 @@ def test_a_look_that_nobody_took_is_started_again_under_another_name(table):
     executions, clock = FakeStepFunctions(), FakeClock(NOW)
     for _ in range(3):
         sweep(table, executions, ARN, clock)
-        clock.pass_by(LOOK_LEASE_SECONDS)
+        clock.pass_by(START_LEASE_SECONDS)
 
     assert executions.names == [f"{TASK.task_id}-{look}" for look in (1, 2, 3)]
 
@@ -88,7 +88,7 @@ def test_a_row_that_another_sweep_claims_meanwhile_is_left_to_it(table):
 
         def due(self, now):
             found = list(table.due(now))
-            table.claim_due(*found[0], now, LOOK_LEASE_SECONDS)
+            table.claim_due(*found[0], now, START_LEASE_SECONDS)
             return iter(found)
 
         claim_due = staticmethod(table.claim_due)

@@ -22,7 +22,7 @@ def path_of(task_id=TASK, keys=KEYS):
     return urlsplit(callback_url("https://callback.example/", task_id, keys)).path
 
 
-def handle_callback(secret=SECRET, clock=None):
+def ring(secret=SECRET, clock=None):
     return KeyRing(FakeSecrets(secret), "callback", clock or FakeClock())
 
 
@@ -32,7 +32,7 @@ TOKEN = PATH.rpartition("/")[2]
 
 def is_refused(path, key_ring=None):
     with pytest.raises(UnknownTokenError):
-        verify(path, key_ring or handle_callback())
+        verify(path, key_ring or ring())
     return True
 
 
@@ -52,12 +52,17 @@ def test_a_token_says_nothing_of_its_key():
 
 @given(st.text("0123456789abcdef", min_size=1, max_size=40).map("task_{}".format))
 def test_what_was_made_for_a_task_verifies_for_it(task_id):
-    assert verify(path_of(task_id), handle_callback()) == task_id
+    assert verify(path_of(task_id), ring()) == task_id
 
 
 @pytest.mark.parametrize("path", [PATH + "/", PATH.lstrip("/")])
 def test_slashes_around_a_path_do_not_matter(path):
-    assert verify(path, handle_callback()) == TASK
+    assert verify(path, ring()) == TASK
+
+
+@pytest.mark.parametrize("prefix", ["/prod", "/a/b", "/callbacks"])
+def test_a_path_of_the_base_url_comes_before_ours(prefix):
+    assert verify(prefix + PATH, ring()) == TASK
 
 
 def test_another_tasks_token_is_refused():
@@ -65,7 +70,7 @@ def test_another_tasks_token_is_refused():
 
 
 def test_a_token_of_the_previous_key_verifies():
-    assert verify(path_of(keys=Keys("previous-secret")), handle_callback()) == TASK
+    assert verify(path_of(keys=Keys("previous-secret")), ring()) == TASK
 
 
 def test_a_token_of_a_key_that_is_gone_is_refused():
@@ -102,10 +107,8 @@ def test_a_token_with_a_flipped_bit_is_refused(bit):
         f"/callbacks//{TOKEN}",
         f"/callbacks/{TASK}//{TOKEN}",
         f"/callbacks/{TASK}/{TOKEN}/more",
-        f"/v1/callbacks/{TASK}/{TOKEN}",
         f"/Callbacks/{TASK}/{TOKEN}",
         f"/callbacks/{TASK.upper()}/{TOKEN}",
-        f"/callbacks/../callbacks/{TASK}/{TOKEN}",
         f"/callbacks/{OTHER}/../{TASK}/{TOKEN}",
         f"/callbacks/./{TASK}/{TOKEN}",
         f"/callbacks%2F{TASK}%2F{TOKEN}",
@@ -145,7 +148,7 @@ def test_any_other_path_is_refused(path):
     )
 )
 def test_no_path_verifies_but_the_one_made(path):
-    assume(path.strip("/") != PATH.strip("/"))
+    assume(not path.strip("/").endswith(PATH.strip("/")))
 
     assert is_refused(path)
 
@@ -164,7 +167,7 @@ def test_no_idempotency_key_makes_one_task_pass_for_another(one, two):
 
 def test_an_unknown_key_id_makes_the_secret_be_read_anew():
     clock = FakeClock()
-    key_ring = handle_callback("old-secret", clock)
+    key_ring = ring("old-secret", clock)
     verify(path_of(keys=Keys("old-secret")), key_ring)
 
     key_ring._client.secret = '{"current": "new-secret", "previous": "old-secret"}'  # noqa: SLF001
@@ -176,7 +179,7 @@ def test_an_unknown_key_id_makes_the_secret_be_read_anew():
 
 def test_unknown_key_ids_read_the_secret_at_most_every_30_seconds():
     clock = FakeClock()
-    key_ring = handle_callback(clock=clock)
+    key_ring = ring(clock=clock)
     secrets = key_ring._client  # noqa: SLF001 - our own fake
 
     for number in range(100):
@@ -191,7 +194,7 @@ def test_unknown_key_ids_read_the_secret_at_most_every_30_seconds():
 
 def test_known_key_ids_do_not_read_the_secret_again():
     clock = FakeClock()
-    key_ring = handle_callback(clock=clock)
+    key_ring = ring(clock=clock)
     for _ in range(20):
         clock.pass_by(10)
         verify(PATH, key_ring)

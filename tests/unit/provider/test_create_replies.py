@@ -110,7 +110,7 @@ def test_a_2xx_that_cannot_be_read_is_ambiguous(body):
         (307, Ambiguous),
         (400, Rejected),
         (401, Retryable),
-        (402, Rejected),
+        (402, Retryable),
         (403, Retryable),
         (404, Rejected),
         (405, Rejected),

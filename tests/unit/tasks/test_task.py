@@ -2,6 +2,7 @@
 
 import json
 import re
+from typing import get_args, get_type_hints
 from urllib.parse import urlsplit
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from act_one.tasks.documents import api_document, document, without_query
 from act_one.tasks.identifiers import derive_task_id, hash_request, new_claim_id
 from act_one.tasks.moves import MOVES, may_move
-from act_one.tasks.task import SETTLED, Delivery, Notice, Stage, Webhook
+from act_one.tasks.task import SETTLED, Delivery, Notice, Stage, Task, TaskChanges, Webhook
 from tests.unit.examples import metadata, task, tasks
 
 LIFE = """
@@ -207,3 +208,10 @@ def test_each_warning_code_is_kept_once_with_its_newest_text():
 def test_the_deadline_counts_from_the_send():
     assert task(created_at=100.0, sent_at=500.0).deadline(60.0) == 560.0
     assert task(created_at=100.0, sent_at=None).deadline(60.0) == 160.0
+
+
+def test_changes_are_fields_of_a_task_with_the_same_types_or_none():
+    declared = get_type_hints(Task)
+
+    for name, kind in get_type_hints(TaskChanges).items():
+        assert {*get_args(kind), kind} & {*get_args(declared[name]), declared[name]}

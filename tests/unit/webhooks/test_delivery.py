@@ -51,7 +51,7 @@ class FakeTable:
     def read(self, task_id):
         return self.row if self.row is not None and self.row.task_id == task_id else None
 
-    def keep_delivery(self, row, delivery):
+    def record_delivery(self, row, delivery):
         if self.outage:
             raise EndpointConnectionError(endpoint_url="https://dynamodb.example")
         self.row = replace(row, deliveries=(*row.deliveries, delivery))

@@ -13,7 +13,7 @@ from act_one.ingest.folders import IngestContext, Submit, is_trigger, take_folde
 from act_one.inputs.request import read_request
 from act_one.json_types import Json
 from act_one.problems import ProblemError
-from act_one.tasks.events import ENDED, rejection_of, send
+from act_one.tasks.events import END_DETAIL_TYPES, rejection_of, send
 from act_one.tasks.task import EVENTS_CLIENT
 
 _WHAT_TO_SEND: Final = (
@@ -30,7 +30,9 @@ def take(body: str, message_id: str, context: IngestContext, submit: Submit) -> 
         case {"source": "aws.s3", "detail": {"bucket": {"name": bucket}, "object": {"key": key}}}:
             if bucket == context.services.uploads.bucket and is_trigger(str(key)):
                 take_folder(str(key), context, submit)
-        case {"source": "act-one", "detail-type": kind, "detail": {"id": task_id}} if kind in ENDED:
+        case {"source": "act-one", "detail-type": kind, "detail": {"id": task_id}} if (
+            kind in END_DETAIL_TYPES
+        ):
             write_result(str(task_id), context)
         case {"detail-type": "Task Requested", "id": str(event_id), "detail": dict(detail)}:
             # A publisher that tries again sends another event: only a key of its own is the same.

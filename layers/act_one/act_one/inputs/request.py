@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from act_one.json_types import Json
 from act_one.net.addresses import Policy, UnsafeAddressError, target
 from act_one.problems import ProblemError
-from act_one.tasks.events import ENDS, WEBHOOK_EVENTS
+from act_one.tasks.events import DEFAULT_WEBHOOK_EVENTS, WEBHOOK_EVENTS
 from act_one.tasks.identifiers import hash_request
 from act_one.tasks.task import Notice, PinnedFile, Webhook
 
@@ -252,7 +252,7 @@ def _webhook(fields: Mapping[str, Json], *, allow_addresses: bool) -> Webhook | 
             detail = "callback_url is short for webhook.url; give one of the two"
             _refuse("webhook-twice", "Both webhook and callback_url", detail, "callback_url")
         url = fields["callback_url"]
-        return _called(url, ENDS, "callback_url", allow_addresses=allow_addresses)
+        return _called(url, DEFAULT_WEBHOOK_EVENTS, "callback_url", allow_addresses=allow_addresses)
     if "webhook" not in fields:
         return None
     given = fields["webhook"]
@@ -263,7 +263,7 @@ def _webhook(fields: Mapping[str, Json], *, allow_addresses: bool) -> Webhook | 
         shown = name[:64].encode("utf-8", "replace").decode()
         detail = f"webhook has no {shown!r}; there are url and events"
         _refuse("unknown-field", "There is no such field", detail, f"webhook.{shown}")
-    events = _events(given.get("events", list(ENDS)))
+    events = _events(given.get("events", list(DEFAULT_WEBHOOK_EVENTS)))
     return _called(given.get("url"), events, "webhook.url", allow_addresses=allow_addresses)
 
 

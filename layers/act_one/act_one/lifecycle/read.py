@@ -1,4 +1,4 @@
-"""A task as its client may see it: its own tasks only, results with links that live an hour."""
+"""Reading a task: clients see their own tasks, and get links to results that last an hour."""
 
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
@@ -7,28 +7,29 @@ from act_one.aws import LINK_SECONDS
 from act_one.json_types import Json
 from act_one.problems import ProblemError
 from act_one.tasks.documents import api_document
+from act_one.tasks.identifiers import is_task_id
 from act_one.tasks.table import TaskTable
 from act_one.tasks.task import EVENTS_CLIENT, UPLOADS_CLIENT, Task
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-OF_THE_STACK: Final = frozenset({UPLOADS_CLIENT, EVENTS_CLIENT})
-"""Whose tasks every API key of the stack may read: they belong to the account, to no key."""
+SHARED_CLIENTS: Final = frozenset({UPLOADS_CLIENT, EVENTS_CLIENT})
+"""Clients whose tasks every API key of the stack may read: they belong to the account."""
 
 
 def own_task(task_id: str, client_id: str, table: TaskTable) -> Task:
-    """Read the row of a client's own task, or of one that came by the bucket or the bus.
+    """Read a task of this client, or one that was made from the bucket or the bus.
 
-    Raises ``ProblemError`` 404 for a task that is not there or is another client's: which of the
-    two is nobody else's business.
+    Raises ``ProblemError`` 404 for a task that does not exist and for one of another client alike,
+    so that ids of other clients can't be probed.
     """
-    task = table.read(task_id)
-    if task is None or task.client_id not in {client_id, *OF_THE_STACK}:
+    task = table.read(task_id) if is_task_id(task_id) else None
+    if task is None or task.client_id not in {client_id, *SHARED_CLIENTS}:
         raise ProblemError(
             404,
             "task-not-found",
-            "There is no such task",
+            "The task does not exist",
             "no task of this API key has that id; it may have been removed after its retention",
             field="task_id",
         )

@@ -1,4 +1,4 @@
-"""The table's stream → the bus: a transactional outbox, so no move is ever without its event."""
+"""Table stream → event bus: a transactional outbox, so that every move has its event."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mypy_boto3_events.type_defs import PutEventsRequestEntryTypeDef
 
 BATCH: Final = 10
-"""What one ``PutEvents`` takes."""
+"""The most entries that one ``PutEvents`` call takes."""
 
 logger = Logger(child=True)
 metrics = Metrics()
@@ -25,8 +25,8 @@ def publish(
 ) -> str | None:
     """Send the moves among stream records to the bus, in order.
 
-    Answers the sequence number of the first record that was not sent, None if all were. A record
-    that can't be read is logged and skipped: no repetition would ever make it readable.
+    Returns the sequence number of the first record that was not sent, None if all were. A record
+    that can't be read is logged and skipped: repeating it would not help.
     """
     entries = [(_sequence(record), entry) for record in records if (entry := _entry(record, bus))]
     for start in range(0, len(entries), BATCH):
@@ -45,7 +45,7 @@ def _sequence(record: Mapping[str, Any]) -> str:
 
 
 def _entry(record: Mapping[str, Any], bus: str) -> "PutEventsRequestEntryTypeDef | None":
-    """Write the event of a record that is a move; claims and notes change no version."""
+    """Write the event of a record that is a move; other writes change no version."""
     change = record["dynamodb"]
     if "NewImage" not in change:
         return None

@@ -1,4 +1,4 @@
-"""What work on a task needs from outside; each ``app.py`` builds the real ones once."""
+"""The services that work on a task needs. Each handler's module builds them once."""
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The table, the provider, the settings, the clock and the inputs that lie in S3."""
+    """The tasks table, the provider, the settings, the clock and the uploads bucket."""
 
     table: TaskTable
     provider: CometApi
@@ -29,7 +29,7 @@ class Services:
 
 
 def key_ring(secret: str, clock: Clock = system_clock) -> KeyRing:
-    """Build the reader of one secret of this stack."""
+    """Build the reader of one of this stack's secrets."""
     client: SecretsManagerClient = boto3.client("secretsmanager", config=QUICK)
     return KeyRing(client, secret, clock)
 

@@ -1,7 +1,8 @@
 """The copy of a task's result: claim the row, copy the media, write ``task.json``, move the row.
 
-A copy that fails frees its claim and makes the row due; the fallback then starts another attempt
-with a fresh URL from the feed. So this needs no provider key, and no message is ever retried here.
+A copy that fails releases its claim and makes the row due; the fallback then starts another
+attempt with a fresh URL from the feed. So the copy needs no provider key, and its queue retries
+nothing.
 """
 
 import json
@@ -17,9 +18,11 @@ from act_one.lifecycle.services import Services
 from act_one.media import copy
 from act_one.media.copy import RESULT_IMAGE_TYPES, RESULT_VIDEO_TYPES, MediaError, Place
 from act_one.net import downloads
+from act_one.settings import Settings
+from act_one.tasks import moves
 from act_one.tasks.documents import document
 from act_one.tasks.table import MovedOnError
-from act_one.tasks.task import MediaUrls, Notice, Output, Stage, StoredMedia, Task
+from act_one.tasks.task import MediaUrls, Notice, Output, StoredMedia, Task
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -27,8 +30,8 @@ if TYPE_CHECKING:
 LEASE_MARGIN_SECONDS: Final = 60.0
 """A lease outlives the function that holds it, so that two copies never overlap."""
 IMAGES_SECONDS: Final = 30.0
-"""For poster and last frame together: they are a nicety, the video was paid for."""
-MAX_IMAGE_BYTES: Final = 33_554_432
+"""For poster and last frame together: they are optional, and must not cost the video."""
+MAX_RESULT_IMAGE_BYTES: Final = 33_554_432
 RETRY_SECONDS: Final = 5.0
 RETRY_MAX_SECONDS: Final = HOUR
 
@@ -54,42 +57,46 @@ def result_prefix(task: Task) -> str:
 
 
 def store_result(task_id: str, services: Services, storage: Storage) -> Task | None:
-    """Copy the result of a `storing` task; answer the row, None if it is nobody's to copy now.
+    """Copy the result of a `storing` task into the bucket; return the row.
 
-    Another attempt holding a live lease, or a stage that isn't `storing`, make it nobody's.
+    None if there is nothing to copy now: another attempt holds a live lease, or the stage is
+    another.
     """
     settings = services.settings
-    now = services.clock()
     lease = settings.copy_timeout_seconds + LEASE_MARGIN_SECONDS
     try:
-        task = services.table.claim_copy(task_id, now, lease)
+        task = services.table.claim_copy(task_id, services.clock(), lease)
     except MovedOnError:
         return None
     if task.source is None:
         message = f"{task_id} is storing without a source"
         raise ValueError(message)
     try:
-        output, warnings = _copy_media(task, task.source, services, storage)
+        video = _copy_video(task, task.source, settings, storage)
+        images, warnings = _copy_images(task, task.source, storage)
     except MediaError as error:
         logger.warning("copy failed", extra={"code": error.code, "reason": str(error)})
         return _try_later(task, error, services)
-    return _succeed(task, output, warnings, services, storage)
+    return _succeed(task, Output(video=video, **images), warnings, services, storage)
 
 
-def _copy_media(
-    task: Task, source: MediaUrls, services: Services, storage: Storage
-) -> tuple[Output, tuple[Notice, ...]]:
-    prefix = result_prefix(task)
-    video = copy.copy(
+def _copy_video(task: Task, source: MediaUrls, settings: Settings, storage: Storage) -> StoredMedia:
+    return copy.copy(
         source.video,
-        Place(bucket=storage.bucket, key=f"{prefix}video", task_id=task.task_id),
+        _place(task, "video", storage),
         types=RESULT_VIDEO_TYPES,
-        max_bytes=services.settings.max_media_bytes,
-        seconds=services.settings.copy_timeout_seconds - IMAGES_SECONDS - 15.0,
+        max_bytes=settings.max_media_bytes,
+        seconds=settings.copy_timeout_seconds - IMAGES_SECONDS - 15.0,
         open_url=storage.open_url,
         s3=storage.s3,
     )
-    images_end_at = monotonic() + IMAGES_SECONDS
+
+
+def _copy_images(
+    task: Task, source: MediaUrls, storage: Storage
+) -> tuple[dict[str, StoredMedia], tuple[Notice, ...]]:
+    """Copy poster and last frame; one that can't be had becomes a warning."""
+    ends_at = monotonic() + IMAGES_SECONDS
     images: dict[str, StoredMedia] = {}
     warnings = task.warnings
     for name, url in (("poster", source.poster), ("last_frame", source.last_frame)):
@@ -98,17 +105,22 @@ def _copy_media(
         try:
             images[name] = copy.copy(
                 url,
-                Place(bucket=storage.bucket, key=f"{prefix}{name}", task_id=task.task_id),
+                _place(task, name, storage),
                 types=RESULT_IMAGE_TYPES,
-                max_bytes=MAX_IMAGE_BYTES,
-                seconds=images_end_at - monotonic(),
+                max_bytes=MAX_RESULT_IMAGE_BYTES,
+                seconds=ends_at - monotonic(),
                 open_url=storage.open_url,
                 s3=storage.s3,
             )
         except MediaError as error:
             missing = Notice(code=f"{name}_missing", message=f"{error.code}: {error}")
             warnings = replace(task, warnings=warnings).with_warning(missing)
-    return Output(video=video, **images), warnings
+    return images, warnings
+
+
+def _place(task: Task, name: str, storage: Storage) -> Place:
+    key = f"{result_prefix(task)}{name}"
+    return Place(bucket=storage.bucket, key=key, task_id=task.task_id)
 
 
 def _succeed(
@@ -118,41 +130,23 @@ def _succeed(
     services: Services,
     storage: Storage,
 ) -> Task:
+    """Write ``task.json`` beside the media, as the task will be, then move the row."""
     now = services.clock()
-    changes: dict[str, object] = {
-        "output": output,
-        "warnings": warnings,
-        "progress": 100,
-        "copy_lease_until": None,
-        "due_at": None,
-        "expires_at": services.settings.row_expires_at(now),
-    }
-    _write_task_json(task, now, output, warnings, storage)
+    step = moves.to_succeeded(output, warnings, now, services.settings)
+    _write_task_json(moves.applied(task, step, now), storage)
     try:
-        return services.table.move(task, Stage.SUCCEEDED, now, **changes)
+        return services.table.apply(task, step, now)
     except MovedOnError as error:
         # The lease ran out and another attempt took over; it adopts these same objects.
         logger.warning("copied, but the task moved on", extra={"task_id": task.task_id})
         return error.current or task
 
 
-def _write_task_json(
-    task: Task, now: float, output: Output, warnings: tuple[Notice, ...], storage: Storage
-) -> None:
-    """Put the task as it will be beside its media, for whoever has only the bucket."""
-    stored = replace(
-        task,
-        stage=Stage.SUCCEEDED,
-        version=task.version + 1,
-        updated_at=now,
-        output=output,
-        warnings=warnings,
-        progress=100,
-    )
+def _write_task_json(task: Task, storage: Storage) -> None:
     storage.s3.put_object(
         Bucket=storage.bucket,
         Key=f"{result_prefix(task)}task.json",
-        Body=json.dumps(document(stored), ensure_ascii=False, indent=2).encode(),
+        Body=json.dumps(document(task), ensure_ascii=False, indent=2).encode(),
         ContentType="application/json",
         Metadata={"task-id": task.task_id},
     )
@@ -160,11 +154,9 @@ def _write_task_json(
 
 def _try_later(task: Task, error: MediaError, services: Services) -> Task:
     backoff = min(RETRY_MAX_SECONDS, RETRY_SECONDS * 2.0 ** min(task.copy_attempts - 1, 12))
-    warning = Notice(code="copy_retried", message=f"{error.code}: {error}")
+    warnings = task.with_warning(Notice(code="copy_retried", message=f"{error.code}: {error}"))
     now = services.clock()
     try:
-        return services.table.release_copy(
-            task, now, now + backoff, warnings=task.with_warning(warning)
-        )
+        return services.table.release_copy(task, now, due_at=now + backoff, warnings=warnings)
     except MovedOnError as moved:
         return moved.current or task

@@ -1,8 +1,4 @@
-"""The provider: CometAPI's Runway Act-One route. The only module that knows its words.
-
-Facts are from CometAPI's pages for ``/runway/pro/act_one`` and ``/runway/feed`` and from software
-of the same family. Where sources disagree every form is accepted; ``docs/provider.md`` has them.
-"""
+"""The client of CometAPI's Runway Act-One route: creates tasks, and asks the feed about them."""
 
 import json
 import ssl
@@ -28,14 +24,14 @@ from act_one.tasks.task import Notice
 CREATE_PATH: Final = "/runway/pro/act_one"
 FEED_PATH: Final = "/runway/feed"
 CREATE_SECONDS: Final = 15.0
-"""Wall clock for the whole create; what takes longer is ambiguous."""
+"""Wall clock for the whole create; a longer one is ambiguous."""
 
 _NO_KEY: Final = Notice(code="provider_key_not_set", message="the provider key is not set")
 
 
 @dataclass(frozen=True, slots=True)
 class CometApi:
-    """The provider at ``base_url``, spoken to with the keys of ``key_ring``."""
+    """The provider at ``base_url``, called with the keys of ``key_ring``."""
 
     base_url: str
     runway_version: str
@@ -46,8 +42,8 @@ class CometApi:
     def create(self, *, video: str, image: str, callback_url: str) -> CreateOutcome:
         """Ask for a transfer, once. An accepted create costs about $0.40.
 
-        Never raises for what the network or the provider does. A refused key is read anew from
-        its secret and, when it changed, tried once more: a refusal is certainly not billed.
+        Never raises for what the network or the provider does. When the key is refused, its secret
+        is read again and a changed key is tried once: a refusal is certainly not billed.
         """
         body = {"video": video, "image": image, "callback_url": callback_url}
         try:
@@ -57,17 +53,17 @@ class CometApi:
         ends_at = self.clock() + CREATE_SECONDS
         outcome = self._create_with(keys.current, body, CREATE_SECONDS)
         if isinstance(outcome, Retryable) and outcome.key_refused:
-            renewed = self._renewed(keys)
+            reloaded = self._reload(keys)
             seconds = ends_at - self.clock()
-            if renewed.current != keys.current and seconds > CREATE_SECONDS / 2:
-                outcome = self._create_with(renewed.current, body, seconds)
+            if reloaded.current != keys.current and seconds > CREATE_SECONDS / 2:
+                outcome = self._create_with(reloaded.current, body, seconds)
         return outcome
 
     def feed(self, provider_task_id: str, *, seconds: float) -> FeedAnswer:
-        """Ask how a task is doing, within ``seconds`` of wall clock. Free; may be repeated.
+        """Ask for a task's state, within ``seconds`` of wall clock. Free; may be repeated.
 
-        The previous key is tried when the current one is refused or doesn't know the task, which
-        is what a key of another account sees (CometAPI's feed answers per account).
+        The feed answers per account, so when the current key is refused or doesn't know the task,
+        the previous key is tried: it may belong to the account that sent the task.
         """
         ends_at = self.clock() + seconds
         try:
@@ -76,23 +72,24 @@ class CometApi:
             return NoAnswer(reason=_NO_KEY.message, key_refused=True)
         answer = self._feed_with(keys.current, provider_task_id, seconds)
         if isinstance(answer, NoAnswer) and answer.key_refused:
-            renewed = self._renewed(keys)
-            if renewed.current != keys.current:
+            reloaded = self._reload(keys)
+            if reloaded.current != keys.current:
                 left = ends_at - self.clock()
-                answer = self._feed_with(renewed.current, provider_task_id, left)
-            keys = renewed
-        unheard = isinstance(answer, NotKnown) or (
+                answer = self._feed_with(reloaded.current, provider_task_id, left)
+            keys = reloaded
+        may_be_other_account = isinstance(answer, NotKnown) or (
             isinstance(answer, NoAnswer) and answer.key_refused
         )
-        if unheard and keys.previous is not None:
-            earlier = self._feed_with(keys.previous, provider_task_id, ends_at - self.clock())
-            return earlier if isinstance(earlier, Report) else answer
+        if may_be_other_account and keys.previous is not None:
+            left = ends_at - self.clock()
+            with_previous = self._feed_with(keys.previous, provider_task_id, left)
+            return with_previous if isinstance(with_previous, Report) else answer
         return answer
 
-    def _renewed(self, keys: Keys) -> Keys:
+    def _reload(self, keys: Keys) -> Keys:
         try:
             return self.key_ring.reload()
-        except KeyNotSetError:  # taken out of the secret a moment ago
+        except KeyNotSetError:  # the key was removed from the secret meanwhile
             return keys
 
     def _create_with(self, key: str, body: Mapping[str, str], seconds: float) -> CreateOutcome:
@@ -102,7 +99,8 @@ class CometApi:
             return Retryable(reason=Notice(code="provider_unreachable", message=str(error)))
         except NoReplyError as error:
             return Ambiguous(reason=Notice(code="no_reply", message=str(error)))
-        return read_create_reply(reply, now=self.clock())
+        secrets = (key, body["callback_url"], body["callback_url"].rpartition("/")[2])
+        return read_create_reply(reply, now=self.clock(), secrets=secrets)
 
     def _feed_with(self, key: str, provider_task_id: str, seconds: float) -> FeedAnswer:
         if seconds <= 0:

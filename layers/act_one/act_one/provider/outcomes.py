@@ -1,30 +1,33 @@
-"""What the provider can answer, in our words: the outcomes of a create, the answers of the feed."""
+"""The outcomes of a create and the answers of the feed, in our types."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 from act_one.tasks.task import MediaUrls, Notice
 
-# ── What a create can end in ──────────────────────────────────────────────────────────────────
+# ── A create ──────────────────────────────────────────────────────────────────
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Created:
-    """The provider made the task and bills it."""
+    """The provider accepted the create, and bills it."""
 
     provider_task_id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rejected:
-    """The provider will never do this request; not billed."""
+    """The provider will never accept this request. Not billed."""
 
     reason: Notice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retryable:
-    """Certainly not billed, may be tried again; ``key_refused``: our key or its balance."""
+    """The create was refused for now, and may be repeated. Certainly not billed.
+
+    ``key_refused``: the reason is our key or its balance.
+    """
 
     reason: Notice
     retry_after_seconds: float | None = None
@@ -33,7 +36,7 @@ class Retryable:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ambiguous:
-    """May be billed, so never repeated."""
+    """The outcome is unknown. It may be billed, so the create is never repeated."""
 
     reason: Notice
 
@@ -41,11 +44,11 @@ class Ambiguous:
 type CreateOutcome = Created | Rejected | Retryable | Ambiguous
 
 
-# ── What the feed (or a callback's body) can say ──────────────────────────────────────────────
+# ── The feed, and a callback's body ──────────────────────────────────────────────
 
 
 class ProviderState(StrEnum):
-    """The provider's many words for a task's state, normalised."""
+    """The state of a task, from the many words that the provider has for it."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -56,7 +59,7 @@ class ProviderState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """What the provider says of one task.
+    """The provider's report on one task.
 
     ``media`` is set only when a success came with a usable URL; ``failure`` only with a failure.
     """
@@ -71,12 +74,12 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class NotKnown:
-    """The feed doesn't know the id: normal in the first seconds, or another account's key."""
+    """The feed doesn't know the id: normal in the first seconds, or the key of another account."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoAnswer:
-    """The feed said nothing about the task: an error, an outage, a refused key."""
+    """The feed gave no answer about the task: an error, an outage, a refused key."""
 
     reason: str
     key_refused: bool = False

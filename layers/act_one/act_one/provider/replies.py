@@ -1,14 +1,15 @@
-"""The provider's replies, callbacks and errors, in every form that is known. Pure parsing.
+"""Parses the provider's replies, callbacks and errors, in every form that is known. Pure.
 
-Facts are from CometAPI's pages for ``/runway/pro/act_one`` and ``/runway/feed`` and from software
-of the same family. Where sources disagree every form is accepted; ``docs/provider.md`` has them.
+The forms are from CometAPI's pages for ``/runway/pro/act_one`` and ``/runway/feed`` and from
+software of the same family. Where sources disagree, every form is accepted; ``docs/provider.md``
+lists them.
 """
 
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -31,7 +32,17 @@ from act_one.tasks.task import MediaUrls, Notice
 
 _CERTAIN_REFUSAL: Final = ("saturated", "no available channel", "no channel", "model_not_found")
 _SUCCESS_CODES: Final = frozenset({"", "0", "success", "ok"})
+_BALANCE_USED_UP: Final = "insufficient_user_quota"
+MAX_ID_BYTES: Final = 1_024
+"""A longer id would be refused by the table's index, so it counts as none."""
 _MAX_TEXT: Final = 500
+_URL_WITH_QUERY: Final = re.compile(r"(?i)(https?://[^\s?#\"'<>]*)[?#][^\s\"'<>]*")
+_CALLBACK_TOKEN: Final = re.compile(r"\b[0-9a-f]{8}(?:\.|%2e)[A-Za-z0-9_-]{20,}", re.IGNORECASE)
+_KEY: Final = re.compile(r"(?i)(bearer\s+|\bsk-)[\w.~+/=*-]+")
+_BARE_ID: Final = re.compile(r"(?=.*[0-9])[A-Za-z0-9_-]{8,128}")
+"""What is taken for an id where only a string says that it is one."""
+_MILLISECONDS_FROM: Final = 1e11
+"""Larger times are milliseconds: as seconds they would be after the year 5000."""
 _MAX_URL: Final = 8_192
 
 _STATES: Final[Mapping[str, ProviderState]] = {
@@ -52,19 +63,24 @@ _ENDED_BY_PROVIDER: Final[Mapping[str, str]] = {
 }
 
 
-def read_create_reply(reply: Reply, *, now: float) -> CreateOutcome:
-    """Tell the four outcomes of a create apart. Total: any reply has one."""
+def read_create_reply(reply: Reply, *, now: float, secrets: Iterable[str] = ()) -> CreateOutcome:
+    """Return which of the four outcomes a create had. Total: every reply has one.
+
+    ``secrets`` are those that the request held; they are removed from the reason.
+    """
     body = _json_object(reply.body)
-    reason = _error_of(body, reply.status)
+    reason = _error_of(body, reply.status, secrets)
     text = reply.body[:65_536].decode("utf-8", "replace").lower()
     if 200 <= reply.status < 300:
         task_id = _created_id(body)
         if task_id:
             return Created(provider_task_id=task_id)
         if _names_an_error(body):
+            if _BALANCE_USED_UP in reason.message:
+                return Retryable(reason=reason, key_refused=True)
             return Rejected(reason=reason)
         return Ambiguous(reason=Notice(code="no_task_id", message="accepted without a task id"))
-    if reply.status in {401, 403}:
+    if reply.status in {401, 402, 403} or _BALANCE_USED_UP in reason.message:
         return Retryable(reason=reason, key_refused=True)
     if reply.status == 429 or (
         reply.status == 503 and any(word in text for word in _CERTAIN_REFUSAL)
@@ -79,7 +95,7 @@ def read_create_reply(reply: Reply, *, now: float) -> CreateOutcome:
 
 
 def read_feed_reply(reply: Reply) -> FeedAnswer:
-    """Read the feed's answer in any of its documented shapes. Total: any reply has an answer."""
+    """Read the feed's answer in any of its documented forms. Total: never raises."""
     body = _json_object(reply.body)
     if _says_not_exist(body):
         return NotKnown()
@@ -91,24 +107,43 @@ def read_feed_reply(reply: Reply) -> FeedAnswer:
     return report if report is not None else NoAnswer(reason="the reply holds no task")
 
 
-def read_callback(body: str) -> Report | None:
-    """Read a callback's body, which is unsigned and has no fixed form; None: it says nothing."""
-    return read_report(_json_object(body.encode("utf-8", "replace")))
+def read_callback(body: bytes) -> Report | None:
+    """Read a callback's body, which is unsigned and has no fixed form; None without a task."""
+    return read_report(_json_object(body))
+
+
+def write_success(report: Report) -> str:
+    """Write what a callback reported of a success, short, in a form that ``read_callback`` reads.
+
+    So a row keeps it whatever else the callback's body held.
+    """
+    media = report.media
+    success = {
+        "task_id": report.provider_task_id,
+        "status": "SUCCESS",
+        "result_url": media and media.video,
+        "poster": media and media.poster,
+        "last_frame": media and media.last_frame,
+        "submit_time": report.created_at,
+    }
+    return json.dumps({name: value for name, value in success.items() if value is not None})
 
 
 def read_report(body: Mapping[str, Json]) -> Report | None:
-    """Read a task object: wrapped, flat, legacy, or a callback's; None: there is none."""
+    """Read a task object: wrapped, flat, legacy, or a callback's; None if there is none."""
     inner = body.get("data")
-    outer = inner if isinstance(inner, dict) and not _text(body.get("task_id")) else body
+    is_task = _id(body, "task_id") or (_id(body, "id") and _text(body.get("status")))
+    outer = inner if isinstance(inner, dict) and not is_task else body
     nested = _first_object(outer.get("data"), outer.get("result"))
-    if not (_text(outer.get("task_id")) or _text(outer.get("id")) or _state_words(outer, nested)):
+    task_id = next(filter(None, (_id(found, *_ID_NAMES) for found in (outer, nested))), None)
+    if task_id is None and not _state_words(outer, nested):
         return None
     state, word = _state_of(outer, nested)
-    if state is ProviderState.FAILED and not _names_a_task(outer, nested):
-        return None  # an error of a proxy's, say: what ends a paid task must name one
+    if state is ProviderState.FAILED and task_id is None:
+        return None  # for example a proxy's error: only a report that names a task may end one
     succeeded = state is ProviderState.SUCCEEDED
     return Report(
-        provider_task_id=_text(outer.get("task_id")) or _text(outer.get("id")) or None,
+        provider_task_id=task_id,
         state=state,
         progress=_progress(outer.get("progress", nested.get("progress"))),
         media=_media_of(outer, nested) if succeeded else None,
@@ -117,15 +152,27 @@ def read_report(body: Mapping[str, Json]) -> Report | None:
     )
 
 
-def _names_a_task(*objects: Mapping[str, Json]) -> bool:
-    return any(_text(found.get(name)) for found in objects for name in ("task_id", "id"))
+_ID_NAMES: Final = ("task_id", "id")
 
 
-def scrub(text: str) -> str:
-    """Cut what an error text must not carry on: queries of URLs, bearer keys, sheer length."""
-    text = re.sub(r"(?i)(https?://[^\s?#\"'<>]*)[?#][^\s\"'<>]*", r"\1", text)
-    text = re.sub(r"(?i)(bearer\s+|\bsk-)[\w.~+/=*-]+", r"\1…", text)
-    return text[:_MAX_TEXT]
+def _id(found: Mapping[str, Json], *names: str) -> str:
+    """Return the first id that stands under one of the names; empty if there is none."""
+    ids = (_text(found.get(name)) for name in names)
+    return next((one for one in ids if one and len(one.encode()) <= MAX_ID_BYTES), "")
+
+
+def scrub(text: str, secrets: Iterable[str] = ()) -> str:
+    """Remove what an error text must not carry on: secrets, queries of URLs, excess length.
+
+    ``secrets`` are those that the provider was sent and might echo. Callback tokens and keys in
+    their usual form are removed in any case.
+    """
+    text = text[: 4 * _MAX_TEXT]  # before the patterns run: their time grows with the text
+    for secret in sorted(filter(None, secrets), key=len, reverse=True):
+        text = text.replace(secret, "…")
+    text = _URL_WITH_QUERY.sub(r"\1", text)
+    text = _CALLBACK_TOKEN.sub("…", text)
+    return _KEY.sub(r"\1…", text)[:_MAX_TEXT]
 
 
 def _json_object(body: bytes) -> dict[str, Json]:
@@ -137,9 +184,9 @@ def _json_object(body: bytes) -> dict[str, Json]:
 
 
 def _text(value: Json) -> str:
-    """Read a string or a number written as one; anything else is no text."""
+    """Return a string, or a number as a string; empty for anything else."""
     if isinstance(value, str):
-        # Half of a surrogate pair (an emoji cut in two) can't be written to any row or event.
+        # A lone surrogate (half of an emoji) can't be written to any row or event.
         return value.encode("utf-8", "replace").decode().strip()
     if isinstance(value, bool) or not isinstance(value, int | float):
         return ""
@@ -151,9 +198,13 @@ def _first_object(*values: Json) -> dict[str, Json]:
 
 
 def _created_id(body: Mapping[str, Json]) -> str:
-    made = _text(_first_object(body.get("data")).get("task_id")) or _text(body.get("task_id"))
-    # Beside an error, a bare `id` is the request's, not a task's.
-    return made or ("" if _names_an_error(body) else _text(body.get("id")))
+    data = _first_object(body.get("data"))
+    created = _id(data, "task_id") or _id(body, "task_id")
+    if created or _names_an_error(body):
+        return created  # beside an error, a bare `id` names the request, not a task
+    siblings = _id(data, "taskId", "id") or _id(_first_object(data.get("data")), *_ID_NAMES)
+    bare = _text(body.get("data"))
+    return siblings or (bare if _BARE_ID.fullmatch(bare) else "") or _id(body, "id")
 
 
 def _names_an_error(body: Mapping[str, Json]) -> bool:
@@ -162,34 +213,36 @@ def _names_an_error(body: Mapping[str, Json]) -> bool:
     return bool(body.get("error")) or not (is_status or code in _SUCCESS_CODES)
 
 
-def _error_of(body: Mapping[str, Json], status: int) -> Notice:
+def _error_of(body: Mapping[str, Json], status: int, secrets: Iterable[str]) -> Notice:
     error = _first_object(body.get("error"))
     texts = (error.get("message"), body.get("error"), body.get("message"), body.get("msg"))
     message = next((found for found in map(_text, texts) if found), f"HTTP {status}")
     code = _text(error.get("code")) or _text(body.get("code"))
     said = f"{message} ({code})" if code and code not in message else message
-    return Notice(code="provider_rejected", message=scrub(said))
+    return Notice(code="provider_rejected", message=scrub(said, secrets))
 
 
 def _says_not_exist(body: Mapping[str, Json]) -> bool:
     error = _first_object(body.get("error"))
-    said = (*(body.get(name) for name in ("code", "message", "msg", "status")), error.get("code"))
+    said = (
+        *(body.get(name) for name in ("code", "message", "msg", "status")),
+        *(error.get(name) for name in ("code", "message")),
+    )
     return any("task_not_exist" in _text(value).lower() for value in said)
 
 
 def _state_words(outer: Mapping[str, Json], nested: Mapping[str, Json]) -> list[str]:
-    """List what is said of the state, best evidence first; numbers after words, nested last."""
+    """List the words for the state, best evidence first: numbers after words, nested last."""
     status = _text(outer.get("status"))
     numeric = status.isdigit()
-    said = [
+    words = (
         "" if numeric else status,
         _text(outer.get("state")),
         status if numeric else "",
-    ]
-    own = [word.lower() for word in said if word]
-    return own or [
-        word.lower() for word in (_text(nested.get("status")), _text(nested.get("state"))) if word
-    ]
+        _text(nested.get("status")),
+        _text(nested.get("state")),
+    )
+    return [word.lower() for word in words if word]
 
 
 def _state_of(outer: Mapping[str, Json], nested: Mapping[str, Json]) -> tuple[ProviderState, str]:
@@ -201,7 +254,7 @@ def _state_of(outer: Mapping[str, Json], nested: Mapping[str, Json]) -> tuple[Pr
 
 
 def _media_of(outer: Mapping[str, Json], nested: Mapping[str, Json]) -> MediaUrls | None:
-    video = next((url for url in map(_url, _video_candidates(outer, nested)) if url), None)
+    video = next(filter(None, map(_first_url, _video_candidates(outer, nested))), None)
     if video is None:
         return None
     return MediaUrls(
@@ -214,13 +267,20 @@ def _media_of(outer: Mapping[str, Json], nested: Mapping[str, Json]) -> MediaUrl
 def _video_candidates(outer: Mapping[str, Json], nested: Mapping[str, Json]) -> Iterator[Json]:
     yield outer.get("result_url")
     yield outer.get("video_url")
-    output = nested.get("output")
-    yield output[0] if isinstance(output, list) and output else output
+    yield outer.get("output")
+    yield nested.get("output")
     yield nested.get("video_url")
     yield nested.get("url")
     yield outer.get("url")
-    # Old gateways of the family put a success's URL there.
+    # Old gateways of the family put the URL of a success here.
     yield outer.get("fail_reason")
+
+
+def _first_url(value: Json) -> str | None:
+    """Read a URL, an object with a ``url``, or a list whose first element is one of them."""
+    if isinstance(value, list):
+        value = value[0] if value else None
+    return _url(value.get("url") if isinstance(value, dict) else value)
 
 
 def _url(value: Json) -> str | None:
@@ -254,7 +314,7 @@ def _failure_of(outer: Mapping[str, Json], nested: Mapping[str, Json], word: str
 
 
 def _progress(value: Json) -> int | None:
-    """Read ``"30%"``, ``0.3`` (a share) or ``30`` as 0 to 100."""
+    """Read ``"30%"``, ``0.3`` (a fraction) or ``30`` as 0 to 100."""
     text = _text(value)
     try:
         number = float(text.rstrip("%").strip())
@@ -262,24 +322,29 @@ def _progress(value: Json) -> int | None:
         return None
     if not math.isfinite(number):
         return None
-    is_share = "%" not in text and "." in text and number <= 1
-    return round(max(0.0, min(100.0, number * 100 if is_share else number)))
+    is_fraction = "%" not in text and "." in text and number <= 1
+    return round(max(0.0, min(100.0, number * 100 if is_fraction else number)))
 
 
 def _created_at(outer: Mapping[str, Json], nested: Mapping[str, Json]) -> float | None:
-    for value in (outer.get("submit_time"), outer.get("create_time"), nested.get("createdAt")):
-        text = _text(value)
-        try:
-            moment = float(text)
-        except ValueError:
-            try:
-                moment = _utc(datetime.fromisoformat(text))
-            except (ValueError, OverflowError):
-                continue
-        if math.isfinite(moment) and moment > 0:
+    times = ("submit_time", "create_time", "createdAt")
+    for value in (*map(outer.get, times), nested.get("createdAt")):
+        moment = _moment(_text(value))
+        if moment is not None and math.isfinite(moment) and moment > 0:
             return moment
     return None
 
 
-def _utc(moment: datetime) -> float:
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+def _moment(text: str) -> float | None:
+    """Read epoch seconds or milliseconds, or ISO 8601; a time without a zone proves nothing."""
+    try:
+        number = float(text)
+    except ValueError:
+        pass
+    else:
+        return number / 1_000 if number > _MILLISECONDS_FROM else number
+    try:
+        moment = datetime.fromisoformat(text)
+        return moment.timestamp() if moment.tzinfo else None
+    except (ValueError, OverflowError):
+        return None

@@ -23,9 +23,9 @@ _STATUS: Final[Mapping[Stage, str]] = {
 
 
 def without_query(url: str) -> str:
-    """Cut a URL's query and fragment, which may carry a signature that is nobody else's.
+    """Remove a URL's query and fragment: they may carry a signature.
 
-    An ``s3://`` URI has neither: "?" and "#" are letters of a key.
+    An ``s3://`` URI has neither: "?" and "#" are characters of a key.
     """
     if url.startswith("s3://"):
         return url
@@ -34,7 +34,7 @@ def without_query(url: str) -> str:
 
 
 def document(task: Task) -> dict[str, Json]:
-    """Write a task as events, ``task.json`` and logs may show it: no query of any URL."""
+    """Write a task for events, ``task.json`` and logs: URLs have no query."""
     return {
         **_document(task, without_query(task.video), without_query(task.image)),
         "webhook": _webhook_document(task),
@@ -42,7 +42,7 @@ def document(task: Task) -> dict[str, Json]:
 
 
 def api_document(task: Task) -> dict[str, Json]:
-    """Write a task for the client that asked for it, with its own input URLs as it gave them."""
+    """Write a task for its own client: input URLs are as the client gave them."""
     webhook = _webhook_document(task)
     if webhook is not None:
         webhook["deliveries"] = [_delivery_document(delivery) for delivery in task.deliveries]
@@ -73,7 +73,7 @@ def _document(task: Task, video: str, image: str) -> dict[str, Json]:
 
 
 def _webhook_document(task: Task) -> dict[str, Json] | None:
-    """Write where a task is told of; the query of that URL is the endpoint's own."""
+    """Write a task's webhook, without the query of its URL."""
     if task.webhook is None:
         return None
     return {"url": without_query(task.webhook.url), "events": list(task.webhook.events)}

@@ -1,4 +1,4 @@
-"""What we tell others: a move of a task as an event on the stack's bus.
+"""Events on the stack's bus: one for each move of a task, and one for each rejected request.
 
 Source ``act-one``; the detail is the task without presigned URLs plus ``event_id`` =
 ``task_id#version``, so that a repeat is recognisable and an older event too.
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class EventNotSentError(Exception):
-    """The bus didn't take an event; try again."""
+    """The bus did not accept an event; try again."""
 
 
 SOURCE: Final = "act-one"
@@ -34,24 +34,26 @@ DETAIL_TYPES: Final[Mapping[Stage, str]] = {
     Stage.CANCELED: "Task Canceled",
     Stage.EXPIRED: "Task Expired",
 }
-"""Stages that others are told of; `accepted` and `submitting` are nobody's business."""
+"""Stages that have an event; `accepted` and `submitting` are internal."""
 REJECTED: Final = "Task Rejected"
-"""A request by bucket or bus that became no task."""
-ENDED: Final = frozenset({DETAIL_TYPES[stage] for stage in SETTLED})
+"""A request by bucket or bus that was refused, so that it has no task."""
+END_DETAIL_TYPES: Final = frozenset({DETAIL_TYPES[stage] for stage in SETTLED})
 
 WEBHOOK_EVENTS: Final[Mapping[Stage, str]] = {stage: f"task.{stage}" for stage in DETAIL_TYPES}
-"""What the same events are called towards webhooks: ``task.succeeded``."""
-ENDS: Final = tuple(name for stage, name in WEBHOOK_EVENTS.items() if stage in SETTLED)
-"""What a webhook is told of that names no events."""
+"""The names of the same events in webhooks, such as ``task.succeeded``."""
+DEFAULT_WEBHOOK_EVENTS: Final = tuple(
+    name for stage, name in WEBHOOK_EVENTS.items() if stage in SETTLED
+)
+"""The events that a webhook gets if it names none: the ends of tasks."""
 
 
 def detail_of(task: Task) -> dict[str, Json]:
-    """Write what the event of a task's latest move says of it."""
+    """Write the detail of the event of a task's latest move."""
     return {**document(task), "event_id": f"{task.task_id}#{task.version}"}
 
 
 def event_of(task: Task, bus: str) -> "PutEventsRequestEntryTypeDef | None":
-    """Write the event for a task's latest move; None for a stage that nobody is told of."""
+    """Write the event for a task's latest move; None for a stage without one."""
     detail_type = DETAIL_TYPES.get(task.stage)
     if detail_type is None:
         return None
@@ -66,13 +68,13 @@ def event_of(task: Task, bus: str) -> "PutEventsRequestEntryTypeDef | None":
 def rejection_of(
     problem: Mapping[str, Json], origin: Mapping[str, Json], bus: str, state: str = ""
 ) -> "PutEventsRequestEntryTypeDef":
-    """Write the event for a request that became no task.
+    """Write the event for a refused request.
 
-    ``origin`` says what asked: a folder (``upload``), an ``event`` or a ``message``, by its id.
-    The same problem of the same ``state`` of it has the same ``event_id``.
+    ``origin`` is the folder (``upload``), ``event`` or ``message`` that it came from. The same
+    problem in the same ``state`` of the origin has the same ``event_id``.
     """
-    told = json.dumps([problem, origin, state], sort_keys=True)
-    digest = hashlib.sha256(told.encode()).hexdigest()
+    identity = json.dumps([problem, origin, state], sort_keys=True)
+    digest = hashlib.sha256(identity.encode()).hexdigest()
     detail = {"event_id": f"rejected_{digest[:32]}", "origin": origin, "problem": problem}
     return {
         "EventBusName": bus,
@@ -83,7 +85,7 @@ def rejection_of(
 
 
 def send(events: "EventBridgeClient", entry: "PutEventsRequestEntryTypeDef") -> None:
-    """Put one event on its bus. Raises ``EventNotSentError`` when the bus doesn't take it."""
+    """Put one event on its bus. Raises ``EventNotSentError`` when the bus does not accept it."""
     [result] = events.put_events(Entries=[entry])["Entries"]
     if "ErrorCode" in result:
         raise EventNotSentError(result["ErrorCode"])

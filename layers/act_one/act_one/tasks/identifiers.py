@@ -1,31 +1,40 @@
-"""How tasks, requests and writes are named."""
+"""Identifiers of tasks, requests and writes."""
 
 import hashlib
 import json
+import re
 import secrets
 from collections.abc import Mapping
+from typing import Final
 
 from act_one.json_types import Json
 
+_TASK_ID: Final = re.compile(r"task_[0-9a-f]{32}")
+
 
 def derive_task_id(client_id: str, idempotency_key: str | None) -> str:
-    """Name a task: the same for one client and key, random without a key.
+    """Return a task's id: the same for one client and key, random without a key.
 
-    The name works as a DynamoDB key, part of an execution name, of an S3 key and of a URL.
+    It is valid as a DynamoDB key and as a part of an execution name, an S3 key and a URL.
     """
     if idempotency_key is None:
         return f"task_{secrets.token_hex(16)}"
-    named = f"{client_id}\n{idempotency_key}".encode("utf-8", "surrogatepass")
-    digest = hashlib.sha256(named).hexdigest()
+    identity = f"{client_id}\n{idempotency_key}".encode("utf-8", "surrogatepass")
+    digest = hashlib.sha256(identity).hexdigest()
     return f"task_{digest[:32]}"
 
 
+def is_task_id(text: str) -> bool:
+    """Return whether a text can be a task's id."""
+    return _TASK_ID.fullmatch(text) is not None
+
+
 def hash_request(body: Mapping[str, Json]) -> str:
-    """Fingerprint a request, so that a repeated key with another body is noticed."""
+    """Return a hash of a request, to notice a repeated key with another body."""
     canonical = json.dumps(body, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def new_claim_id() -> str:
-    """Return a random id for one write, to recognise it when only its reply was lost."""
+    """Return a random id for one write, to recognise the write when only its reply was lost."""
     return secrets.token_hex(8)

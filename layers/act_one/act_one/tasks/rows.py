@@ -24,7 +24,7 @@ from act_one.tasks.task import (
 )
 
 WATCHED: Final = "open"
-"""The due index's one partition: 1,000 writes a second of it are far above any fleet's spending."""
+"""The due index's one partition: it takes 1,000 writes a second, about 150 tasks a second."""
 
 _STORED_NAMES: Final[Mapping[str, str]] = {
     "fallback_runs": "look",
@@ -43,6 +43,7 @@ def stored_name(field_name: str) -> str:
 
 
 def attribute(value: object) -> dict[str, Any]:
+    """Write a value as a DynamoDB attribute."""
     return dict(_SERIALIZER.serialize(_storable(value)))
 
 
@@ -59,7 +60,7 @@ _NESTED_TYPES: Final = (
 
 
 def _storable(value: object) -> object:
-    """Turn a field of a task into what DynamoDB stores: no floats, no dataclasses."""
+    """Turn a field of a task into types that DynamoDB stores: no floats, no dataclasses."""
     if isinstance(value, bool):
         return value
     if isinstance(value, float):
@@ -74,8 +75,9 @@ def _storable(value: object) -> object:
 
 
 def to_item(task: Task) -> dict[str, Any]:
+    """Write a task as a row."""
     values = {member.name: getattr(task, member.name) for member in fields(task)}
-    # Callers' JSON keeps its own form: DynamoDB has no 1.0, no 1e400 and no difference to 1.
+    # Callers' JSON is kept as text: DynamoDB would turn 1.0 into 1.
     values["metadata"] = json.dumps(dict(task.metadata), ensure_ascii=False)
     values["watched"] = None if task.due_at is None else WATCHED
     return {

@@ -1,29 +1,30 @@
 """The tasks table: the only truth, and every conditional write to it under a name.
 
 A *move* changes the stage: one write, one new version, one event (through the table's stream).
-A *claim* reserves an action for a while. Both carry a random ``claim_id``: when a condition
-fails, DynamoDB returns the row it failed on, and our own claim in it means that an earlier try
-of the same write succeeded and only its reply was lost.
+A *claim* reserves an action for a while. Both carry a random ``claim_id``: when a condition fails,
+DynamoDB returns the row that it failed on, and our own claim in it means that an earlier attempt of
+the same write succeeded and only its reply was lost.
 
-    create      row absent ──▶ submitting
-    move        version = seen ──▶ version + 1
-    claim_due  due_at = seen ──▶ due_at = now + lease, fallback_runs + 1
-    claim_copy  storing, no live lease ──▶ copy_lease_until = now + lease
-    release     storing, the lease is ours ──▶ no lease, due again
-    learn_id    provider_task_id absent ──▶ present
-    note_*      facts about a row that exists, whatever its stage
-    keep_delivery  the list is as seen ──▶ one delivery more; no new version, no event
+    create           row absent ──▶ the first version
+    move             version = seen, some only without a callback ──▶ version + 1
+    record           version = seen ──▶ other fields; no new version, no event
+    claim_due        due_at = seen ──▶ due_at = now + lease, fallback_runs + 1
+    claim_copy       storing, no live lease ──▶ copy_lease_until = now + lease
+    release_copy     storing, the lease is ours ──▶ no lease, due again
+    learn_id         provider_task_id absent ──▶ present
+    record_callback  a result is awaited ──▶ the callback's body; due soon
+    record_delivery  deliveries = seen ──▶ one more; no new version, no event
 """
 
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Unpack
 
 from act_one.tasks.identifiers import new_claim_id
-from act_one.tasks.moves import may_move
+from act_one.tasks.moves import Step, may_move
 from act_one.tasks.rows import WATCHED, attribute, read_item, stored_name, to_item
-from act_one.tasks.task import Delivery, Evidence, Stage, Task
+from act_one.tasks.task import Delivery, Evidence, Stage, Task, TaskChanges
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -31,9 +32,9 @@ if TYPE_CHECKING:
 DUE_INDEX: Final = "due"
 PROVIDER_TASK_INDEX: Final = "provider-task"
 
-DELIVERIES_KEPT: Final = 20
-"""So many attempts at calling a webhook a row holds, the latest ones."""
-_DELIVERY_TRIES: Final = 10
+MAX_DELIVERIES: Final = 20
+"""How many delivery attempts a row keeps; older ones are dropped."""
+_DELIVERY_WRITES: Final = 10
 
 _TRANSACTION_TRIES: Final = 5
 _TRANSACTION_SECONDS: Final = 0.1
@@ -41,20 +42,21 @@ _TRANSACTION_SECONDS: Final = 0.1
 _EXISTS: Final = "attribute_exists(task_id)"
 _ABSENT: Final = "attribute_not_exists(task_id)"
 _VERSION_SEEN: Final = "version = :seen_version"
+_NOT_CALLED_BACK: Final = "attribute_not_exists(evidence)"
 _DUE_SEEN: Final = "due_at = :seen_due"
 _STORING: Final = "stage = :storing"
 _NO_LIVE_LEASE: Final = "(attribute_not_exists(copy_lease_until) OR copy_lease_until <= :now)"
+_LEASE_OURS: Final = "copy_lease_until = :our_lease"
 _ID_UNKNOWN: Final = "attribute_not_exists(provider_task_id)"
-_LEASE_MINE: Final = "copy_lease_until = :my_lease"
-_IN_HAND: Final = frozenset({Stage.STORING, Stage.SUCCEEDED, Stage.CANCELED})
-_AWAITED: Final = "NOT stage IN (:storing, :succeeded, :canceled)"
+_RESULT_KNOWN: Final = frozenset({Stage.STORING, Stage.SUCCEEDED, Stage.CANCELED})
+_RESULT_AWAITED: Final = "NOT stage IN (:storing, :succeeded, :canceled)"
 _DELIVERIES_SEEN: Final = "deliveries = :seen_deliveries"
 _NO_DELIVERIES: Final = "(attribute_not_exists(deliveries) OR deliveries = :seen_deliveries)"
 _FEED_RESTED: Final = "(attribute_not_exists(feed_asked_at) OR feed_asked_at <= :rested)"
 
 
 class MovedOnError(Exception):
-    """The row is not as it was seen; ``current`` is what it is now, None if there is none."""
+    """The row is not as it was seen; ``current`` is the row now, None if there is none."""
 
     def __init__(self, current: Task | None) -> None:
         super().__init__(f"now {current.stage}#{current.version}" if current else "no such task")
@@ -68,10 +70,41 @@ class TaskTable:
     client: "DynamoDBClient"
     name: str
 
+    # ── Reading ───────────────────────────────────────────────────────────────────────────────
+
+    def read(self, task_id: str) -> Task | None:
+        """Read a row as it is now (strongly consistent); None if there is none."""
+        answer = self.client.get_item(TableName=self.name, Key=_key(task_id), ConsistentRead=True)
+        return read_item(answer["Item"]) if "Item" in answer else None
+
+    def due(self, now: float) -> Iterator[tuple[str, float]]:
+        """List the ids and due times of the rows that are due, longest overdue first."""
+        pages = self.client.get_paginator("query").paginate(
+            TableName=self.name,
+            IndexName=DUE_INDEX,
+            KeyConditionExpression="watched = :open AND due_at <= :now",
+            ExpressionAttributeValues={":open": {"S": WATCHED}, ":now": attribute(now)},
+        )
+        for page in pages:
+            for item in page["Items"]:
+                yield item["task_id"]["S"], float(item["due_at"]["N"])
+
+    def owners_of(self, provider_task_id: str) -> list[str]:
+        """List the ids of the tasks that hold a provider id (eventually consistent)."""
+        answer = self.client.query(
+            TableName=self.name,
+            IndexName=PROVIDER_TASK_INDEX,
+            KeyConditionExpression="provider_task_id = :id",
+            ExpressionAttributeValues={":id": {"S": provider_task_id}},
+        )
+        return [item["task_id"]["S"] for item in answer["Items"]]
+
+    # ── Moves ─────────────────────────────────────────────────────────────────────────────────
+
     def create(self, task: Task) -> Task:
         """Write a new row. Raises ``MovedOnError`` with the row that has the id already."""
         try:
-            self._written(
+            self._write(
                 lambda: self.client.put_item(
                     TableName=self.name,
                     Item=to_item(task),
@@ -83,37 +116,56 @@ class TaskTable:
             return _ours_or_raise(error.response, task.claim_id)
         return task
 
-    def read(self, task_id: str) -> Task | None:
-        """Read a row as it is now (strongly consistent)."""
-        answer = self.client.get_item(TableName=self.name, Key=_key(task_id), ConsistentRead=True)
-        return read_item(answer["Item"]) if "Item" in answer else None
+    def apply(self, task: Task, step: Step, now: float, **changes: Unpack[TaskChanges]) -> Task:
+        """Write a step: a move, or the changes of a row that stays in its stage.
 
-    def move(self, task: Task, target: Stage, now: float, **changes: object) -> Task:
+        ``changes`` are written along; the step's own win. Nothing to change is no write. Raises
+        ``MovedOnError`` when the row has moved since it was seen.
+        """
+        written: TaskChanges = {**changes, **step.changes}
+        if step.target is not None:
+            return self.move(
+                task, step.target, now, unless_called_back=step.unless_called_back, **written
+            )
+        return self.record(task, **written) if written else task
+
+    def move(
+        self,
+        task: Task,
+        target: Stage,
+        now: float,
+        *,
+        unless_called_back: bool = False,
+        **changes: Unpack[TaskChanges],
+    ) -> Task:
         """Move a task to another stage, from the version that was seen.
 
-        ``changes`` are other fields of ``Task``. Raises ``MovedOnError`` when the row has moved
-        since, and ``ValueError`` for a move that ``task.MOVES`` doesn't know.
+        Raises ``MovedOnError`` when the row has moved since, or was called back though
+        ``unless_called_back``, and ``ValueError`` for a move that ``moves.MOVES`` does not list.
         """
         if not may_move(task.stage, target):
-            message = f"{task.stage} to {target} is no move of a task"
+            message = f"a task can't move from {task.stage} to {target}"
             raise ValueError(message)
-        moved = {"stage": target, "version": task.version + 1, "updated_at": now}
-        # What is stored or canceled needs no look any more, whoever asked for one.
+        # A stored or canceled task needs no further poll, even if a callback asked for one.
         ends = target in {Stage.SUCCEEDED, Stage.CANCELED}
         condition, values = _as_seen(task, {} if ends else changes)
         if task.stage is Stage.STORING and target is not Stage.SUCCEEDED:
-            # A claim makes no version: nobody may take the task from under a copy that runs.
+            # A claim makes no version: a running copy must not lose its task to another move.
             condition, values = f"{condition} AND {_NO_LIVE_LEASE}", {**values, ":now": now}
+        if unless_called_back:
+            condition = f"{condition} AND {_NOT_CALLED_BACK}"
         return self._update(
             task.task_id,
-            {**changes, **moved},
+            {**changes, "stage": target, "version": task.version + 1, "updated_at": now},
             condition=condition,
             values=values,
             claim_id=new_claim_id(),
         )
 
+    # ── Claims ────────────────────────────────────────────────────────────────────────────────
+
     def claim_due(self, task_id: str, seen_due: float, now: float, lease_seconds: float) -> Task:
-        """Reserve the look at a due row. Raises ``MovedOnError`` when another has it."""
+        """Reserve the fallback of a due row. Raises ``MovedOnError`` when another has it."""
         return self._update(
             task_id,
             {"due_at": now + lease_seconds},
@@ -138,8 +190,33 @@ class TaskTable:
             claim_id=new_claim_id(),
         )
 
-    def learn_id(self, task: Task, provider_task_id: str, **changes: object) -> Task:
-        """Write down the provider's id, in any stage in which it isn't known yet.
+    def release_copy(self, task: Task, now: float, **changes: Unpack[TaskChanges]) -> Task:
+        """Give up a claimed copy after a failure; ``due_at`` says when to try it again.
+
+        Raises ``MovedOnError`` when the lease ran out and another attempt has the task.
+        """
+        return self._update(
+            task.task_id,
+            {**changes, "copy_lease_until": None, "updated_at": now},
+            condition=f"{_VERSION_SEEN} AND {_LEASE_OURS}",
+            values={":seen_version": task.version, ":our_lease": task.copy_lease_until},
+        )
+
+    # ── Facts about a row that stays in its stage ─────────────────────────────────────────────
+
+    def record(self, task: Task, **changes: Unpack[TaskChanges]) -> Task:
+        """Write fields of a row, unless it has moved since it was seen.
+
+        A due time that a callback has set since is not removed. Raises ``MovedOnError`` in both
+        cases.
+        """
+        condition, values = _as_seen(task, changes)
+        return self._update(task.task_id, changes, condition=condition, values=values)
+
+    def learn_id(
+        self, task: Task, provider_task_id: str, /, **changes: Unpack[TaskChanges]
+    ) -> Task:
+        """Write the provider's id, in any stage in which it isn't known yet.
 
         Raises ``MovedOnError`` when the row has an id already.
         """
@@ -149,18 +226,6 @@ class TaskTable:
             condition=f"{_EXISTS} AND {_ID_UNKNOWN}",
         )
 
-    def release_copy(self, task: Task, now: float, due_at: float, **facts: object) -> Task:
-        """Give a claimed copy back after a failure, to be tried again once it is due.
-
-        Raises ``MovedOnError`` when the lease ran out and another attempt has the task.
-        """
-        return self._update(
-            task.task_id,
-            {**facts, "copy_lease_until": None, "due_at": due_at, "updated_at": now},
-            condition=f"{_VERSION_SEEN} AND {_LEASE_MINE}",
-            values={":seen_version": task.version, ":my_lease": task.copy_lease_until},
-        )
-
     def record_callback(
         self,
         task_id: str,
@@ -168,74 +233,60 @@ class TaskTable:
         due_at: float,
         feed_rest_seconds: float,
         *,
-        announces_success: bool = False,
+        success: Evidence | None = None,
+        provider_task_id: str | None = None,
     ) -> tuple[Task | None, bool]:
-        """Keep a callback's evidence and make the row due soon, unless its result is in hand.
+        """Keep a callback's body and make the row due soon, unless its result is known.
 
-        Answers the row (None: there is none) and whether the feed may be asked now, which this
+        ``success`` and ``provider_task_id`` are what it reported, if it did; what earlier ones
+        reported stays otherwise.
+
+        Returns the row (None: there is none) and whether the feed may be asked now, which this
         write then reserves: at most once per ``feed_rest_seconds`` and task.
         """
-        told = {"evidence": evidence}
-        if announces_success:
-            told["success_callback"] = evidence
-        facts = {**told, "due_at": due_at}
+        kept: TaskChanges = {"evidence": evidence}
+        if success is not None:
+            kept["success_callback"] = success
+        if provider_task_id is not None:
+            kept["callback_task_id"] = provider_task_id
+        changes: TaskChanges = {**kept, "due_at": due_at}
         now = evidence.received_at
-        waiting = {f":{stage}": stage for stage in _IN_HAND}
+        stages = {f":{stage}": stage for stage in _RESULT_KNOWN}
+        awaited = f"{_EXISTS} AND {_RESULT_AWAITED}"
         try:
             reserved = self._update(
                 task_id,
-                {**facts, "feed_asked_at": now},
-                condition=f"{_EXISTS} AND {_AWAITED} AND {_FEED_RESTED}",
-                values={**waiting, ":rested": now - feed_rest_seconds},
+                {**changes, "feed_asked_at": now},
+                condition=f"{awaited} AND {_FEED_RESTED}",
+                values={**stages, ":rested": now - feed_rest_seconds},
             )
         except MovedOnError as error:
-            if error.current is not None and error.current.stage is Stage.STORING:
-                return self._keep(task_id, told), False
-            if error.current is None or error.current.stage in _IN_HAND:
-                return error.current, False
+            current = error.current
         else:
             return reserved, True
+        if current is None or current.stage in {Stage.SUCCEEDED, Stage.CANCELED}:
+            return current, False
         try:
-            row = self._update(
-                task_id, facts, condition=f"{_EXISTS} AND {_AWAITED}", values=waiting
-            )
+            if current.stage is Stage.STORING:
+                # The body may name a better URL, should the copy under way fail.
+                stage = {":storing": Stage.STORING}
+                return self._update(task_id, kept, condition=_STORING, values=stage), False
+            return self._update(task_id, changes, condition=awaited, values=stages), False
         except MovedOnError as error:
             return error.current, False
-        return row, False
 
-    def _keep(self, task_id: str, told: Mapping[str, Evidence]) -> Task | None:
-        """Keep what may name a better address, should the copy under way fail."""
-        try:
-            return self._update(
-                task_id,
-                told,
-                condition=_STORING,
-                values={":storing": Stage.STORING},
-            )
-        except MovedOnError as error:
-            return error.current
+    def record_delivery(self, task: Task, delivery: Delivery) -> Task:
+        """Add a delivery attempt to the row's latest ones, whatever its stage.
 
-    def record(self, task: Task, **facts: object) -> Task:
-        """Write fields of a row that stays in its stage, unless it has moved since it was seen.
-
-        Nor is a look called off that was asked for since, by a callback. Raises ``MovedOnError``
-        in both cases.
+        Raises ``MovedOnError`` when there is no such row, or when ten writes in a row met other
+        writers (``current`` is the row then).
         """
-        condition, values = _as_seen(task, facts)
-        return self._update(task.task_id, facts, condition=condition, values=values)
-
-    def keep_delivery(self, task: Task, delivery: Delivery) -> Task:
-        """Add an attempt at calling a webhook to the row's latest ones, whatever its stage.
-
-        Makes no new version, so no event. Raises ``MovedOnError`` when there is no such row, or
-        when ten writes met others' (``current`` says).
-        """
-        for _ in range(_DELIVERY_TRIES):
+        for _ in range(_DELIVERY_WRITES):
             seen = task.deliveries
             try:
                 return self._update(
                     task.task_id,
-                    {"deliveries": (*seen, delivery)[-DELIVERIES_KEPT:]},
+                    {"deliveries": (*seen, delivery)[-MAX_DELIVERIES:]},
                     condition=f"{_EXISTS} AND {_DELIVERIES_SEEN if seen else _NO_DELIVERIES}",
                     values={":seen_deliveries": seen},
                 )
@@ -247,27 +298,7 @@ class TaskTable:
                 task = error.current
         raise MovedOnError(task)
 
-    def due(self, now: float) -> Iterator[tuple[str, float]]:
-        """List the ids of rows that are due, longest overdue first, with the due times seen."""
-        pages = self.client.get_paginator("query").paginate(
-            TableName=self.name,
-            IndexName=DUE_INDEX,
-            KeyConditionExpression="watched = :open AND due_at <= :now",
-            ExpressionAttributeValues={":open": {"S": WATCHED}, ":now": attribute(now)},
-        )
-        for page in pages:
-            for item in page["Items"]:
-                yield item["task_id"]["S"], float(item["due_at"]["N"])
-
-    def owners_of(self, provider_task_id: str) -> list[str]:
-        """List the ids of the tasks that hold a provider id (eventually consistent)."""
-        answer = self.client.query(
-            TableName=self.name,
-            IndexName=PROVIDER_TASK_INDEX,
-            KeyConditionExpression="provider_task_id = :id",
-            ExpressionAttributeValues={":id": {"S": provider_task_id}},
-        )
-        return [item["task_id"]["S"] for item in answer["Items"]]
+    # ── One write ─────────────────────────────────────────────────────────────────────────────
 
     def _update(
         self,
@@ -279,7 +310,7 @@ class TaskTable:
         add: Mapping[str, int] | None = None,
         claim_id: str | None = None,
     ) -> Task:
-        """Write once, whatever becomes of the reply.
+        """Write once, even if the reply is lost.
 
         An absent row fails every condition here, so that an update never creates one.
         """
@@ -291,7 +322,7 @@ class TaskTable:
         expression, names, bound = _expression(written, add or {})
         bound.update({name: attribute(value) for name, value in (values or {}).items()})
         try:
-            answer = self._written(
+            answer = self._write(
                 lambda: self.client.update_item(
                     TableName=self.name,
                     Key=_key(task_id),
@@ -307,8 +338,8 @@ class TaskTable:
             return _ours_or_raise(error.response, claim_id)
         return read_item(answer["Attributes"])
 
-    def _written[Answer](self, write: Callable[[], Answer]) -> Answer:
-        """Write, waiting out others' transactions on the row: those are no failed condition."""
+    def _write[Answer](self, write: Callable[[], Answer]) -> Answer:
+        """Write, again if a transaction holds the row: that is not a failed condition."""
         for _ in range(_TRANSACTION_TRIES - 1):
             try:
                 return write()
@@ -317,8 +348,8 @@ class TaskTable:
         return write()
 
 
-def _as_seen(task: Task, changes: Mapping[str, object]) -> tuple[str, dict[str, object]]:
-    """The row has not moved, nor is a look called off that a callback asked for meanwhile."""
+def _as_seen(task: Task, changes: TaskChanges) -> tuple[str, dict[str, object]]:
+    """Require that the row has not moved, and that a due time set meanwhile is not removed."""
     values: dict[str, object] = {":seen_version": task.version}
     if "due_at" not in changes or changes["due_at"] is not None:
         return _VERSION_SEEN, values

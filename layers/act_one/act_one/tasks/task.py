@@ -1,25 +1,20 @@
-"""A task: one transfer, its stages, and the moves between them. Pure: no I/O, no clock.
+"""A task: one transfer, as one row of the tasks table holds it. Pure: no I/O, no clock.
 
-    accepted ─▶ submitting ─▶ submitted ─▶ running ─▶ storing ─▶ succeeded
-                    │                                    ▲
-                    └─▶ unconfirmed (may be billed) ─────┤
-                                                         │
-        failed, expired ── a paid result turns up ───────┘
-
-Rows and code know the ``stage``; callers also see the coarser ``status`` and ``done``.
+Rows and code know the ``stage``; callers also see the coarser ``status`` and ``done``
+(``documents``). The moves between stages, and what each of them writes, are in ``moves``.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final
+from typing import Final, TypedDict
 
 from act_one.json_types import Json
 
 UPLOADS_CLIENT: Final = "uploads"
-"""Whose the tasks are that come of files dropped into the bucket. A key's client has 16 digits."""
+"""The client of tasks made from files in the uploads bucket. An API key's client has 16 digits."""
 EVENTS_CLIENT: Final = "events"
-"""Whose the tasks are that are requested by event or by message."""
+"""The client of tasks requested by an event or a message."""
 
 
 class Stage(StrEnum):
@@ -37,8 +32,12 @@ class Stage(StrEnum):
     EXPIRED = "expired"
 
 
+SETTLED: Final = frozenset({Stage.SUCCEEDED, Stage.FAILED, Stage.CANCELED, Stage.EXPIRED})
+"""Stages that callers see as done. Of these, only ``succeeded`` and ``canceled`` never change."""
+
+
 class Billing(StrEnum):
-    """Whether the provider charged for the task, as far as we can know."""
+    """Whether the provider charged for the task, as far as is known."""
 
     NONE = "none"
     UNKNOWN = "unknown"
@@ -46,21 +45,18 @@ class Billing(StrEnum):
 
 
 class SettledBy(StrEnum):
-    """Which part brought the task its end."""
+    """Which part of the system learnt the task's result."""
 
     CALLBACK = "callback"
     FALLBACK = "fallback"
     READ = "read"
     CALLBACK_BODY = "callback_body"
-
-
-SETTLED: Final = frozenset({Stage.SUCCEEDED, Stage.FAILED, Stage.CANCELED, Stage.EXPIRED})
-"""Stages that callers see as done; of these only ``succeeded`` and ``canceled`` never change."""
+    """A callback's body was trusted, because the feed could not answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MediaUrls:
-    """Where the provider keeps a result for less than a day; ``video`` is never empty."""
+    """Where the provider keeps a result, for less than a day; ``video`` is never empty."""
 
     video: str
     poster: str | None = None
@@ -69,7 +65,7 @@ class MediaUrls:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PinnedFile:
-    """The one version of an input in the uploads bucket that a task is about, and what it is."""
+    """The one version of an input in the uploads bucket that a task uses, and its type."""
 
     version: str | None
     """S3's version id; None where the bucket keeps no versions."""
@@ -78,7 +74,7 @@ class PinnedFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredMedia:
-    """One object in the results bucket, verified: ``size`` in bytes, ``sha256`` in hex."""
+    """A verified object in the results bucket: ``size`` in bytes, ``sha256`` in hex."""
 
     s3_uri: str
     size: int
@@ -91,7 +87,7 @@ class StoredMedia:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Output:
-    """What a succeeded task left in the results bucket."""
+    """The objects that a succeeded task has in the results bucket."""
 
     video: StoredMedia
     poster: StoredMedia | None = None
@@ -100,7 +96,7 @@ class Output:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notice:
-    """A machine ``code`` (``snake_case``) and a sentence for people: an error or a warning."""
+    """An error or a warning: a machine ``code`` (``snake_case``) and a sentence for people."""
 
     code: str
     message: str
@@ -108,7 +104,7 @@ class Notice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Webhook:
-    """The endpoint that is told of a task's ``events`` (``task.succeeded`` and others)."""
+    """The endpoint to call, and the ``events`` (such as ``task.succeeded``) to call it for."""
 
     url: str
     events: tuple[str, ...]
@@ -116,28 +112,28 @@ class Webhook:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """One attempt to tell a task's endpoint of an event, and what came of it."""
+    """One attempt to deliver an event to a task's endpoint, and its result."""
 
     webhook_id: str
-    """The same for each attempt at one event."""
+    """The same for every attempt at one event."""
     event: str
     attempt: int
     at: float
     """When it began, in epoch seconds."""
     milliseconds: int
     status: int | None = None
-    """Of the reply; None: there was none."""
+    """The reply's HTTP status; None without a reply."""
     reply: str = ""
-    """Its body's first 200 characters."""
+    """The first 200 characters of the reply's body."""
     error: str | None = None
-    """Why it counts as failed; None: it doesn't."""
+    """Why the attempt failed; None if it succeeded."""
     next_at: float | None = None
-    """When the next attempt is due; None: there is none."""
+    """When the next attempt is due, in epoch seconds; None if there is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """The latest callback: when it came (epoch seconds), and the first 8 KB of its body."""
+    """A callback: when it came (epoch seconds), and the first 8 KB of its body."""
 
     received_at: float
     body: str
@@ -147,55 +143,76 @@ class Evidence:
 class Task:
     """One row of the tasks table. Times are epoch seconds; ``progress`` is 0 to 100."""
 
+    # The row
     task_id: str
     client_id: str
     stage: Stage
     created_at: float
     updated_at: float
+    claim_id: str
+    """The random id of the latest create, move or claim (see ``table``)."""
+    version: int = 1
+    """Counts moves, from 1."""
+    expires_at: float | None = None
+    """When DynamoDB may delete the row (its TTL)."""
+
+    # The request
     video: str
     image: str
     request_hash: str
-    claim_id: str
-    version: int = 1
-    billing: Billing = Billing.NONE
-    progress: int = 0
     metadata: Mapping[str, Json] = field(default_factory=dict)
     video_file: PinnedFile | None = None
-    """Of an input named by an ``s3://`` URI, as is the next one; None for one with a URL."""
+    """Set for an input given as an ``s3://`` URI, as is ``image_file``; None for a URL."""
     image_file: PinnedFile | None = None
     origin: str | None = None
-    """The ``s3://…/`` folder that the task came from; None if it came otherwise."""
+    """The ``s3://…/`` folder that the task was made from; None for other ways in."""
+
+    # The provider
     sent_at: float | None = None
-    """When the (latest) create began; the deadline counts from here."""
+    """When the latest create began; the deadline counts from here."""
     attempt: int = 0
-    """Creates begun."""
-    due_at: float | None = None
-    """The sweeper must look after this; None: never."""
-    fallback_runs: int = 0
-    """Executions of the fallback started."""
-    polls: int = 0
-    """Times that the fallback asked the feed; spaces out the next one."""
+    """How many creates have begun."""
     provider_task_id: str | None = None
+    billing: Billing = Billing.NONE
+    progress: int = 0
     feed_asked_at: float | None = None
     feed_failing_since: float | None = None
-    """Since when the feed gave no answer for this task; None: its last answer was one."""
+    """Since when the feed has given no answer for this task; None after an answer."""
     evidence: Evidence | None = None
+    """The latest callback."""
     success_callback: Evidence | None = None
-    """The latest callback that announced a success; a lesser one doesn't replace it."""
+    """The latest callback that reported a success; later callbacks of other kinds keep it."""
+    callback_task_id: str | None = None
+    """The latest id that a callback named; callbacks without one keep it."""
+
+    # The watch
+    due_at: float | None = None
+    """When the sweeper must take up the task; None: never."""
+    fallback_runs: int = 0
+    """How many executions of the fallback were started."""
+    polls: int = 0
+    """How often the fallback asked the feed; determines the wait before the next poll."""
+
+    # The copy
     source: MediaUrls | None = None
+    source_known_at: float | None = None
+    """When the result was (last) reported; the time for fetching it counts from here."""
     copy_attempts: int = 0
     copy_lease_until: float | None = None
+
+    # The outcome
     output: Output | None = None
     error: Notice | None = None
     warnings: tuple[Notice, ...] = ()
     settled_by: SettledBy | None = None
     late: bool = False
+    """Whether the result came after the task had ended or expired."""
+
+    # The webhook
     webhook: Webhook | None = None
-    """Who asked to be called; None: nobody."""
+    """The endpoint to call; None: there is none."""
     deliveries: tuple[Delivery, ...] = ()
-    """The latest attempts at calling, oldest first; they make no new version."""
-    expires_at: float | None = None
-    """When DynamoDB may delete the row (its TTL)."""
+    """The latest delivery attempts, oldest first; they make no new version."""
 
     @property
     def done(self) -> bool:
@@ -203,9 +220,46 @@ class Task:
         return self.stage in SETTLED
 
     def deadline(self, timeout_seconds: float) -> float:
-        """Say when the task expires without a result, counted from its send."""
-        return (self.sent_at or self.created_at) + timeout_seconds
+        """Return when the task expires without a result, counted from its send."""
+        return self.began_at + timeout_seconds
+
+    @property
+    def began_at(self) -> float:
+        """When the task was sent or, before that, created."""
+        return self.sent_at or self.created_at
 
     def with_warning(self, warning: Notice) -> tuple[Notice, ...]:
-        """Return the warnings plus one more, each code once, the newest text kept."""
+        """Return the warnings plus one more: each code once, with its newest text."""
         return (*(kept for kept in self.warnings if kept.code != warning.code), warning)
+
+
+class TaskChanges(TypedDict, total=False):
+    """Fields of a row that a write may change; None removes one.
+
+    The identity of a task and its request never change, and ``stage``, ``version``, ``updated_at``
+    and ``claim_id`` are written by the table itself.
+    """
+
+    expires_at: float | None
+    sent_at: float
+    attempt: int
+    provider_task_id: str
+    billing: Billing
+    progress: int
+    feed_asked_at: float
+    feed_failing_since: float | None
+    evidence: Evidence
+    success_callback: Evidence
+    callback_task_id: str
+    due_at: float | None
+    polls: int
+    source: MediaUrls | None
+    source_known_at: float
+    copy_attempts: int
+    copy_lease_until: float | None
+    output: Output
+    error: Notice | None
+    warnings: tuple[Notice, ...]
+    settled_by: SettledBy
+    late: bool
+    deliveries: tuple[Delivery, ...]

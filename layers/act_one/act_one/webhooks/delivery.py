@@ -135,7 +135,7 @@ def _is_over(announced: Announcement, task: Task) -> bool:
 def _keep(task: Task, made: Delivery, table: TaskTable) -> None:
     """Write the attempt into the row, as far as that goes: the endpoint was called either way."""
     try:
-        table.keep_delivery(task, made)
+        table.record_delivery(task, made)
     except (BotoCoreError, ClientError, MovedOnError):
         logger.exception("delivery not kept", extra={"webhook_id": made.webhook_id})
 
