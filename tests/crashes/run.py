@@ -30,7 +30,7 @@ from local.stack import LocalStack
 from tests.crashes.calls import Call
 from tests.crashes.points import LIVES, Point
 from tests.crashes.tap import Trap, Watch
-from tests.crashes.workers import count_busy, kill, workers_of
+from tests.crashes.workers import count_busy, is_busy, kill, workers_of
 from tests.e2e.caller import Bus, Caller
 
 AT_ONCE: Final = 4
@@ -43,7 +43,7 @@ QUIET_SWEEPS: Final = 20
 """The same, in times that a sweep takes: where that is longer, everything is."""
 LATEST: Final = 20.0
 """Seconds after its task's end in which a crash must come, if it is to come at all."""
-SETTLES_WITHIN: Final = 200.0
+SETTLES_WITHIN: Final = 400.0
 PARAMETERS: Final = {
     "MinPollSeconds": "1",
     "PollIntervalSeconds": "2",
@@ -194,7 +194,7 @@ class _Run:
             self.watch.set(trap)
         lead_there()
         for trap in outcome.traps:
-            trap.sprung.wait(60)
+            trap.sprung.wait(120)
 
     def _bring_due(self, outcome: Outcome) -> None:
         row = self.caller.row(outcome.task_id)
@@ -285,9 +285,15 @@ class _Run:
             if outcome.row is not None
             and outcome.left_alone
             and outcome.task_id not in held
+            and not self._is_worked_on(outcome.task_id)
             and not (outcome.row.stage in _AWAITING_CALLBACK and outcome.task_id in called)
             and not (outcome.row.stage == "storing" and self._is_announced(outcome.task_id))
         ]
+
+    def _is_worked_on(self, task_id: str) -> bool:
+        """Return whether the worker that last called about a task is still busy, however slow."""
+        worker = self.watch.last_worker.get(task_id)
+        return worker is not None and is_busy(worker)
 
     def _is_announced(self, task_id: str) -> bool:
         """Tell whether a result was announced more often than a copy began on it."""

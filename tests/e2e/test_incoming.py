@@ -62,11 +62,11 @@ def test_fifty_pairs_at_once_in_any_order_are_fifty_tasks_and_fifty_creates(drop
 
     with ThreadPoolExecutor(16) as pool:
         list(pool.map(lambda put: dropper.put(*put), puts))
-    tasks = {folder: dropper.task_of(folder, seconds=120) for folder in folders}
-    dropper.settle(120)
+    tasks = {folder: dropper.task_of(folder, seconds=240) for folder in folders}
+    dropper.settle(240)
 
     for folder, task in tasks.items():
-        done = dropper.wait(task.task_id, {"succeeded"}, 120)
+        done = dropper.wait(task.task_id, {"succeeded"}, 240)
         assert dropper.creates_paid(done.task_id) == 1
         assert dropper.provider_got(done.task_id) == {
             "video": sha256(video(folder)),
@@ -285,7 +285,7 @@ def test_a_replaced_file_never_reaches_a_task_that_is_waiting_to_be_sent(dropper
     finally:
         dropper.faults(create="none")
     dropper.table.record(dropper.row(task.task_id), due_at=time.time())
-    dropper.wait(task.task_id, {"succeeded"}, 120)
+    dropper.wait(task.task_id, {"succeeded"}, 240)
 
     assert dropper.provider_got(task.task_id) == {
         "video": sha256(video("waiting")),
