@@ -1,7 +1,7 @@
 """A second stack, deployed without a provider key: what its operator can do with it.
 
 Its provider is in this process and can't reach the function URL, so that the fallback ends its
-tasks; where a callback is wanted, the tests ring themselves.
+tasks; where a callback is wanted, the tests call back themselves.
 """
 
 import json

@@ -122,9 +122,9 @@ def test_a_task_without_a_webhook_calls_the_default_endpoint(caller, house):
 
     deliveries(caller, task_id)
 
-    [told] = [one for one in house.received if json.loads(one.body)["data"]["id"] == task_id]
-    assert json.loads(told.body)["type"] == "task.succeeded"
-    assert told.path == "/house"
+    [call] = [one for one in house.received if json.loads(one.body)["data"]["id"] == task_id]
+    assert json.loads(call.body)["type"] == "task.succeeded"
+    assert call.path == "/house"
 
 
 def test_the_providers_own_callback_url_is_a_webhook(caller, server):
@@ -276,15 +276,15 @@ def test_a_dead_endpoint_delays_no_other(caller):
 
 
 def begin(caller, url):
-    """Submit what does nothing but to be submitted, for longer than the test takes."""
+    """Submit a task that stays submitted for longer than the test takes."""
     hook = {"url": url, "events": ["task.submitted"]}
     return caller.submit("seconds=300&callback=lost", webhook=hook)
 
 
 def delays(caller, live, dead):
-    """Send what `live` endpoints are to be told, `dead` times a hanging one's own before it.
+    """Send one event to each of `live` endpoints, and before them `dead` events to a hanging one.
 
-    Answers the seconds from each event to its delivery.
+    Returns the seconds from each event to its delivery.
     """
     with ExitStack() as running:
         hanging = running.enter_context(endpoint(hangs))
@@ -294,8 +294,8 @@ def delays(caller, live, dead):
             begin(caller, f"{hanging.url}/{number}")
             hanging.wait(1, f"/{number}")
         begun = [pool.submit(begin, caller, found.url) for found in ends]
-        told = [found.wait(1)[0] for found in ends]
+        calls = [found.wait(1)[0] for found in ends]
         assert all(one.result() for one in begun)
-        held = [one for one in told if any(0 < one.at - h.at < 14 for h in hanging.received)]
+        held = [one for one in calls if any(0 < one.at - h.at < 14 for h in hanging.received)]
         assert held or not dead
-        return [one.at - epoch(json.loads(one.body)["timestamp"]) for one in told]
+        return [one.at - epoch(json.loads(one.body)["timestamp"]) for one in calls]

@@ -291,12 +291,12 @@ def test_a_function_url_is_open_to_all_and_so_are_both_permissions_for_it(
 
 
 @check(
-    Break("everybody may invoke", drop("CallbackInvokePermission", "InvokedViaFunctionUrl")),
+    Break("everyone may invoke", drop("CallbackInvokePermission", "InvokedViaFunctionUrl")),
     Break(
         "a second URL",
         add("Url", "Lambda::Url", TargetFunctionArn=get_arn("CopyFunction"), AuthType="NONE"),
     ),
-    Break("any API of anybody", drop("TasksFunctionGetTaskPermissionv1", "SourceArn")),
+    Break("an API of any account", drop("TasksFunctionGetTaskPermissionv1", "SourceArn")),
 )
 def test_only_the_callback_is_public(template: Template) -> Faults:
     public = {named(url["TargetFunctionArn"]) for url in template.of("Lambda::Url").values()}

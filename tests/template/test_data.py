@@ -83,7 +83,7 @@ def test_the_tasks_table_is_what_its_code_takes_it_for(template: Template) -> Fa
         if table["KeySchema"] != [{"AttributeName": "task_id", "KeyType": "HASH"}]:
             yield f"{name} is not keyed by task_id"
         if table.get("StreamSpecification") != {"StreamViewType": "NEW_AND_OLD_IMAGES"}:
-            yield f"{name}: without both images a move can't be told from a claim"
+            yield f"{name}: without both images a move looks like a claim"
         expiry = table.get("TimeToLiveSpecification", {})
         if expiry != {"AttributeName": "expires_at", "Enabled": True}:
             yield f"{name}: rows never go"
@@ -227,7 +227,7 @@ def test_inputs_go_after_the_days_that_the_parameter_says_their_old_versions_too
         {"InputDistributionArn": "arn:aws:cloudfront::123456789012:distribution/E1"},
     ),
 )
-def test_nobody_but_a_distribution_that_was_named_is_let_in_by_a_bucket(
+def test_a_bucket_lets_in_only_the_distribution_that_was_named(
     template: Template,
 ) -> Faults:
     for name, policy in template.of("S3::BucketPolicy").items():

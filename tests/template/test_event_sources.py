@@ -81,7 +81,7 @@ def test_every_consumed_queue_sets_aside_what_keeps_failing(template: Template) 
             yield f"{name} has no dead letter queue"
             continue
         if aside["MessageRetentionPeriod"] <= queue["MessageRetentionPeriod"]:
-            yield f"{name}: what was set aside is gone before anybody looks"
+            yield f"{name}: what was set aside is gone too soon"
         if not 3 <= redrive["maxReceiveCount"] <= 10:
             yield f"{name} sets messages aside after {redrive['maxReceiveCount']} tries"
 

@@ -111,7 +111,7 @@ def test_every_rule_on_our_bus_waits_for_events_that_are_sent(template: Template
             either = [one.get("detail-type", []) for one in pattern.get("$or", [])]
             for awaited in sum(either, pattern.get("detail-type", [])):
                 if isinstance(awaited, str) and awaited not in sent:
-                    yield f"{name} waits for {awaited}, which nobody sends"
+                    yield f"{name} waits for {awaited}, which no code sends"
 
 
 @check(
@@ -129,7 +129,7 @@ def test_every_result_to_be_stored_reaches_the_copy(template: Template) -> Fault
         == {"source": [SOURCE], "detail-type": [DETAIL_TYPES[Stage.STORING]]}
     }
     if "callback.copy.handler" not in reached:
-        yield f"a task that is storing reaches {reached or 'nobody'}"
+        yield f"a task that is storing reaches {reached or 'no function'}"
 
 
 @check(
@@ -214,17 +214,17 @@ def test_every_way_in_reaches_ingest_and_our_own_files_never_do(template: Templa
     excluded = {f"*/{name}" for name in folders.OWN_FILES} | {f"{UPLOADS}*"}
     buckets = template.of("S3::Bucket")
     if len(by_file) != 1:
-        yield "files in the uploads bucket reach nobody"
+        yield "files in the uploads bucket reach no function"
     for pattern in by_file:
         [condition] = pattern["detail"]["object"]["key"]
         if {*condition["anything-but"]["wildcard"]} != excluded:
-            yield f"ingest is told of {condition}"
+            yield f"ingest gets {condition}"
         [bucket] = pattern["detail"]["bucket"]["name"]
-        told = buckets[named(bucket)].get("NotificationConfiguration", {})
-        if told != {"EventBridgeConfiguration": {"EventBridgeEnabled": True}}:
+        notifies = buckets[named(bucket)].get("NotificationConfiguration", {})
+        if notifies != {"EventBridgeConfiguration": {"EventBridgeEnabled": True}}:
             yield f"{bucket} tells EventBridge nothing"
     if {"detail-type": ["Task Requested"]} not in patterns:
-        yield "requested tasks reach nobody"
+        yield "requested tasks reach no function"
     ends = [pattern for pattern in patterns if pattern.get("source") == [SOURCE]]
     if [{*pattern["detail-type"]} for pattern in ends] != [END_DETAIL_TYPES]:
         yield f"results are written after {ends}"
@@ -232,11 +232,11 @@ def test_every_way_in_reaches_ingest_and_our_own_files_never_do(template: Templa
 
 @check(
     Break(
-        "any rule of anybody",
+        "a rule of any account",
         drop("MediaQueuePolicy", "PolicyDocument", "Statement", 0, "Condition"),
     ),
 )
-def test_no_queue_takes_messages_from_just_anybody(template: Template) -> Faults:
+def test_no_queue_takes_messages_from_any_account(template: Template) -> Faults:
     for name, policy in template.of("SQS::QueuePolicy").items():
         for statement in policy["PolicyDocument"]["Statement"]:
             if statement["Effect"] == "Allow" and not statement.get("Condition"):

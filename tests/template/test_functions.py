@@ -1,4 +1,4 @@
-"""What every function has, and what it is told."""
+"""What every function has, and the settings that it is given."""
 
 from dataclasses import MISSING, fields
 
@@ -155,7 +155,7 @@ def test_every_function_names_its_logs_and_metrics(template: Template) -> Faults
 @check(
     Break("a misspelt one", put("CopyFunction", *VARIABLES, "MEDIA_BYTES", to="1")),
 )
-def test_no_function_is_given_a_variable_that_nobody_reads(template: Template) -> Faults:
+def test_no_function_is_given_a_variable_that_no_code_reads(template: Template) -> Faults:
     known = {setting.name.upper() for setting in fields(Settings)}
     for name, function in template.of("Lambda::Function").items():
         for variable in sorted(variables_of(function).keys() - known):

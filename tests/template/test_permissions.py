@@ -263,7 +263,7 @@ def test_results_lie_where_roles_look_for_them():
 @check(
     Break("a shared role", put("TasksFunction", "Role", to=get_arn("SubmitRole"))),
     Break(
-        "anybody's role",
+        "a role for two services",
         put(
             "CopyRole",
             "AssumeRolePolicyDocument",
@@ -417,7 +417,7 @@ def test_a_secret_is_readable_by_its_whole_name(template: Template) -> Faults:
     Break("always", put("CopyFunction", "TracingConfig", "Mode", to="Active")),
     Break("in the API", put("Apiv1Stage", "TracingEnabled", to=True)),
 )
-def test_whoever_traces_may_send_traces_and_nobody_else(template: Template) -> Faults:
+def test_only_functions_that_trace_may_send_traces(template: Template) -> Faults:
     wanted = template.parameters["Tracing"] == "Active"
     for name, stage in template.of("ApiGateway::Stage").items():
         if stage.get("TracingEnabled") is not wanted:

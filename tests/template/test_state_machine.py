@@ -141,9 +141,9 @@ def test_a_state_machine_and_its_function_mean_the_same_fields(template: Templat
         asked = {*re.findall(r"\$states\.input\.(\w+)", json.dumps(machine["Definition"]))}
         if asked != answered:
             yield f"{label} answers {sorted(answered)}, what follows asks for {sorted(asked)}"
-        for told in given.values():
-            if not re.fullmatch(r"\{% .* %\}", told):
-                yield f"{label} gives the text {told}"
+        for expression in given.values():
+            if not re.fullmatch(r"\{% .* %\}", expression):
+                yield f"{label} gives the text {expression}"
 
 
 def fields_of(handler: str) -> tuple[set[str], set[str]]:

@@ -29,14 +29,14 @@ def timeouts_of_those_that(template: Template, function: Function) -> dict[str, 
 
 
 @check(
-    Break("nobody listens", put("SubmitFunction", "Timeout", to=30)),
+    Break("longer than API Gateway waits", put("SubmitFunction", "Timeout", to=30)),
 )
 def test_every_function_behind_the_api_answers_before_api_gateway_gives_up(
     template: Template,
 ) -> Faults:
     for name in functions_behind_apis(template):
         if template.of("Lambda::Function")[name]["Timeout"] >= API_GATEWAY_SECONDS:
-            yield f"{name} works on when nobody listens any more"
+            yield f"{name} works on after API Gateway gave up"
 
 
 @check(
@@ -45,7 +45,7 @@ def test_every_function_behind_the_api_answers_before_api_gateway_gives_up(
 def test_every_sender_has_the_time_to_write_down_what_it_paid_for(template: Template) -> Faults:
     senders = timeouts_of_those_that(template, SENDS)
     if not senders:
-        yield "nobody sends"
+        yield "no function sends"
     for name, timeout in senders.items():
         if timeout < client.CREATE_SECONDS + WRITES_SECONDS:
             yield f"{name} may end before the reply of a create is written"
@@ -75,7 +75,7 @@ def test_every_look_at_the_feed_ends_before_its_function(template: Template) -> 
 
 @check(
     Break("another time", put("CopyFunction", "Timeout", to=600)),
-    Break("told otherwise", put("CopyFunction", *VARIABLES, "COPY_TIMEOUT_SECONDS", to="200")),
+    Break("another setting", put("CopyFunction", *VARIABLES, "COPY_TIMEOUT_SECONDS", to="200")),
 )
 def test_the_copy_knows_its_own_timeout_and_its_lease_outlives_it(template: Template) -> Faults:
     copies = timeouts_of_those_that(template, Function("act_one.lifecycle.storing", "store_result"))
@@ -83,9 +83,9 @@ def test_the_copy_knows_its_own_timeout_and_its_lease_outlives_it(template: Temp
         yield f"{sorted(copies)} copy"
     for timeout in copies.values():
         for name, function in template.of("Lambda::Function").items():
-            told = function["Environment"]["Variables"].get("COPY_TIMEOUT_SECONDS")
-            if told != str(timeout):
-                yield f"{name} is told that a copy takes {told} s, it is {timeout} s"
+            given = function["Environment"]["Variables"].get("COPY_TIMEOUT_SECONDS")
+            if given != str(timeout):
+                yield f"{name} is given {given} s for a copy, it is {timeout} s"
         if storing.LEASE_MARGIN_SECONDS < WRITES_SECONDS:
             yield "two copies of one task may overlap"
         if timeout < storing.IMAGES_SECONDS * 2:

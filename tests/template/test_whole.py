@@ -302,9 +302,9 @@ def test_every_parameter_is_shown_in_one_group(template: Template) -> Faults:
     Break("a name to hold on to", put("Outputs", "EventBus", "Export", to={"Name": "bus"})),
 )
 def test_every_output_that_people_need_is_there_and_described(template: Template) -> Faults:
-    for name, told in NEEDED_OUTPUTS.items():
-        if told not in template.outputs.get(name, {}).get("Value", ""):
-            yield f"{name} doesn't say {told}"
+    for name, wanted in NEEDED_OUTPUTS.items():
+        if wanted not in template.outputs.get(name, {}).get("Value", ""):
+            yield f"{name} doesn't hold {wanted}"
     for name, output in template.outputs.items():
         if not output.get("Description") or "Export" in output:
             yield f"{name} isn't described, or is exported under a name that others can hold on to"

@@ -1,4 +1,4 @@
-"""Stand-ins for what is outside of the package, as far as tests can't have the real thing."""
+"""Stand-ins for what is outside the package and can't be real in a test."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -40,7 +40,7 @@ class FakeClock:
 
 
 class FakeSecrets:
-    """Secrets Manager with one secret; None: nobody has put a value into it."""
+    """Secrets Manager with one secret; None: it has no value."""
 
     class exceptions:  # noqa: N801 - where boto3's clients have theirs
         class ResourceNotFoundException(Exception):  # noqa: N818 - boto3's name
