@@ -1,1 +1,1 @@
-"""What runs beside the backend on a laptop: the local stack and the provider simulator."""
+"""Runs the backend on one machine: local stack, provider simulator, demo and benchmarks."""

@@ -1,8 +1,8 @@
-"""The demo: four transfers side by side, in a stack on this machine, watched and then checked.
+"""The demo: runs four transfers at once in a local stack, shows their progress, checks the results.
 
-    python -m local.demo [--after N]   begins its numbered steps after N
+    python -m local.demo [--after N]   numbers its steps from N + 1
 
-The exit status is 0 only if everything went as announced, and 1 otherwise.
+The exit status is 0 if everything went as expected, and 1 otherwise.
 """
 
 import hashlib
@@ -22,42 +22,36 @@ import boto3
 import requests
 from botocore.exceptions import BotoCoreError, ClientError
 
-from local.emulator import ROOT, EmulatorError
-from local.live import Live, Status
-from local.stack import LocalStack, StackError, running_stack, use_only_this_machine
-from local.verdict import (
+from local.check import (
     TRANSFERS,
-    Announced,
-    Books,
-    Facts,
-    Guards,
+    AccessChecks,
+    Observed,
     Outcome,
+    ProviderRecord,
     SavedFile,
+    Transfer,
     differences,
     table,
 )
+from local.emulator import ROOT, EmulatorError
+from local.stack import SHORT_WAITS, LocalStack, StackError, running_stack, use_only_this_machine
+from local.status_lines import Status, StatusLines
 
 FOLDER: Final = ROOT / ".local/demo"
 OUT: Final = ROOT / "out"
-PARAMETERS: Final = {
-    # Long enough for a slow machine's callback, short enough for whoever watches one being lost.
-    "CallbackGraceSeconds": "5",
-    "MinPollSeconds": "1",
-    "PollIntervalSeconds": "1",
-    "PollMaxIntervalSeconds": "2",
-}
+GRACE_SECONDS: Final = float(SHORT_WAITS["CallbackGraceSeconds"])
 TRANSFERS_SECONDS: Final = 90.0
-LOOK_SECONDS: Final = 0.15
+REFRESH_SECONDS: Final = 0.15
 HTTP_SECONDS: Final = 30.0
-ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+END_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
-WORDS: Final = {
-    "accepted": "waits for its turn",
-    "submitting": "is being sent",
-    "unconfirmed": "may have been sent",
-    "submitted": "sent and paid; waiting for the callback",
-    "running": "the provider is at work",
-    "storing": "done there; being copied into our bucket",
+STAGE_TEXTS: Final = {
+    "accepted": "accepted; waiting to be submitted",
+    "submitting": "being submitted to the provider",
+    "unconfirmed": "submitted, but not confirmed",
+    "submitted": "submitted and paid; waiting for the callback",
+    "running": "running at the provider",
+    "storing": "done; being copied to the results bucket",
     "succeeded": "succeeded",
     "failed": "failed",
     "canceled": "canceled",
@@ -65,7 +59,7 @@ WORDS: Final = {
 }
 
 BY_HAND: Final = """
-By hand, the same with curl: `make local` in one terminal, and in another, in this folder:
+To do the same with curl, run `make local` in one terminal, and in another, in this folder:
 
   at() { sed -n "s/.*\\"$1\\": \\"\\(.*\\)\\".*/\\1/p" .local/stack.json; }
   curl -i "$(at api_url)/tasks" -H "x-api-key: $(at api_key)" -H 'Idempotency-Key: mine-1' \\
@@ -73,15 +67,15 @@ By hand, the same with curl: `make local` in one terminal, and in another, in th
          \\"image\\": \\"$(at provider_url)/inputs/character.png\\"}"
   curl "$(at api_url)/tasks/TASK_ID" -H "x-api-key: $(at api_key)"
 
-Add &callback=lost or &result=failed to the video's query; docs/provider-simulator.md has more."""
+Add &callback=lost or &result=failed to the video's query; docs/provider-simulator.md lists more."""
 
 
 class DemoError(Exception):
-    """The demo can't go on; the message says why."""
+    """The demo can't continue; the message says why."""
 
 
 def main(arguments: list[str]) -> int:
-    """Run the demo; 0 if all went as announced, 1 if not, 130 if it was interrupted."""
+    """Run the demo; returns 0 if everything went as expected, 1 if not, 130 if interrupted."""
     match arguments:
         case []:
             first = 1
@@ -91,41 +85,41 @@ def main(arguments: list[str]) -> int:
             print(__doc__, file=sys.stderr)
             return 2
     use_only_this_machine()
-    for ending in ENDING:
+    for ending in END_SIGNALS:
         signal.signal(ending, _interrupt)
     try:
         return 0 if run(first) else 1
     except KeyboardInterrupt:
-        print("\nInterrupted; everything is stopped.", file=sys.stderr)
+        print("\nInterrupted; the stack is stopped.", file=sys.stderr)
         return 130
     except (StackError, EmulatorError, DemoError) as error:
         print(f"\n{error}", file=sys.stderr)
     except (requests.RequestException, BotoCoreError, ClientError) as error:
         place = FOLDER.relative_to(ROOT)
-        print(f"\nThe local stack gave out, its logs are in {place}: {error}", file=sys.stderr)
+        print(f"\nThe local stack failed; its logs are in {place}: {error}", file=sys.stderr)
     return 1
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    """Unwind once: a second signal must not disturb the stopping."""
-    for ending in ENDING:
+    """Stop at the first signal; ignore further ones while the stack is being stopped."""
+    for ending in END_SIGNALS:
         signal.signal(ending, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 
 def run(first: int) -> bool:
-    """Run the steps, the first of them numbered ``first``; True if all went as announced."""
+    """Run the steps, numbered from ``first``; True if everything went as expected."""
     with ExitStack() as ending:
         http = ending.enter_context(requests.Session())
-        with _step(first, "Local AWS, with IAM on"):
-            stack = ending.enter_context(running_stack(PARAMETERS, FOLDER, _say))
-            guards = try_guards(stack, http)
-        with _step(first + 1, "Four transfers, side by side"):
-            followed = transfer(stack, http, Live(sys.stdout))
-        with _step(first + 2, f"Results, into {OUT.relative_to(ROOT)}/"):
-            facts = gather(stack, http, guards, followed)
-        print("", *table(facts), "", sep="\n")
-        return conclude(facts, sys.stdout)
+        with _step(first, "Local AWS with IAM enforced"):
+            stack = ending.enter_context(running_stack(SHORT_WAITS, FOLDER, _print))
+            access = check_access(stack, http)
+        with _step(first + 1, "Four transfers at once"):
+            started = run_transfers(stack, http, StatusLines(sys.stdout))
+        with _step(first + 2, f"Results, saved in {OUT.relative_to(ROOT)}/"):
+            observed = observe(stack, http, access, started)
+        print("", *table(observed), "", sep="\n")
+        return conclude(observed, sys.stdout)
 
 
 @contextmanager
@@ -133,18 +127,18 @@ def _step(number: int, what: str) -> Iterator[None]:
     print(f"{number}. {what}", flush=True)
     began_at = time.monotonic()
     yield
-    _say(f"{time.monotonic() - began_at:.1f} s")
+    _print(f"{time.monotonic() - began_at:.1f} s")
 
 
-def _say(text: str) -> None:
+def _print(text: str) -> None:
     print(f"   {text}", flush=True)
 
 
-# ── Who gets in ───────────────────────────────────────────────────────────────────────────────
+# ── Access ────────────────────────────────────────────────────────────────────────────────────
 
 
-def try_guards(stack: LocalStack, http: requests.Session) -> Guards:
-    """Knock as the sweeper's role, without an API key, and with a callback nobody asked for."""
+def check_access(stack: LocalStack, http: requests.Session) -> AccessChecks:
+    """Send requests as the sweeper's role, without an API key, and with a forged callback."""
     dynamodb, secretsmanager = _as_sweeper(stack, "dynamodb"), _as_sweeper(stack, "secretsmanager")
     callback = urlsplit(stack.callback_url)
     forged = http.post(
@@ -153,7 +147,7 @@ def try_guards(stack: LocalStack, http: requests.Session) -> Guards:
         data=b"{}",
         timeout=HTTP_SECONDS,
     )
-    guards = Guards(
+    checks = AccessChecks(
         role_may_query=_is_allowed(
             dynamodb.query,
             TableName=stack.tasks_table,
@@ -167,14 +161,15 @@ def try_guards(stack: LocalStack, http: requests.Session) -> Guards:
         status_without_key=http.post(f"{stack.api_url}/tasks", timeout=HTTP_SECONDS).status_code,
         status_of_forged_callback=forged.status_code,
     )
-    _say(
-        f"The sweeper's role {'may' if guards.role_may_query else 'MAY NOT'} read due tasks, "
-        f"{'may not' if guards.role_refused_secret else 'MAY'} read the provider key"
+    _print(
+        f"The sweeper's role {'can' if checks.role_may_query else 'CAN NOT'} read due tasks "
+        f"and {'can not' if checks.role_refused_secret else 'CAN'} read the provider key"
     )
-    _say(
-        f"Without an API key: {guards.status_without_key}; a forged callback: {forged.status_code}"
+    _print(
+        f"Status without an API key: {checks.status_without_key}; "
+        f"of a forged callback: {forged.status_code}"
     )
-    return guards
+    return checks
 
 
 def _as_sweeper(stack: LocalStack, service: str) -> Any:  # noqa: ANN401 - the name decides the type
@@ -207,10 +202,10 @@ def _is_allowed(call: Callable[..., object], **arguments: object) -> bool:
 
 
 @dataclass(slots=True, kw_only=True)
-class Followed:
-    """A transfer while it is being watched."""
+class StartedTransfer:
+    """A transfer that was submitted, with its task as last seen."""
 
-    announced: Announced
+    transfer: Transfer
     began_at: float
     task: dict[str, Any]
     replayed: bool
@@ -220,40 +215,44 @@ class Followed:
         return (self.ended_at or time.monotonic()) - self.began_at
 
 
-def transfer(stack: LocalStack, http: requests.Session, live: Live) -> list[Followed]:
-    """Submit every transfer, then watch all of them until they are done or time is up."""
+def run_transfers(
+    stack: LocalStack, http: requests.Session, lines: StatusLines
+) -> list[StartedTransfer]:
+    """Submit all transfers, then poll them until they are done or the time is over."""
     keys = [f"demo-{secrets.token_hex(8)}" for _ in TRANSFERS]
-    followed: list[Followed] = []
-    for number, announced in enumerate(TRANSFERS):
-        key = keys[number if announced.repeats is None else announced.repeats]
-        followed.append(_submit(stack, http, announced, key))
-        live.show([_status(one) for one in followed])
+    started: list[StartedTransfer] = []
+    for number, transfer in enumerate(TRANSFERS):
+        key = keys[number if transfer.repeats is None else transfer.repeats]
+        started.append(_submit(stack, http, transfer, key))
+        lines.show([_status(each) for each in started])
     ends_at = time.monotonic() + TRANSFERS_SECONDS
-    while any(one.ended_at is None for one in followed) and time.monotonic() < ends_at:
-        time.sleep(LOOK_SECONDS)
-        for one in followed:
-            if one.ended_at is None:
-                one.task = _get(stack, http, one.task["id"])
-                one.ended_at = time.monotonic() if one.task["done"] else None
-        live.show([_status(one) for one in followed])
-    return followed
+    while any(each.ended_at is None for each in started) and time.monotonic() < ends_at:
+        time.sleep(REFRESH_SECONDS)
+        for each in started:
+            if each.ended_at is None:
+                each.task = _get(stack, http, each.task["id"])
+                each.ended_at = time.monotonic() if each.task["done"] else None
+        lines.show([_status(each) for each in started])
+    return started
 
 
-def _submit(stack: LocalStack, http: requests.Session, announced: Announced, key: str) -> Followed:
+def _submit(
+    stack: LocalStack, http: requests.Session, transfer: Transfer, key: str
+) -> StartedTransfer:
     began_at = time.monotonic()
     reply = http.post(
         f"{stack.api_url}/tasks",
         headers={"x-api-key": stack.api_key, "Idempotency-Key": key},
         json={
-            "video": f"{stack.provider_url}/inputs/performance.mp4?{announced.behaviour}",
+            "video": f"{stack.provider_url}/inputs/performance.mp4?{transfer.behaviour}",
             "image": f"{stack.provider_url}/inputs/character.png",
         },
         timeout=HTTP_SECONDS,
     )
     if reply.status_code not in {200, 202}:
         raise DemoError(f"POST /v1/tasks answered {reply.status_code}: {reply.text[:500]}")
-    return Followed(
-        announced=announced,
+    return StartedTransfer(
+        transfer=transfer,
         began_at=began_at,
         task=reply.json(),
         replayed=reply.headers.get("Idempotent-Replayed") == "true",
@@ -272,57 +271,60 @@ def _get(stack: LocalStack, http: requests.Session, task_id: str) -> dict[str, A
     return task
 
 
-def _status(one: Followed) -> Status:
-    task = one.task
-    says = WORDS.get(task["stage"], task["stage"])
+def _status(started: StartedTransfer) -> Status:
+    task = started.task
+    text = STAGE_TEXTS.get(task["stage"], task["stage"])
     if task["error"]:
-        says += f": {task['error']['message']}"
+        text += f": {task['error']['message']}"
     elif task["done"]:
-        says += f", by way of the {task['settled_by']}"
-    elif task["stage"] == "submitted" and one.seconds() > float(PARAMETERS["CallbackGraceSeconds"]):
-        says = "the callback is overdue; waiting for the fallback"
-    if one.replayed:
-        says = f"same task: {says}"
-    return Status(name=one.announced.name, seconds=one.seconds(), says=says)
+        text += f" by the {task['settled_by']}"
+    elif task["stage"] == "submitted" and started.seconds() > GRACE_SECONDS:
+        text = "the callback is overdue; waiting for the fallback"
+    if started.replayed:
+        text = f"same task: {text}"
+    return Status(name=started.transfer.name, seconds=started.seconds(), text=text)
 
 
-# ── What came of them ─────────────────────────────────────────────────────────────────────────
+# ── Results ───────────────────────────────────────────────────────────────────────────────────
 
 
-def gather(
-    stack: LocalStack, http: requests.Session, guards: Guards, followed: Sequence[Followed]
-) -> Facts:
-    """Download the results, and ask the provider and Step Functions what they know of it."""
+def observe(
+    stack: LocalStack,
+    http: requests.Session,
+    access: AccessChecks,
+    started: Sequence[StartedTransfer],
+) -> Observed:
+    """Download the results and get the records of the provider and of Step Functions."""
     files: dict[str, SavedFile | None] = {}
-    for one in followed:
-        if one.task["id"] not in files:
-            files[one.task["id"]] = _download(one, http)
-    return Facts(
-        guards=guards,
+    for each in started:
+        if each.task["id"] not in files:
+            files[each.task["id"]] = _download(each, http)
+    return Observed(
+        access=access,
         outcomes=tuple(
             Outcome(
-                announced=one.announced,
-                task=one.task,
-                replayed=one.replayed,
-                seconds=one.seconds(),
-                file=files[one.task["id"]],
+                transfer=each.transfer,
+                task=each.task,
+                replayed=each.replayed,
+                seconds=each.seconds(),
+                file=files[each.task["id"]],
             )
-            for one in followed
+            for each in started
         ),
-        books=_books(stack, http),
+        provider=_provider_record(stack, http),
         executions=_executions(stack),
     )
 
 
-def _download(one: Followed, http: requests.Session) -> SavedFile | None:
-    """Save a task's video under the transfer's name, from the link that the API gave."""
-    path = OUT / f"{one.announced.name}.mp4"
+def _download(started: StartedTransfer, http: requests.Session) -> SavedFile | None:
+    """Save a task's video, from its link in the API, under the transfer's name."""
+    path = OUT / f"{started.transfer.name}.mp4"
     path.parent.mkdir(exist_ok=True)
     path.unlink(missing_ok=True)
-    if not one.task["output"]:
+    if not started.task["output"]:
         return None
     digest, size = hashlib.sha256(), 0
-    url = one.task["output"]["video"]["url"]
+    url = started.task["output"]["video"]["url"]
     with http.get(url, stream=True, timeout=HTTP_SECONDS) as reply, path.open("wb") as file:
         if reply.status_code != 200:
             return None
@@ -333,11 +335,11 @@ def _download(one: Followed, http: requests.Session) -> SavedFile | None:
     return SavedFile(path=path.relative_to(ROOT), size=size, sha256=digest.hexdigest())
 
 
-def _books(stack: LocalStack, http: requests.Session) -> Books:
+def _provider_record(stack: LocalStack, http: requests.Session) -> ProviderRecord:
     bill = http.get(f"{stack.provider_url}/_simulator/bill", timeout=HTTP_SECONDS).json()
     tasks = http.get(f"{stack.provider_url}/_simulator/tasks", timeout=HTTP_SECONDS).json()
     videos = {task["task_id"]: task["media"]["result.mp4"] for task in tasks}
-    return Books(
+    return ProviderRecord(
         creates_seen=bill["creates_seen"],
         micro_dollars=bill["micro_dollars"],
         paid=bill["by_callback"],
@@ -347,26 +349,30 @@ def _books(stack: LocalStack, http: requests.Session) -> Books:
 
 
 def _executions(stack: LocalStack) -> Counter[str]:
-    """Count the fallback's executions by task; they are named task id, hyphen, look."""
+    """Count the fallback's executions by task id; their names are ``<task id>-<number>``."""
     found = stack.client("stepfunctions").list_executions(stateMachineArn=stack.fallback_arn)
     return Counter(execution["name"].rpartition("-")[0] for execution in found["executions"])
 
 
-def conclude(facts: Facts, out: TextIO) -> bool:
-    """Say whether all went as announced, and what to try next; True if it did."""
-    different = differences(facts)
-    books = facts.books
-    most = max(books.paid.values(), default=0)
+def conclude(observed: Observed, out: TextIO) -> bool:
+    """Print whether everything went as expected, and what to try next; True if it did."""
+    different = differences(observed)
+    provider = observed.provider
+    most = max(provider.paid.values(), default=0)
     print(
-        f"The provider saw {books.creates_seen} creates and was paid for "
-        f"{sum(books.paid.values())} (${books.micro_dollars / 1e6:.2f}, had it been real); "
-        f"{'none was paid twice' if most < 2 else f'ONE WAS PAID {most} TIMES'}.",
+        f"The provider received {provider.creates_seen} creates and billed "
+        f"{sum(provider.paid.values())} (a real one would charge "
+        f"${provider.micro_dollars / 1e6:.2f}); "
+        f"{'no task was paid twice' if most < 2 else f'A TASK WAS PAID {most} TIMES'}.",
         file=out,
     )
     if different:
-        print("\nThis did not go as announced:", *different, sep="\n  - ", file=out)
+        print("\nThis is not as expected:", *different, sep="\n  - ", file=out)
         return False
-    print("All went as announced; each file is, byte for byte, what the provider served.", file=out)
+    print(
+        "Everything went as expected; each file is byte for byte what the provider served.",
+        file=out,
+    )
     print(BY_HAND, file=out, flush=True)
     return True
 

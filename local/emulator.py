@@ -1,4 +1,4 @@
-"""The local AWS: the ministack emulator, unmodified, on 127.0.0.1, with IAM enforced."""
+"""Runs the ministack AWS emulator, unmodified, on 127.0.0.1 with IAM enforced."""
 
 import os
 import shutil
@@ -19,19 +19,19 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 REGION: Final = "us-east-1"
 ADMINISTRATOR: Final = {
     "AWS_ACCESS_KEY_ID": "test",
-    "AWS_SECRET_ACCESS_KEY": "test",  # the emulator's fixed word for its root user
+    "AWS_SECRET_ACCESS_KEY": "test",  # the emulator's fixed credentials of the root user
     "AWS_DEFAULT_REGION": REGION,
 }
-"""Who deploys. The functions run as their own roles, and are refused what those don't allow."""
+"""Used to deploy. The functions run with their own roles, which IAM enforces."""
 _START_SECONDS: Final = 60.0
 
 
 class EmulatorError(Exception):
-    """The emulator didn't start; the message names its log."""
+    """The emulator did not start; the message names its log."""
 
 
 def free_port() -> int:
-    """Find a port of 127.0.0.1 that nobody listens on."""
+    """Return a free port of 127.0.0.1."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -39,7 +39,7 @@ def free_port() -> int:
 
 
 def environment(endpoint_url: str) -> dict[str, str]:
-    """Return the environment in which AWS tools talk to an emulator and to nothing else."""
+    """Return environment variables with which AWS tools use only the emulator."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     return {
         **kept,
@@ -53,11 +53,11 @@ def environment(endpoint_url: str) -> dict[str, str]:
 
 @contextmanager
 def running_emulator(folder: Path) -> Iterator[str]:
-    """Run the emulator with everything it keeps under ``folder``; yields its endpoint URL."""
+    """Run the emulator with all its files under ``folder``; yields its endpoint URL."""
     port = free_port()
     endpoint_url = f"http://127.0.0.1:{port}"
     scratch = folder / "tmp"
-    _forget(folder)
+    _remove_data(folder)
     scratch.mkdir(parents=True, exist_ok=True)
     log_path = folder / "ministack.log"
     settings = {
@@ -70,7 +70,7 @@ def running_emulator(folder: Path) -> Iterator[str]:
         "STATE_DIR": str(folder / "state"),
         "S3_DATA_DIR": str(folder / "s3"),
     }
-    # Its workers inherit this environment, and a Lambda function has no Python settings of ours.
+    # The emulator passes its environment on to functions, which must not see Python settings.
     for name in [name for name in settings if name.startswith(("PYTHON", "VIRTUAL_ENV"))]:
         del settings[name]
     with log_path.open("wb") as log:
@@ -89,13 +89,13 @@ def running_emulator(folder: Path) -> Iterator[str]:
         yield endpoint_url
     finally:
         stop_group(process)
-        _forget(folder)
+        _remove_data(folder)
 
 
-def _forget(folder: Path) -> None:
-    """Remove what an emulator kept; logs stay to be read."""
-    for kept in ("tmp", "state", "s3"):
-        shutil.rmtree(folder / kept, ignore_errors=True)
+def _remove_data(folder: Path) -> None:
+    """Remove the emulator's data, but not its logs."""
+    for name in ("tmp", "state", "s3"):
+        shutil.rmtree(folder / name, ignore_errors=True)
 
 
 def _wait_until_healthy(

@@ -1,7 +1,7 @@
-"""Usage: python -m local.expand [TEMPLATE] — what CloudFormation sees of the SAM template, as JSON.
+"""Expands the SAM template offline. Usage: ``python -m local.expand [TEMPLATE]``.
 
-`sam validate` looks at the template as it is written. Here it is expanded, offline, by SAM's own
-translator, so that cfn-lint and the tests can look at the resources that AWS will make of it.
+`sam validate` checks the template as written. This prints the JSON that SAM's own translator makes
+of it, so that cfn-lint and the tests can check the resources that CloudFormation will create.
 """
 
 import json
@@ -18,15 +18,15 @@ from samtranslator.translator.translator import Translator
 from samtranslator.yaml_helper import intrinsics_multi_constructor
 
 REGION = "us-east-1"
-UPLOADED = "s3://bucket/key"  # stands where `sam deploy` puts the address of what it uploaded
+UPLOADED = "s3://bucket/key"  # in place of the address to which `sam deploy` uploads
 CODE = {"AWS::Serverless::Function": "CodeUri", "AWS::Serverless::LayerVersion": "ContentUri"}
 
 
 def expand(template: Path, parameters: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """Return the template after SAM's transform; parameters not given have their defaults.
+    """Return the template after SAM's transform, with defaults for parameters not given.
 
     References to parameters stay references. A state machine's definition file becomes its
-    `Definition`, its substitutions unreplaced.
+    `Definition`, without its substitutions.
     """
     written = load(template)
     definitions: dict[str, Any] = {}
@@ -42,7 +42,7 @@ def expand(template: Path, parameters: Mapping[str, str] | None = None) -> dict[
     expanded: dict[str, Any] = translator.translate(
         written, dict(parameters or {}), passthrough_metadata=True, get_managed_policy_map=dict
     )
-    for name, definition in definitions.items():  # SAM made it a join of its lines
+    for name, definition in definitions.items():  # which SAM has turned into a join of lines
         properties = expanded["Resources"][name]["Properties"]
         del properties["DefinitionString"]
         properties["Definition"] = definition
@@ -50,13 +50,13 @@ def expand(template: Path, parameters: Mapping[str, str] | None = None) -> dict[
 
 
 def load(template: Path) -> dict[str, Any]:
-    """Read a template, its short intrinsic functions (`!Ref`) in their long form."""
+    """Read a template, with short intrinsic functions (`!Ref`) in their long form."""
     content: dict[str, Any] = yaml.load(template.read_text(), _Loader)  # noqa: S506 a SafeLoader
     return content
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML with CloudFormation's tags; dates (2012-10-17) stay text, as AWS reads them."""
+    """Loads YAML with CloudFormation's tags; dates (2012-10-17) stay text, as for AWS."""
 
 
 _Loader.yaml_implicit_resolvers = {

@@ -1,4 +1,4 @@
-"""How Lambda loads what `sam build` made: each handler in a bare interpreter of its own."""
+"""Imports each built handler in a bare interpreter, as Lambda does."""
 
 import json
 import subprocess
@@ -18,7 +18,7 @@ LAYERS: Final = {
 }
 BARE_BOTO3: Final = "import boto3; boto3.client('dynamodb')"
 
-# Runs with `python -I -S`: the standard library and the folders given, as Lambda has them.
+# Runs with `python -I -S`: the standard library and the given folders are all it can import.
 _BARE: Final = """
 import json, sys, time
 sys.path[:0] = json.loads(sys.argv[1])
@@ -26,20 +26,20 @@ started = time.process_time()
 exec(sys.argv[2])
 print(time.process_time() - started)
 """
-LAMBDAS_OWN: Final = {"AWS_REGION": "us-east-1", "AWS_DEFAULT_REGION": "us-east-1"}
+LAMBDA_ENVIRONMENT: Final = {"AWS_REGION": "us-east-1", "AWS_DEFAULT_REGION": "us-east-1"}
 
 
 class ImportFailedError(Exception):
-    """A handler can't be imported with what is packaged; the message is Python's."""
+    """A handler can't be imported from its package and layers; the message is Python's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Handler:
-    """A function as it is packaged: its import, the folders it sees, its environment."""
+    """A built function: its import statement, search path and environment."""
 
     name: str
     path: str
-    """What Lambda calls: ``callback.copy.handler``."""
+    """The ``Handler`` property, such as ``callback.copy.handler``."""
     statements: str
     folders: tuple[Path, ...]
     environment: Mapping[str, str]
@@ -78,7 +78,7 @@ def _handler(
 
 
 def _value(written: object, parameters: Mapping[str, Any]) -> str:
-    """What a variable may hold in a deployed function: a parameter's default, or any text."""
+    """Return a value that a variable may have: its parameter's default, or any text."""
     if isinstance(written, dict):
         written = parameters.get(written.get("Ref", ""), {}).get("Default", "something")
     return str(written).lower() if isinstance(written, bool) else str(written)
@@ -87,14 +87,14 @@ def _value(written: object, parameters: Mapping[str, Any]) -> str:
 def seconds_to_run(
     statements: str, folders: Sequence[Path], environment: Mapping[str, str]
 ) -> float:
-    """CPU time of statements in a fresh interpreter, its own start not counted.
+    """Return the CPU time of statements in a new interpreter, without the interpreter's start.
 
     Raises ``ImportFailedError``.
     """
     arguments = [sys.executable, "-I", "-S", "-B", "-c", _BARE, json.dumps([*map(str, folders)])]
     run = subprocess.run(
         [*arguments, statements],
-        env={**LAMBDAS_OWN, **environment},
+        env={**LAMBDA_ENVIRONMENT, **environment},
         capture_output=True,
         text=True,
         check=False,

@@ -1,4 +1,4 @@
-"""Child processes that leave nothing behind: they end with their parent, children and all."""
+"""Child processes that end, with their own children, when their parent ends."""
 
 import ctypes
 import os
@@ -13,7 +13,7 @@ _PR_SET_PDEATHSIG: Final = 1
 
 
 def ends_with_parent(number: signal.Signals) -> Callable[[], None] | None:
-    """Return what a child runs first so that it gets a signal when its parent dies (Linux)."""
+    """Return a ``preexec_fn`` by which a child gets a signal when its parent ends (Linux only)."""
     if sys.platform != "linux":
         return None
     libc = ctypes.CDLL(None)
@@ -25,7 +25,7 @@ def ends_with_parent(number: signal.Signals) -> Callable[[], None] | None:
 
 
 def stop_group(process: "subprocess.Popen[bytes]", seconds: float = 5.0) -> None:
-    """End a process that leads a session of its own, and whatever it started."""
+    """End a process that was started in a new session, and its children."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         with suppress(ProcessLookupError):
             os.killpg(process.pid, number)

@@ -1,10 +1,10 @@
-"""The whole stack on this machine: the emulator, the provider simulator, and our template in them.
+"""Runs the whole stack on this machine: emulator, provider simulator and deployed template.
 
-    python -m local.stack up [NAME=value …]   until Ctrl-C or `down`; writes .local/stack.json
+    python -m local.stack up [NAME=value …]   runs until Ctrl-C or `down`; writes .local/stack.json
     python -m local.stack down
 
-NAME=value are the template's own parameters. With `ProviderBaseUrl` given, no simulator is
-started: whatever answers there is the provider.
+NAME=value sets a parameter of the template; the waits are as short as the demo's unless given. With
+`ProviderBaseUrl`, no simulator is started: the server at that URL is the provider.
 """
 
 import json
@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import boto3
@@ -39,16 +40,25 @@ FOLDER: Final = ROOT / ".local"
 STACK_FILE: Final = FOLDER / "stack.json"
 STACK_NAME: Final = "act-one-local"
 SWEEP_SECONDS: Final = 2.0
-"""On AWS the schedule sweeps once a minute; here nobody wants to wait that long."""
+"""On AWS the schedule runs the sweeper once a minute; here that would be a long wait."""
 
 LOCAL_PARAMETERS: Final[Mapping[str, str]] = {
     "AllowHttpMedia": "true",
     "UnsafeAllowPrivateMedia": "true",
     "RequireTls": "false",
 }
-"""What has to differ because everything is on 127.0.0.1 over plain http."""
+"""These differ because everything runs on 127.0.0.1 over plain http."""
 
-type Say = Callable[[str], None]
+SHORT_WAITS: Final[Mapping[str, str]] = {
+    "CallbackGraceSeconds": "5",
+    "MinPollSeconds": "1",
+    "PollIntervalSeconds": "1",
+    "PollMaxIntervalSeconds": "2",
+}
+"""A missed callback is polled for after seconds, for the demo and `make local`. On AWS it takes 15
+minutes, because the real provider is slower than the simulator."""
+
+type Report = Callable[[str], None]
 
 
 class StackError(Exception):
@@ -57,7 +67,7 @@ class StackError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalStack:
-    """How to reach a running stack; what ``.local/stack.json`` says."""
+    """URLs, names and keys of a running stack; the content of ``.local/stack.json``."""
 
     api_url: str
     api_key: str
@@ -74,22 +84,22 @@ class LocalStack:
     fallback_arn: str
     webhook_queue_url: str
     webhook_secret: str
-    """What receivers of webhooks verify them with."""
+    """The secret with which receivers verify webhooks."""
     provider_url: str
     sweeper_function: str
     pid: int
 
     def client(self, service: str) -> Any:  # noqa: ANN401 - as _client
-        """Build a boto3 client that talks to this stack's emulator as its administrator."""
+        """Build a boto3 client for this stack's emulator, with administrator credentials."""
         return _client(service, self.endpoint_url)
 
     def sweep(self) -> None:
-        """Run the sweeper once, as the schedule does every minute."""
+        """Run the sweeper once, as the schedule does on AWS."""
         self.client("lambda").invoke(FunctionName=self.sweeper_function, Payload=b"{}")
 
 
 def use_only_this_machine() -> None:
-    """Forget the AWS settings and proxies of whoever started this: neither is for 127.0.0.1."""
+    """Remove the caller's AWS settings and proxies: neither applies to 127.0.0.1."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         del os.environ[name]
     os.environ.update(
@@ -113,22 +123,22 @@ def _client(service: str, endpoint_url: str) -> Any:  # noqa: ANN401 - the name 
 
 @contextmanager
 def running_stack(
-    parameters: Mapping[str, str], folder: Path, say: Say = print, *, sweeping: bool = True
+    parameters: Mapping[str, str], folder: Path, report: Report = print, *, sweeping: bool = True
 ) -> Iterator[LocalStack]:
-    """Run a stack with everything it keeps under ``folder``; stops it all at the end.
+    """Run a stack with all its files under ``folder``, and stop it at the end.
 
     ``sweeping`` runs the sweeper every two seconds. Raises ``StackError``.
     """
     with ExitStack() as ending:
-        with _step("Starting the local AWS, IAM enforced", say):
+        with _step("Starting the local AWS, IAM enforced", report):
             endpoint_url = ending.enter_context(running_emulator(folder))
         given = dict(parameters)
         if "ProviderBaseUrl" not in given:
-            with _step("Starting the provider simulator", say):
+            with _step("Starting the provider simulator", report):
                 key = f"local-{secrets.token_hex(8)}"
                 url = ending.enter_context(_running_simulator(folder, key, endpoint_url))
             given = {"ProviderBaseUrl": url, "ProviderApiKey": key, **given}
-        with _step("Deploying template.yaml with sam", say):
+        with _step("Deploying template.yaml with sam", report):
             _deploy({**LOCAL_PARAMETERS, **given}, folder, endpoint_url)
         stack = _describe(endpoint_url, given["ProviderBaseUrl"])
         if sweeping:
@@ -137,10 +147,10 @@ def running_stack(
 
 
 @contextmanager
-def _step(what: str, say: Say) -> Iterator[None]:
+def _step(what: str, report: Report) -> Iterator[None]:
     began_at = time.monotonic()
     yield
-    say(f"{what} … {time.monotonic() - began_at:.1f} s")
+    report(f"{what} … {time.monotonic() - began_at:.1f} s")
 
 
 @contextmanager
@@ -168,7 +178,7 @@ def _running_simulator(folder: Path, key: str, endpoint_url: str) -> Iterator[st
 
 
 def _deploy(parameters: Mapping[str, str], folder: Path, endpoint_url: str) -> None:
-    """Deploy what `sam build` built, the way anybody would into AWS."""
+    """Deploy the build with `sam deploy`, as into AWS."""
     if not (ROOT / ".aws-sam/build/template.yaml").exists():
         raise StackError("nothing is built yet: run `make build`")
     command = [str(ROOT / ".tools/sam/bin/sam"), "deploy", "--stack-name", STACK_NAME]
@@ -180,23 +190,25 @@ def _deploy(parameters: Mapping[str, str], folder: Path, endpoint_url: str) -> N
         "__SAM_CLI_APP_DIR": str(ROOT / ".tools/sam/settings"),
         "PATH": f"{ROOT}/.tools/uv/bin:{os.environ['PATH']}",
     }
-    done = subprocess.run(
-        command,
-        cwd=ROOT,
-        env=settings,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        check=False,
-    )
+    # sam leaves a temporary folder for each artifact that it packages.
+    with TemporaryDirectory(dir=folder) as scratch:
+        done = subprocess.run(
+            command,
+            cwd=ROOT,
+            env={**settings, "TMPDIR": scratch},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
     (folder / "deploy.log").write_bytes(done.stdout)
     if done.returncode != 0:
-        said = done.stdout.decode(errors="replace").strip().splitlines()[-12:]
-        raise StackError("sam deploy failed:\n  " + "\n  ".join(said))
+        output = done.stdout.decode(errors="replace").strip().splitlines()[-12:]
+        raise StackError("sam deploy failed:\n  " + "\n  ".join(output))
 
 
 def _quoted(value: str) -> str:
-    """Quote a value as sam's own parser of overrides wants it."""
+    """Quote a value for sam's parser of parameter overrides."""
     return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
@@ -207,7 +219,7 @@ def _describe(endpoint_url: str, provider_url: str) -> LocalStack:
     key = _client("apigateway", endpoint_url).get_api_key(
         apiKey=outputs["ApiKeyId"], includeValue=True
     )
-    # https://{api}.execute-api.… doesn't resolve here; the emulator takes the API's id in a path.
+    # https://{api}.execute-api.… doesn't resolve here; the emulator takes the API's id in the path.
     api_id = outputs["ApiUrl"].removeprefix("https://").partition(".")[0]
     return LocalStack(
         api_url=f"{endpoint_url}/_aws/execute-api/{api_id}/v1",
@@ -241,33 +253,38 @@ def _webhook_secret(endpoint_url: str) -> str:
 def _sweeping(stack: LocalStack) -> Iterator[None]:
     stop = threading.Event()
 
-    def tick() -> None:
+    def sweep_repeatedly() -> None:
         while not stop.wait(SWEEP_SECONDS):
             with suppress(BotoCoreError, ClientError):
                 stack.sweep()
 
-    ticking = threading.Thread(target=tick, daemon=True)
-    ticking.start()
+    thread = threading.Thread(target=sweep_repeatedly, daemon=True)
+    thread.start()
     try:
         yield
     finally:
         stop.set()
-        ticking.join(10)
+        thread.join(10)
 
 
 # ── The commands ──────────────────────────────────────────────────────────────────────────────
 
 
 def up(parameters: Mapping[str, str]) -> None:
-    """Run a stack until Ctrl-C, SIGTERM or `down`. Raises ``StackError`` if one runs already."""
+    """Run a stack until Ctrl-C, SIGTERM or `down`; ``parameters`` override ``SHORT_WAITS``.
+
+    Raises ``StackError`` if one is running already.
+    """
     if _running_pid() is not None:
-        raise StackError("a local stack of this checkout runs already: `make local-down` stops it")
+        raise StackError(
+            "a local stack of this checkout is already running; `make local-down` stops it"
+        )
     FOLDER.mkdir(exist_ok=True)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     try:
-        with running_stack(parameters, FOLDER / "up") as stack:
+        with running_stack({**SHORT_WAITS, **parameters}, FOLDER / "up") as stack:
             STACK_FILE.write_text(json.dumps(asdict(stack), indent=2) + "\n")
             print(_how_to_use(stack), flush=True)
             stop.wait()
@@ -277,7 +294,7 @@ def up(parameters: Mapping[str, str]) -> None:
 
 
 def down() -> None:
-    """Stop the stack that this checkout runs, if it does."""
+    """Stop this checkout's stack if it is running."""
     pid = _running_pid()
     if pid is None:
         STACK_FILE.unlink(missing_ok=True)
@@ -287,7 +304,7 @@ def down() -> None:
     ends_at = time.monotonic() + 30
     while _is_alive(pid) and time.monotonic() < ends_at:
         time.sleep(0.1)
-    print("Stopped." if not _is_alive(pid) else f"Process {pid} has not stopped yet.")
+    print("Stopped." if not _is_alive(pid) else f"Process {pid} is still stopping.")
 
 
 def _running_pid() -> int | None:
@@ -314,7 +331,7 @@ def _how_to_use(stack: LocalStack) -> str:
         f'"image": "{stack.provider_url}/inputs/character.png"}}'
     )
     return f"""
-The stack runs until Ctrl-C or `make local-down`. How to reach it: {STACK_FILE.relative_to(ROOT)}
+The stack runs until Ctrl-C or `make local-down`. Its URLs and keys: {STACK_FILE.relative_to(ROOT)}
 
   curl -s {stack.api_url}/tasks -H 'x-api-key: {stack.api_key}' -d '{body}'
   curl -s {stack.api_url}/tasks/TASK_ID -H 'x-api-key: {stack.api_key}'
@@ -322,12 +339,12 @@ The stack runs until Ctrl-C or `make local-down`. How to reach it: {STACK_FILE.r
 
 
 def main(arguments: list[str]) -> int:
-    """Run a command; 0 if it did what it says, 1 with a sentence otherwise."""
+    """Run a command; returns the exit status."""
     use_only_this_machine()
     try:
         match arguments:
-            case ["up", *given] if all("=" in one.strip("=") for one in given):
-                up(dict(one.split("=", 1) for one in given))
+            case ["up", *given] if all("=" in pair.strip("=") for pair in given):
+                up(dict(pair.split("=", 1) for pair in given))
             case ["down"]:
                 down()
             case _:

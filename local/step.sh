@@ -1,6 +1,6 @@
 #!/bin/sh
 # step.sh "What is being done" COMMAND…: runs the command and prints one line with its seconds,
-# or everything that the command said when it fails.
+# or its whole output if it fails.
 what=$1
 shift
 log=$(mktemp "${TMPDIR:-/tmp}/act-one.XXXXXX") || exit

@@ -1,6 +1,6 @@
-"""Usage: trim.py LAYER OTHER_ARCHITECTURE SERVICE… — leaves in the layer what can be imported.
+"""Removes from the layer what is never imported. Usage: ``trim.py LAYER OTHER SERVICE…``.
 
-The compiled modules of the same packages for the other architecture join it.
+Also adds the compiled modules in OTHER, the same packages for the other architecture.
 """
 
 import gzip
@@ -20,7 +20,7 @@ def main() -> None:
         for path in layer.glob(pattern):
             remove(path)
     for path in layer.glob("*.dist-info/*"):
-        if path.name != "METADATA":  # by which vulnerability scanners know what is here
+        if path.name != "METADATA":  # read by vulnerability scanners
             remove(path)
     for path in (*layer.glob("botocore/data/*/"), *layer.glob("boto3/data/*/")):
         if path.name not in services:
@@ -31,9 +31,9 @@ def main() -> None:
 
 
 def trim_endpoints(data: Path) -> None:
-    """Keep every partition and region, so that only clients that can't be made lose anything.
+    """Remove the endpoints of removed services, but no partition or region.
 
-    botocore parses this file, 1.2 MB of it, in every cold start.
+    botocore parses this file, of 1.2 MB before, in every cold start.
     """
     descriptions = [
         json.loads(gzip.decompress(path.read_bytes()))

@@ -1,1 +1,1 @@
-"""Measurements of what is built: `make bench`. Read the ratios; milliseconds are the machine's."""
+"""Benchmarks of the build: `make bench`. The ratios count; milliseconds depend on the machine."""

@@ -1,7 +1,6 @@
-"""Cold start: CPU time of each handler's import, its clients made.
+"""Cold start: the CPU time of each handler's import, including its AWS clients.
 
-In a fresh interpreter that sees what Lambda would, as we ship it and as a plain build without
-bytecode would.
+Measured in new interpreters with the search path of Lambda, with and without bytecode.
 """
 
 import shutil
@@ -19,7 +18,7 @@ RUNS: Final = 7
 
 @contextmanager
 def without_bytecode() -> Iterator[Path]:
-    """Copy the build without its bytecode, for as long as it is looked at."""
+    """Copy the build without its bytecode, for the duration of a ``with`` block."""
     with tempfile.TemporaryDirectory(dir=BUILD.parent) as folder:
         copied = Path(folder) / "build"
         shutil.copytree(BUILD, copied, ignore=shutil.ignore_patterns("__pycache__"))
@@ -30,13 +29,13 @@ def cold_starts() -> None:
     """Print a table of the handlers' imports."""
     bare = (BARE_BOTO3, [LAYERS["DependenciesLayer"]], dict[str, str]())
     with without_bytecode() as plain_build:
-        works = {"boto3 and a client": bare} | {
-            name: (one.statements, [*one.folders], dict(one.environment))
-            for name, one in handlers().items()
+        imports = {"boto3 and a client": bare} | {
+            name: (handler.statements, [*handler.folders], dict(handler.environment))
+            for name, handler in handlers().items()
         }
-        rows: dict[str, tuple[list[float], list[float]]] = {name: ([], []) for name in works}
-        for _ in range(RUNS):  # in turn, so that a slow moment of the machine hits all alike
-            for name, (statements, folders, environment) in works.items():
+        rows: dict[str, tuple[list[float], list[float]]] = {name: ([], []) for name in imports}
+        for _ in range(RUNS):  # interleaved, so that a slow moment affects all equally
+            for name, (statements, folders, environment) in imports.items():
                 plain = [plain_build / folder.relative_to(BUILD) for folder in folders]
                 shipped_as, plain_as = rows[name]
                 shipped_as.append(seconds_to_run(statements, folders, environment))

@@ -1,9 +1,9 @@
-"""Ways to copy a URL into a bucket, each alone in an interpreter that has nothing but its packages.
+"""Ways to copy a URL into a bucket, each run in an interpreter with only its own packages.
 
     python -I contestants.py WAY ORDER
 
 ``ORDER`` is an ``Order`` in JSON. The last line printed is JSON: ``seconds`` and ``cpu_seconds``
-of the copy alone, ``bytes_over_base``: its peak of memory above what the imports had taken.
+of the copy alone, and ``bytes_over_base``, its peak of memory above that after the imports.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ PIECE = 1_048_576
 
 
 class Order(TypedDict):
-    """What to copy; ``folders`` go first in the search path, before anything is imported."""
+    """What to copy; ``folders`` are put first in the search path before the imports."""
 
     folders: list[str]
     url: str
@@ -34,7 +34,7 @@ class Order(TypedDict):
 
 
 def handler(order: Order) -> Callable[[], object]:
-    """Make the function that ships, as Lambda would."""
+    """Return a call of CopyFunction's handler."""
     module, _, name = order["handler"].rpartition(".")
     function = getattr(import_module(module), name)
     context = SimpleNamespace(
@@ -47,7 +47,7 @@ def handler(order: Order) -> Callable[[], object]:
 
 
 def upload_fileobj(order: Order) -> Callable[[], object]:
-    """Make what boto3's documentation shows."""
+    """Return a copy as in boto3's documentation."""
     import boto3
     import requests
 
@@ -61,7 +61,7 @@ def upload_fileobj(order: Order) -> Callable[[], object]:
 
 
 def smart_open(order: Order) -> Callable[[], object]:
-    """Make two files of it, one to read and one to write; it would import these two with them."""
+    """Return a copy from one smart_open file to another."""
     import smart_open as library
     import smart_open.http
     import smart_open.s3
@@ -75,7 +75,7 @@ def smart_open(order: Order) -> Callable[[], object]:
 
 
 def s3fs(order: Order) -> Callable[[], object]:
-    """Write a response into a file of s3fs."""
+    """Return a copy into an s3fs file."""
     import requests
     import s3fs as library
 
@@ -92,7 +92,7 @@ def s3fs(order: Order) -> Callable[[], object]:
 
 
 def sha256(order: Order) -> Callable[[], object]:
-    """Hash as much as is copied, and copy nothing."""
+    """Return a hash of as many bytes, without a copy."""
     piece = bytes(PIECE)
     digest, size = hashlib.sha256(), order["size"] // PIECE
 
@@ -104,7 +104,7 @@ def sha256(order: Order) -> Callable[[], object]:
 
 
 def measured(work: Callable[[], object]) -> dict[str, float]:
-    """Run it once and say what it took. Linux only: the kernel's peak is set back first."""
+    """Run it once; returns its cost. Linux only: the recorded peak is reset first."""
     base = _memory("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")
     began_at, cpu_before = time.perf_counter(), time.process_time()

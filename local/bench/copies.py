@@ -1,7 +1,7 @@
-"""The copy of 512 MiB from one TLS server to another, by the function that ships and by others.
+"""Copies 512 MiB from one TLS server to another with CopyFunction and with other programs.
 
-Each runs alone in a fresh process, in turn, so that a slow moment of the machine hits all alike.
-Only where Linux tells a process its peak of memory.
+Each run has a new process. The runs are interleaved, so that a slow moment affects all equally.
+Linux only, because the peak of memory is read from ``/proc``.
 """
 
 import hashlib
@@ -31,7 +31,7 @@ from act_one.tasks.task import MediaUrls, Stage, Task
 from local.bench.servers import BUFFER, Bucket, pieces, serving, source
 from local.emulator import ROOT, environment, running_emulator
 from local.expand import load
-from local.handlers import LAMBDAS_OWN, LAYERS, handlers
+from local.handlers import LAMBDA_ENVIRONMENT, LAYERS, handlers
 
 SIZE: Final = 536_870_912
 """512 MiB, the most that ``MaxMediaBytes`` allows."""
@@ -44,16 +44,16 @@ CONTESTANTS: Final = Path(__file__).with_name("contestants.py")
 OPENSSL: Final = ("openssl", "dgst", "-sha256")
 SHA256: Final = "(SHA-256 of as much, alone)"
 NAME: Final = "results"
-"""Of the bucket and of the table."""
+"""The name of both the bucket and the table."""
 
 
 class CopyError(Exception):
-    """A way of copying failed or copied something else; the message says which."""
+    """A copy failed or is incomplete; the message says which."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """What one run took; ``bytes_over_base`` is None where nobody counts it."""
+    """The cost of one run; ``bytes_over_base`` is None where it isn't measured."""
 
     seconds: float
     cpu_seconds: float
@@ -62,20 +62,20 @@ class Cost:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bench:
-    """Where to copy from and to, and what makes clients trust both ends."""
+    """The source, the bucket, and the settings with which clients trust both."""
 
     url: str
     bucket_url: str
     authority: Path
     certifi: Path
-    """A folder with the layer's own ``certifi``, the authority among its certificates."""
+    """A folder with the layer's ``certifi`` and the authority added to its certificates."""
     environment: Mapping[str, str]
     table: TaskTable
     sha256: str
 
 
 def copies() -> None:
-    """Print a table of ways to copy."""
+    """Print a table of the copies."""
     if not Path("/proc/self/clear_refs").exists():
         print("The copy is measured on Linux only.")
         return
@@ -91,7 +91,7 @@ def copies() -> None:
             name = f"`curl \\| tee >({' '.join(OPENSSL)}) \\| curl -T -`"
             ways[name] = partial(by_curls, hashing=True)
     else:
-        print("There is no curl here to compare with.")
+        print("curl is not installed, so it is left out.")
     costs: dict[str, list[Cost]] = {name: [] for name in [*ways, SHA256]}
     with bench() as found:
         alone = rates(found)
@@ -105,31 +105,31 @@ def copies() -> None:
 
 
 def copy_name(name: str) -> str:
-    """Make a key of a name."""
+    """Return a key that consists of a name's letters and digits."""
     return "".join(letter for letter in name if letter.isalnum())
 
 
 def report(costs: Mapping[str, list[Cost]]) -> None:
-    """Print medians, and what time and CPU are beside the function's."""
+    """Print the medians, and the ratios of time and CPU to those of CopyFunction."""
     print(f"| copy of 512 MiB, median of {ROUNDS} | MB/s | CPU s/GB | MiB over base | time | CPU |")
     print("|---|---|---|---|---|---|")
     ours = medians(costs["CopyFunction"])
     for name, runs in costs.items():
-        one = medians(runs)
-        memory = "" if one.bytes_over_base is None else f"{one.bytes_over_base / MIB:.1f}"
-        rate, cpu = SIZE / one.seconds / 1e6, one.cpu_seconds / SIZE * GB
-        ratios = f"{one.seconds / ours.seconds:.2f} | {one.cpu_seconds / ours.cpu_seconds:.2f}"
+        cost = medians(runs)
+        memory = "" if cost.bytes_over_base is None else f"{cost.bytes_over_base / MIB:.1f}"
+        rate, cpu = SIZE / cost.seconds / 1e6, cost.cpu_seconds / SIZE * GB
+        ratios = f"{cost.seconds / ours.seconds:.2f} | {cost.cpu_seconds / ours.cpu_seconds:.2f}"
         print(f"| {name} | {rate:.0f} | {cpu:.2f} | {memory} | {ratios} |")
 
 
 def besides_sha256(costs: Mapping[str, list[Cost]]) -> float:
-    """Return the function's CPU in seconds a GB, less what hashing alone takes."""
+    """Return CopyFunction's CPU in seconds per GB, less that of hashing alone."""
     spent = medians(costs["CopyFunction"]).cpu_seconds - medians(costs[SHA256]).cpu_seconds
     return spent / SIZE * GB
 
 
 def medians(runs: list[Cost]) -> Cost:
-    """Take each figure's median of its own."""
+    """Return the median of each figure."""
     peaks = [run.bytes_over_base for run in runs if run.bytes_over_base is not None]
     return Cost(
         seconds=statistics.median(run.seconds for run in runs),
@@ -138,11 +138,11 @@ def medians(runs: list[Cost]) -> Cost:
     )
 
 
-# ── The ways ──────────────────────────────────────────────────────────────────────────────────
+# ── Ways to copy ──────────────────────────────────────────────────────────────────────────────
 
 
 def by_the_function(bench: Bench, _: str) -> Cost:
-    """Let the built function store a task's result, and look at the row that it leaves."""
+    """Run CopyFunction for a task, and check the row and the object."""
     now = time.time()
     task = Task(
         task_id=derive_task_id("bench", None),
@@ -169,7 +169,7 @@ def by_the_function(bench: Bench, _: str) -> Cost:
         "handler": built.path,
         "event": {"Records": [{"body": json.dumps({"detail": {"id": task.task_id}})}]},
     }
-    alone = {**LAMBDAS_OWN, **built.environment, **settings, **bench.environment}
+    alone = {**LAMBDA_ENVIRONMENT, **built.environment, **settings, **bench.environment}
     cost = run([sys.executable, "-I", "-S", "-B"], "handler", order, alone)
     row = bench.table.read(task.task_id)
     if row is None or row.output is None or row.output.video.sha256 != bench.sha256:
@@ -179,7 +179,7 @@ def by_the_function(bench: Bench, _: str) -> Cost:
 
 
 def by_another(way: str, bench: Bench, key: str) -> Cost:
-    """Let a library copy: boto3 at our own version, the others in their environment."""
+    """Copy with a library: boto3 from the layer, the others from their own environment."""
     order = {"folders": [], "url": bench.url, "bucket": NAME, "key": key}
     command = [str(PYTHON), "-I", "-B"]
     if way == "upload_fileobj":
@@ -191,9 +191,9 @@ def by_another(way: str, bench: Bench, key: str) -> Cost:
 
 
 def by_curls(bench: Bench, key: str, *, hashing: bool = False) -> Cost:
-    """Let one curl get and another put, as to a presigned URL: plain, its length announced.
+    """Copy by piping one curl to another, which sends a ``Content-Length``, as to a presigned URL.
 
-    With ``hashing``, OpenSSL hashes what passes, as the function does.
+    With ``hashing``, OpenSSL hashes the data as CopyFunction does.
     """
     curl = ["curl", "-q", "-sS", "--fail", "--cacert", str(bench.authority)]
     put = ["-H", f"Content-Length: {SIZE}", "-H", "Transfer-Encoding:", "-T", "-"]
@@ -206,7 +206,7 @@ def by_curls(bench: Bench, key: str, *, hashing: bool = False) -> Cost:
     running.append(then(running[-1], [*curl, *put, f"{bench.bucket_url}/{NAME}/{key}"]))
     statuses = [process.wait() for process in reversed(running)]
     if any(statuses):
-        raise CopyError("a curl, or what hashes between them, failed")
+        raise CopyError("curl, tee or openssl failed")
     seconds, after = time.perf_counter() - began_at, resource.getrusage(resource.RUSAGE_CHILDREN)
     check(bench, key)
     cpu_seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
@@ -216,35 +216,35 @@ def by_curls(bench: Bench, key: str, *, hashing: bool = False) -> Cost:
 def then(
     before: "subprocess.Popen[bytes]", command: list[str], *handed: IO[bytes]
 ) -> "subprocess.Popen[bytes]":
-    """Start what reads another's output and writes to what it is handed; both are its own then."""
+    """Start a command that reads another's output; it takes over the ``handed`` pipes."""
     given = piped(before.stdout)
     started = subprocess.Popen(
         command,
         stdin=given,
         stdout=subprocess.PIPE if handed else subprocess.DEVNULL,
-        pass_fds=[one.fileno() for one in handed],
+        pass_fds=[pipe.fileno() for pipe in handed],
     )
-    for one in (given, *handed):
-        one.close()
+    for pipe in (given, *handed):
+        pipe.close()
     return started
 
 
 def piped(end: IO[bytes] | None) -> IO[bytes]:
-    """Return an end of a pipe that was asked for."""
+    """Return a pipe that must exist."""
     if end is None:
         raise ValueError("there is no such pipe")
     return end
 
 
 def sha256() -> Cost:
-    """Hash as much as is copied: CPU that whoever hashes must spend."""
+    """Hash as many bytes as are copied."""
     return run([sys.executable, "-I", "-B"], "sha256", {"folders": [], "size": SIZE}, {})
 
 
 def run(
     command: list[str], way: str, order: Mapping[str, object], variables: Mapping[str, str]
 ) -> Cost:
-    """Run a contestant in a fresh interpreter."""
+    """Run a contestant in a new interpreter."""
     done = subprocess.run(
         [*command, str(CONTESTANTS), way, json.dumps(order)],
         env={"PATH": "/usr/bin:/bin", **variables},
@@ -259,7 +259,7 @@ def run(
 
 
 def check(bench: Bench, key: str) -> None:
-    """See that the bucket got every byte."""
+    """Check that the bucket has every byte."""
     with connected(bench.bucket_url, bench.authority) as connection:
         connection.request("HEAD", f"/{NAME}/{key}")
         answer = connection.getresponse()
@@ -267,12 +267,12 @@ def check(bench: Bench, key: str) -> None:
         raise CopyError(f"the bucket answers {answer.status} with {answer.headers} for {key}")
 
 
-# ── What they run on ──────────────────────────────────────────────────────────────────────────
+# ── Environment ───────────────────────────────────────────────────────────────────────────────
 
 
 @contextmanager
 def bench() -> Iterator[Bench]:
-    """Run both ends and a table in an emulator, and leave nothing of them."""
+    """Run source, bucket and a table in an emulator; removes everything at the end."""
     shutil.rmtree(FOLDER, ignore_errors=True)
     FOLDER.mkdir(parents=True)
     authority, certifi = trust(ca := trustme.CA())
@@ -308,9 +308,9 @@ def bench() -> Iterator[Bench]:
 
 
 def trust(ca: trustme.CA) -> tuple[Path, Path]:
-    """Write the authority down, and a folder in which ``certifi`` has it too.
+    """Write the authority's certificate, and a copy of ``certifi`` that contains it.
 
-    The function's way out asks no environment whom to trust: certifi's list is its only one.
+    CopyFunction's downloads trust only certifi's list, whatever the environment says.
     """
     authority = FOLDER / "authority.pem"
     ca.cert_pem.write_to_path(str(authority))
@@ -321,9 +321,9 @@ def trust(ca: trustme.CA) -> tuple[Path, Path]:
 
 
 def video() -> tuple[bytes, bytes]:
-    """Return a real video's beginning, its media data announced to fill ``SIZE``, and the filler.
+    """Return the start of a video of ``SIZE`` bytes, and the bytes that fill the rest.
 
-    Its index comes first and is as it was: the frames stay where they were in the file.
+    Only the size of its last box is changed, so the frames keep their offsets.
     """
     sample = (ROOT / "local/media/result.mp4").read_bytes()
     data = sample.index(b"mdat") - 4
@@ -332,7 +332,7 @@ def video() -> tuple[bytes, bytes]:
 
 
 def tasks_table(endpoint_url: str) -> TaskTable:
-    """Make the template's table in the emulator."""
+    """Create the template's table in the emulator."""
     session = boto3.Session("test", "test", region_name="us-east-1")
     client = session.client("dynamodb", endpoint_url=endpoint_url)
     written: dict[str, Any] = load(ROOT / "template.yaml")["Resources"]["TasksTable"]["Properties"]
@@ -342,7 +342,7 @@ def tasks_table(endpoint_url: str) -> TaskTable:
 
 
 def rates(bench: Bench) -> str:
-    """Say what the ends can do by themselves: as much as this, or more, is no contestant's own."""
+    """Describe the speed of source and bucket alone, which bounds that of any copy."""
     buffer = memoryview(bytearray(BUFFER))
     with connected(bench.url, bench.authority) as connection:
         connection.request("GET", "/video.mp4")
@@ -350,7 +350,7 @@ def rates(bench: Bench) -> str:
         began_at = time.perf_counter()
         while answer.readinto(buffer):
             pass
-        given = SIZE / (time.perf_counter() - began_at)
+        sent = SIZE / (time.perf_counter() - began_at)
     zeros = memoryview(bytes(MIB))
     with connected(bench.bucket_url, bench.authority) as connection:
         began_at = time.perf_counter()
@@ -360,13 +360,14 @@ def rates(bench: Bench) -> str:
         for _ in range(SIZE // MIB):
             connection.send(zeros)
         connection.getresponse().read()
-        taken = SIZE / (time.perf_counter() - began_at)
-    return f"Alone, the source gives {given / 1e6:.0f} MB/s and the bucket takes {taken / 1e6:.0f}."
+        received = SIZE / (time.perf_counter() - began_at)
+    speeds = f"sends {sent / 1e6:.0f} MB/s and the bucket receives {received / 1e6:.0f}"
+    return f"Alone, the source {speeds}."
 
 
 @contextmanager
 def connected(url: str, authority: Path) -> Iterator[HTTPSConnection]:
-    """Connect to one of the ends."""
+    """Connect to the source or the bucket."""
     tls = ssl.create_default_context(cafile=str(authority))
     connection = HTTPSConnection(urlsplit(url).netloc, context=tls, timeout=60)
     try:

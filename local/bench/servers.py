@@ -1,7 +1,6 @@
-"""The two ends of a copy, over TLS: where the media come from, and a bucket that forgets bytes.
+"""The servers of the copy benchmark, over TLS: a source, and a bucket that only counts bytes.
 
-Each is a process of its own. They do as little as they can for a byte, so as not to be what is
-measured: the source sends one piece again and again, the bucket counts.
+Each runs in its own process and does little work per byte, because it must not limit the copies.
 """
 
 import io
@@ -18,7 +17,7 @@ from threading import Lock, Thread
 from local.processes import ends_with_parent
 
 BUFFER = 262_144
-"""Bytes read at once: more than a TLS record, of which the kernel hands out one at a time."""
+"""Bytes per read; a TLS socket returns at most one record."""
 
 type Answer = Callable[["Request", io.BufferedReader, ssl.SSLSocket], None]
 
@@ -35,7 +34,7 @@ class Request:
 
 @contextmanager
 def serving(answer: Answer, tls: ssl.SSLContext) -> Iterator[str]:
-    """Run a server on 127.0.0.1 for a while; yields its URL without a path."""
+    """Run a server on 127.0.0.1; yields its URL without a path."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         process = multiprocessing.get_context("fork").Process(
             target=_serve, args=(listener, answer, tls), daemon=True
@@ -49,7 +48,7 @@ def serving(answer: Answer, tls: ssl.SSLContext) -> Iterator[str]:
 
 
 def _serve(listener: socket.socket, answer: Answer, tls: ssl.SSLContext) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started this ends it
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends this process
     if end := ends_with_parent(signal.SIGKILL):
         end()
     while True:
@@ -59,7 +58,7 @@ def _serve(listener: socket.socket, answer: Answer, tls: ssl.SSLContext) -> None
 
 def _talk(connection: socket.socket, answer: Answer, tls: ssl.SSLContext) -> None:
     with (
-        suppress(OSError),  # the client's business: it is asked what it copied
+        suppress(OSError),  # the client reports its own errors
         connection,
         tls.wrap_socket(connection, server_side=True) as secure,
         secure.makefile("rb") as stream,
@@ -82,9 +81,9 @@ def _read_request(stream: io.BufferedReader) -> Request | None:
 def reply(
     connection: ssl.SSLSocket, status: str, body: bytes = b"", headers: str = "", length: int = -1
 ) -> None:
-    """Send a whole reply; ``length`` is announced instead of the body's for a HEAD."""
-    announced = len(body) if length < 0 else length
-    head = f"HTTP/1.1 {status}\r\n{headers}Content-Length: {announced}\r\n\r\n"
+    """Send a reply; ``length`` replaces the body's length, for HEAD."""
+    content_length = len(body) if length < 0 else length
+    head = f"HTTP/1.1 {status}\r\n{headers}Content-Length: {content_length}\r\n\r\n"
     connection.sendall(head.encode() + body)
 
 
@@ -92,7 +91,7 @@ def reply(
 
 
 def source(start: bytes, filler: bytes, size: int) -> Answer:
-    """Send ``size`` bytes to whoever asks: ``start``, then the filler over and over."""
+    """Answer every GET with ``size`` bytes: ``start``, then the filler repeatedly."""
 
     def answer(request: Request, _: io.BufferedReader, connection: ssl.SSLSocket) -> None:
         reply(connection, "200 OK", headers="Content-Type: video/mp4\r\n", length=size)
@@ -104,7 +103,7 @@ def source(start: bytes, filler: bytes, size: int) -> Answer:
 
 
 def pieces(start: bytes, filler: bytes, size: int) -> Iterator[memoryview]:
-    """Cut what a source sends into pieces."""
+    """Yield the source's bytes in pieces."""
     left = size
     for piece in itertools.chain([start], itertools.repeat(filler)):
         if not left:
@@ -117,9 +116,9 @@ def pieces(start: bytes, filler: bytes, size: int) -> Iterator[memoryview]:
 
 
 class Bucket:
-    """S3 as far as copies use it: whole puts, multipart uploads and HEAD; it keeps sizes only.
+    """The part of S3 that copies use: put, multipart upload and HEAD. It stores only sizes.
 
-    A checksum that comes in a trailer is sent back unchecked: hashing here would slow the others.
+    A checksum in a trailer is returned unchecked: hashing here would slow the copies.
     """
 
     def __init__(self) -> None:
@@ -171,7 +170,7 @@ def _receive(request: Request, stream: io.BufferedReader) -> tuple[int, str]:
 
 
 def _skip(stream: io.BufferedReader, size: int | None) -> int:
-    """Read that much, or all there is; return how much came."""
+    """Skip ``size`` bytes, or all; returns how many were skipped."""
     view = memoryview(bytearray(BUFFER))
     skipped = 0
     while size is None or skipped < size:
@@ -183,7 +182,7 @@ def _skip(stream: io.BufferedReader, size: int | None) -> int:
 
 
 class _Chunks(io.RawIOBase):
-    """What lies in HTTP's chunks."""
+    """Decodes HTTP's chunked encoding."""
 
     def __init__(self, stream: io.BufferedReader) -> None:
         self._stream = stream

@@ -1,4 +1,4 @@
-"""Makes the sample media of the provider simulator; everything in this folder comes from here.
+"""Makes the sample media of the provider simulator, all files of this folder.
 
     uv run --with av local/media/generate.py
 
@@ -6,7 +6,7 @@
 - `result.mp4`, `poster.png`, `last_frame.png`: the result, the character moving like the actor.
 
 All are 16:9, the videos H.264 and AAC with their index first (`faststart`). The pictures are drawn
-by FFmpeg's `geq` filter, so nothing here was made by anybody else.
+by FFmpeg's `geq` filter, so they are free of other people's rights.
 """
 
 from collections.abc import Iterator
@@ -23,8 +23,8 @@ WIDTH, HEIGHT = 640, 360
 FRAMES_PER_SECOND = 25
 SAMPLES_PER_SECOND = 48_000
 
-# The plane expressions know X, Y and T (seconds). A head that nods, eyes that blink, a mouth that
-# talks: the same movement for the actor and for the result, which is what the provider sells.
+# The expressions use X, Y and T (seconds). The head nods, the eyes blink and the mouth talks; the
+# actor and the result move alike, as with the real provider.
 NOD = "6*sin(2.2*T)"
 HEAD = f"lt(hypot((X-320-14*sin(1.3*T))/105,(Y-185-{NOD})/130),1)"
 EYES = (
@@ -35,12 +35,12 @@ MOUTH = f"lt(hypot((X-320-18*sin(1.3*T))/44,(Y-238-{NOD})/(5+20*abs(sin(5*T)))),
 
 
 def face(backdrop: str, skin: str, dark: str) -> str:
-    """The expression of one plane: the backdrop, over it the head, over that eyes and mouth."""
+    """Return the expression of one plane: backdrop, head, eyes and mouth."""
     return f"if({HEAD},if(max({EYES},{MOUTH}),{dark},{skin}),{backdrop})"
 
 
 def planes(lum: tuple[str, str, str], cb: tuple[str, str, str], cr: tuple[str, str, str]) -> str:
-    """The arguments of `geq`. The small chroma planes are drawn from full-size coordinates."""
+    """Return the arguments of `geq`, with chroma planes in full size."""
     return f"lum='{face(*lum)}':cb='{face(*cb)}':cr='{face(*cr)}'"
 
 
@@ -61,7 +61,7 @@ CHARACTER = planes(
 
 
 def drawn_frames(drawing: str, seconds: float) -> list[av.VideoFrame]:
-    """The frames of a drawing, WIDTH x HEIGHT, 4:2:0."""
+    """Return the frames of a drawing, WIDTH x HEIGHT, 4:2:0."""
     graph = Graph()
     source = graph.add("color", f"c=black:s={WIDTH}x{HEIGHT}:r={FRAMES_PER_SECOND}:d={seconds}")
     full_chroma = graph.add("format", "yuv444p")
@@ -76,7 +76,7 @@ def drawn_frames(drawing: str, seconds: float) -> list[av.VideoFrame]:
 
 
 def pulled(graph: Graph) -> Iterator[Any]:
-    """Everything that comes out of a filter graph."""
+    """Yield the output of a filter graph."""
     while True:
         try:
             yield graph.pull()
@@ -85,7 +85,7 @@ def pulled(graph: Graph) -> Iterator[Any]:
 
 
 def spoken_frames(tone: int, seconds: float) -> list[av.AudioFrame]:
-    """A hum of `tone` hertz that opens and closes with the mouth."""
+    """Return a hum of `tone` hertz that follows the mouth."""
     graph = Graph()
     voice = f"0.2*sin(2*PI*{tone}*t)*abs(sin(5*t))"
     source = graph.add("aevalsrc", f"exprs='{voice}':s={SAMPLES_PER_SECOND}:d={seconds}")
@@ -98,7 +98,7 @@ def spoken_frames(tone: int, seconds: float) -> list[av.AudioFrame]:
 
 
 def write_video(path: Path, frames: list[av.VideoFrame], tone: int, quality: int) -> None:
-    """H.264 and AAC in an MP4 with its index first."""
+    """Write H.264 and AAC to an MP4 with its index first."""
     seconds = len(frames) / FRAMES_PER_SECOND
     with av.open(path, "w", format="mp4", options={"movflags": "+faststart"}) as file:
         video = file.add_stream(
@@ -119,7 +119,7 @@ def write_video(path: Path, frames: list[av.VideoFrame], tone: int, quality: int
 
 
 def write_picture(path: Path, frame: av.VideoFrame) -> None:
-    """One frame as a PNG, at three quarters of its size to keep it under 100 KB."""
+    """Write a frame as a PNG, at three quarters of its size to keep it under 100 KB."""
     picture = frame.reformat(WIDTH * 3 // 4, HEIGHT * 3 // 4, "rgb24")
     encoder = av.CodecContext.create("png", "w")
     encoder.width, encoder.height, encoder.pix_fmt = picture.width, picture.height, "rgb24"
@@ -130,7 +130,7 @@ def write_picture(path: Path, frame: av.VideoFrame) -> None:
 
 
 def write_samples() -> None:
-    """Writes all five files into this folder."""
+    """Write all five files to this folder."""
     actor = drawn_frames(ACTOR, seconds=4)
     write_video(FOLDER / "performance.mp4", actor, tone=180, quality=31)
     result = drawn_frames(CHARACTER, seconds=5)

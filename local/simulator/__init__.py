@@ -1,10 +1,10 @@
-"""The provider simulator: CometAPI's Runway Act-One route on 127.0.0.1.
+"""The provider simulator: imitates CometAPI's Runway Act-One routes on 127.0.0.1.
 
     with Provider(api_key="key") as provider:
         requests.post(provider.url + "/runway/pro/act_one", ...)
         assert provider.bill()["creates_accepted"] == 1
 
-docs/provider-simulator.md has the routes and how a task's behaviour is chosen.
+docs/provider-simulator.md describes the routes and how to choose a task's behaviour.
 """
 
 import secrets
@@ -17,7 +17,7 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 from local.simulator.behaviour import parse_behaviour
-from local.simulator.inspection import shown_tasks
+from local.simulator.inspection import task_documents
 from local.simulator.ledger import Ledger
 from local.simulator.server import Connection, ProviderServer
 from local.simulator.simulation import Simulation
@@ -26,17 +26,17 @@ __all__ = ["Provider"]
 
 
 class Provider:
-    """A running simulator, from entering the `with` to leaving it.
+    """A simulator that runs for the duration of a `with` block.
 
-    - `api_key`: the key of the first account; `other_api_keys`: of further accounts, whose tasks
-      the first one doesn't know;
+    - `api_key`: the key of the first account; `other_api_keys`: the keys of further accounts, each
+      of which has its own tasks;
     - `deliver_to`: `http://host:port` to which callbacks for `*.on.aws` hosts are sent;
-    - `port`: 0 takes a free one;
-    - `behaviour`: a query string, the behaviour of tasks whose video is not the simulator's own;
-      it also changes what the simulator's own video starts from;
-    - `log`: a file to which a line of JSON is added for all that happens.
+    - `port`: 0 for a free one;
+    - `behaviour`: a query string with the default behaviour, which the query of the simulator's own
+      video overrides;
+    - `log`: a file to which a line of JSON is added for each task, request and callback.
 
-    Raises ValueError for a `deliver_to` or `behaviour` that can't be, OSError for a taken port.
+    Raises ValueError for an invalid `deliver_to` or `behaviour`, OSError for a port in use.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Provider:
                 signing_key=secrets.token_bytes(32),
                 ledger=ledger,
             )
-            # The poll interval is how long leaving the `with` may take.
+            # Leaving the `with` block takes up to the poll interval.
             thread = Thread(target=server.serve_forever, args=(0.05,), name="provider", daemon=True)
             thread.start()
             stack.callback(self._simulation.sockets.hang_up)
@@ -90,25 +90,25 @@ class Provider:
 
     @property
     def url(self) -> str:
-        """Where it listens, without a trailing slash."""
+        """The base URL, without a trailing slash."""
         return self._simulation.url
 
     def bill(self) -> dict[str, Any]:
-        """What `GET /_simulator/bill` answers."""
+        """Return the document of `GET /_simulator/bill`."""
         return self._simulation.ledger.bill()
 
     def requests(self) -> list[dict[str, Any]]:
-        """What `GET /_simulator/requests` answers."""
+        """Return the document of `GET /_simulator/requests`."""
         return self._simulation.ledger.requests()
 
     def tasks(self) -> list[dict[str, Any]]:
-        """What `GET /_simulator/tasks` answers."""
-        return shown_tasks(self._simulation)
+        """Return the document of `GET /_simulator/tasks`."""
+        return task_documents(self._simulation)
 
 
 def address_of(url: str) -> tuple[str, int]:
-    """Host and port of an http URL. Raises ValueError."""
+    """Return host and port of an http URL. Raises ValueError."""
     parts = urlsplit(url)
     if parts.scheme != "http" or not parts.hostname:
-        raise ValueError(f"deliver_to is {url!r}: give http://host:port")
+        raise ValueError(f"deliver_to is {url!r}; it must be http://host:port")
     return parts.hostname, parts.port or 80

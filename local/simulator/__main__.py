@@ -1,4 +1,4 @@
-"""The simulator as a process: `python -m local.simulator --api-key KEY`."""
+"""Runs the simulator as a process: `python -m local.simulator --api-key KEY`."""
 
 import argparse
 import json
@@ -13,38 +13,43 @@ from local.simulator import Provider
 
 
 class Stopped(BaseException):
-    """SIGTERM or SIGINT has come."""
+    """Raised on SIGTERM or SIGINT."""
 
 
 def parse_arguments() -> argparse.Namespace:
-    """The command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m local.simulator",
-        description="Plays the provider on 127.0.0.1; see docs/provider-simulator.md.",
+        description="Simulates the provider on 127.0.0.1; see docs/provider-simulator.md.",
     )
-    parser.add_argument("--port", type=int, default=0, help="0, the default, takes a free one")
+    parser.add_argument("--port", type=int, default=0, help="default 0: a free port")
     parser.add_argument(
-        "--api-key", required=True, action="append", help="given again: one more account"
-    )
-    parser.add_argument(
-        "--deliver-to", metavar="URL", help="where callbacks for *.on.aws hosts are sent"
+        "--api-key", required=True, action="append", help="repeat it to add accounts"
     )
     parser.add_argument(
-        "--behaviour", metavar="QUERY", default="", help="of tasks with a video from elsewhere"
+        "--deliver-to", metavar="URL", help="http://host:port for callbacks to *.on.aws hosts"
     )
-    parser.add_argument("--log", type=Path, metavar="FILE", help="a line of JSON for each event")
+    parser.add_argument(
+        "--behaviour",
+        metavar="QUERY",
+        default="",
+        help="of tasks whose video is not the simulator's own",
+    )
+    parser.add_argument(
+        "--log", type=Path, metavar="FILE", help="add a line of JSON for each event"
+    )
     return parser.parse_args()
 
 
 def stop(_signal_number: int, _frame: FrameType | None) -> None:
-    """Ends the wait in `main`; a second signal changes nothing."""
+    """End the wait in `main`; further signals are ignored."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
     raise Stopped
 
 
 def main() -> None:
-    """Serves until it is stopped or its parent is gone."""
+    """Serve until a signal comes or the parent process ends."""
     parent = os.getppid()
     arguments = parse_arguments()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -60,7 +65,7 @@ def main() -> None:
             log=arguments.log,
         ) as provider:
             print(json.dumps({"url": provider.url}), flush=True)
-            # Nobody would stop it after its parent is gone.
+            # Without its parent the process would never be stopped.
             while os.getppid() == parent:
                 time.sleep(1)
     except Stopped:

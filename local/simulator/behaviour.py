@@ -1,9 +1,9 @@
-"""How one task behaves, chosen by the query of the `video` URL that its create named.
+"""The behaviour of one task, chosen by the query of the `video` URL in its create.
 
 `http://127.0.0.1:8080/inputs/performance.mp4?callback=lost&feed=flat&seconds=3` asks for a task
-that ends after 3 s, whose callback never comes and whose feed answers in the flat shape. The
-fields of `Behaviour` are the parameters, and their types say what is accepted: this module is the
-list, and docs/provider-simulator.md explains it.
+that ends after 3 s, sends no callback and has a feed in the flat shape. The fields of `Behaviour`
+are the parameters and their types define the accepted values; docs/provider-simulator.md explains
+them.
 """
 
 from collections.abc import Mapping
@@ -13,8 +13,8 @@ from typing import Any, Literal, get_args, get_type_hints
 from urllib.parse import parse_qsl, urlsplit
 
 OWN_VIDEO_PATH = "/inputs/performance.mp4"
-LARGEST_WHOLE = 10**10  # the largest result is 10 GB
-LONGEST_SECONDS = 10**6
+MAX_INTEGER = 10**10  # the largest result is 10 GB
+MAX_SECONDS = 10**6
 
 CreateMode = Literal[
     "accepted",
@@ -98,7 +98,7 @@ MediaMode = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Behaviour:
-    """Everything that can be chosen about a task. Times are seconds."""
+    """All parameters of a task's behaviour. Times are in seconds."""
 
     seconds: float = 2.0
     running_after: float | None = None
@@ -132,7 +132,7 @@ class Behaviour:
 
 
 class BehaviourError(ValueError):
-    """A parameter that does not exist or a value that it does not take. `parameter` names it."""
+    """An unknown parameter or an invalid value; `parameter` is its name."""
 
     def __init__(self, parameter: str, message: str) -> None:
         super().__init__(message)
@@ -140,29 +140,29 @@ class BehaviourError(ValueError):
 
 
 def behaviour_of(video: str, default: Behaviour) -> Behaviour:
-    """What the query of a video URL asks for; a video from elsewhere behaves like `default`.
+    """Return the behaviour that a video URL asks for; `default` if it isn't the simulator's own.
 
-    The query of a video from elsewhere is its owner's business (a presigned URL has one).
+    The query of any other URL has another purpose, such as a signature.
     """
     parts = urlsplit(video)
     return parse_behaviour(parts.query, default) if parts.path == OWN_VIDEO_PATH else default
 
 
 def parse_behaviour(query: str, default: Behaviour | None = None) -> Behaviour:
-    """The behaviour that a query string asks for, the rest as in `default`.
+    """Return `default` with the parameters of a query string.
 
-    Raises BehaviourError, which says what would have been accepted.
+    Raises BehaviourError, whose message lists what is accepted.
     """
     chosen: dict[str, str] = {}
     for name, text in parse_qsl(query, keep_blank_values=True):
         if name in chosen:
-            raise BehaviourError(name, f"parameter {name} is given twice: give it once")
+            raise BehaviourError(name, f"parameter {name} is given twice")
         chosen[name] = text
-    return checked(chosen, default or Behaviour())
+    return apply_parameters(chosen, default or Behaviour())
 
 
-def checked(chosen: Mapping[str, str], default: Behaviour) -> Behaviour:
-    """`default` with the chosen parameters, each checked. Raises BehaviourError."""
+def apply_parameters(chosen: Mapping[str, str], default: Behaviour) -> Behaviour:
+    """Return `default` with the chosen parameters. Raises BehaviourError for an invalid one."""
     hints = parameter_types()
     values: dict[str, Any] = {}
     for name, text in chosen.items():
@@ -174,19 +174,19 @@ def checked(chosen: Mapping[str, str], default: Behaviour) -> Behaviour:
     behaviour = replace(default, **values)
     if behaviour.feed_fault == "stale_nested" and behaviour.feed != "wrapped":
         raise BehaviourError(
-            "feed_fault", "feed_fault=stale_nested needs feed=wrapped: no other shape is nested"
+            "feed_fault", "feed_fault=stale_nested requires feed=wrapped, the only nested shape"
         )
     return behaviour
 
 
 @cache
 def parameter_types() -> Mapping[str, object]:
-    """Parameter → the type of its value, in the order of `Behaviour`."""
+    """Return the type of each parameter, in the order of `Behaviour`."""
     return get_type_hints(Behaviour)
 
 
 def value_of(name: str, text: str, hint: object) -> str | int | float:
-    """The text of one parameter as the value that its type asks for. Raises BehaviourError."""
+    """Convert a parameter's text to its type. Raises BehaviourError."""
     if hint is str:
         return text
     kinds = get_args(hint)
@@ -196,21 +196,21 @@ def value_of(name: str, text: str, hint: object) -> str | int | float:
                 name, f"parameter {name} is {text!r}: accepted are {', '.join(kinds)}"
             )
         return text
-    whole = int in (hint, *kinds)
+    is_integer = int in (hint, *kinds)
     try:
-        number = int(text) if whole else float(text)
+        number = int(text) if is_integer else float(text)
     except ValueError:
         number = -1
-    most = LARGEST_WHOLE if whole else LONGEST_SECONDS
-    if not 0 <= number <= most:  # so a NaN is refused too
-        kind = "whole numbers" if whole else "numbers"
+    maximum = MAX_INTEGER if is_integer else MAX_SECONDS
+    if not 0 <= number <= maximum:  # false for NaN
+        kind = "whole numbers" if is_integer else "numbers"
         raise BehaviourError(
-            name, f"parameter {name} is {text!r}: accepted are {kind} from 0 to {most}"
+            name, f"parameter {name} is {text!r}: accepted are {kind} from 0 to {maximum}"
         )
     return number
 
 
-def choices(behaviour: Behaviour) -> dict[str, Any]:
-    """The parameters that differ from what they are when nothing is chosen."""
-    usual = asdict(Behaviour())
-    return {name: value for name, value in asdict(behaviour).items() if value != usual[name]}
+def non_defaults(behaviour: Behaviour) -> dict[str, Any]:
+    """Return the parameters that differ from their defaults."""
+    defaults = asdict(Behaviour())
+    return {name: value for name, value in asdict(behaviour).items() if value != defaults[name]}

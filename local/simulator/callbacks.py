@@ -1,4 +1,4 @@
-"""Calling back: when, with what body, and how a callback finds a host that doesn't resolve."""
+"""Callbacks: when they are sent, with which body, and to which address."""
 
 import json
 import secrets
@@ -15,7 +15,7 @@ from local.simulator.clock import now
 from local.simulator.forms import callback_form
 from local.simulator.ledger import timestamp
 from local.simulator.media import media_urls
-from local.simulator.report import Report, truth
+from local.simulator.report import Report, true_report
 from local.simulator.simulation import Simulation
 from local.simulator.tasks import (
     CallbackAttempt,
@@ -25,12 +25,12 @@ from local.simulator.tasks import (
     running_after,
 )
 
-TIMEOUT = 10.0  # s, for connecting and for each wait for bytes
+TIMEOUT = 10.0  # s, for connecting and for each read
 HUGE_BYTES = 100_000
 
 
 def callback_times(task: ProviderTask) -> tuple[float, ...]:
-    """Seconds from the create until each callback is sent."""
+    """Return the seconds from the create to each callback."""
     behaviour = task.behaviour
     end = ends_after(behaviour)
     begin = running_after(behaviour)
@@ -51,8 +51,8 @@ def callback_times(task: ProviderTask) -> tuple[float, ...]:
             return ends
 
 
-def announce(simulation: Simulation, task: ProviderTask) -> None:
-    """Sends the task's callbacks, each when it is time. An early one is sent before returning."""
+def start_callbacks(simulation: Simulation, task: ProviderTask) -> None:
+    """Schedule a task's callbacks. An early one is sent before this returns."""
     for after in callback_times(task):
         if task.behaviour.callback == "early":
             deliver(simulation, task, now())
@@ -66,15 +66,15 @@ def announce(simulation: Simulation, task: ProviderTask) -> None:
 
 
 def deliver_later(simulation: Simulation, task: ProviderTask, after: float) -> None:
-    """Waits until the task is so many seconds old, then delivers."""
+    """Wait until the task is `after` seconds old, then deliver."""
     if simulation.closing.wait(max(0, after - age(task, now()))):
         return
-    # Two clocks never quite agree: a body made a moment too early would miss the change.
+    # The clocks differ slightly: a body made a moment too early would miss the change.
     deliver(simulation, task, max(now(), task.created_at + timedelta(seconds=after)))
 
 
 def deliver(simulation: Simulation, task: ProviderTask, moment: datetime) -> None:
-    """What is true at that moment, tried again as often as `callback_retries` says."""
+    """Send a callback with the state at that moment; repeat it up to `callback_retries` times."""
     behaviour = task.behaviour
     body = callback_body(simulation, task, moment)
     for number in range(1, behaviour.callback_retries + 2):
@@ -88,9 +88,9 @@ def deliver(simulation: Simulation, task: ProviderTask, moment: datetime) -> Non
 
 
 def callback_body(simulation: Simulation, task: ProviderTask, moment: datetime) -> bytes:
-    """What a callback of this task says at that moment."""
+    """Return the body of a task's callback at that moment."""
     mode = task.behaviour.callback
-    report = announced(simulation, task, moment)
+    report = callback_report(simulation, task, moment)
     match mode:
         case "malformed":
             return b"task_id=" + task.provider_task_id.encode() + b"&status=3&video_url="
@@ -108,9 +108,9 @@ def callback_body(simulation: Simulation, task: ProviderTask, moment: datetime) 
     return json.dumps(form).encode()
 
 
-def announced(simulation: Simulation, task: ProviderTask, moment: datetime) -> Report:
-    """The truth about the task, or a success if its callbacks lie."""
-    report = truth(simulation, task, moment)
+def callback_report(simulation: Simulation, task: ProviderTask, moment: datetime) -> Report:
+    """Return the task's true state, or a success if its callbacks lie."""
+    report = true_report(simulation, task, moment)
     if task.behaviour.callback != "lying" or report.state == "succeeded":
         return report
     urls = media_urls(simulation, task, moment)
@@ -118,7 +118,7 @@ def announced(simulation: Simulation, task: ProviderTask, moment: datetime) -> R
 
 
 def foreign_id(simulation: Simulation, task: ProviderTask) -> str:
-    """The id of another task, made up if there is none."""
+    """Return the id of another task; a new one if there is none."""
     others = [other for other in simulation.ledger.all_tasks() if other is not task]
     return others[-1].provider_task_id if others else str(uuid.uuid4())
 
@@ -126,12 +126,12 @@ def foreign_id(simulation: Simulation, task: ProviderTask) -> str:
 def call_back(
     simulation: Simulation, task: ProviderTask, body: bytes, number: int, path_suffix: str = ""
 ) -> CallbackAttempt:
-    """Sends one callback now and records what came of it."""
+    """Send one callback now and record the result."""
     moment, begin = now(), time.monotonic()
     status, error = None, None
     try:
         status = post(simulation, task.callback_url, body, path_suffix)
-    except (OSError, HTTPException, ValueError) as failure:  # ValueError: no such host name
+    except (OSError, HTTPException, ValueError) as failure:  # ValueError: invalid host name
         error = type(failure).__name__
     attempt = CallbackAttempt(
         at=timestamp(moment),
@@ -146,7 +146,7 @@ def call_back(
 
 
 def post(simulation: Simulation, url: str, body: bytes, path_suffix: str) -> int:
-    """POSTs a body and tells the status. No redirect is followed. Raises what http.client does."""
+    """POST a body; returns the status. Redirects are not followed. Raises http.client's errors."""
     parts = urlsplit(url)
     target = parts.path + path_suffix + (f"?{parts.query}" if parts.query else "")
     connection = connection_to(simulation, parts.scheme, parts.hostname or "", parts.port)
@@ -169,7 +169,7 @@ def post(simulation: Simulation, url: str, body: bytes, path_suffix: str) -> int
 def connection_to(
     simulation: Simulation, scheme: str, host: str, port: int | None
 ) -> HTTPConnection:
-    """An unopened connection. Function URL hosts exist only in AWS: `deliver_to` stands in."""
+    """Return a new connection. Function URLs don't resolve locally: they go to `deliver_to`."""
     if simulation.deliver_to is not None and host.endswith(".on.aws"):
         return HTTPConnection(*simulation.deliver_to, timeout=TIMEOUT)
     if scheme == "https":
@@ -179,9 +179,9 @@ def connection_to(
 
 
 def override_body(simulation: Simulation, task: ProviderTask, override: object) -> bytes:
-    """The body of a callback sent by hand: text as it is, any other JSON value as JSON.
+    """Return the body of a manual callback: text unchanged, any other value as JSON.
 
-    None means the task's own body as of now.
+    None stands for the task's own body at this moment.
     """
     if override is None:
         return callback_body(simulation, task, now())

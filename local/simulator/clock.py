@@ -1,8 +1,8 @@
-"""The one place that asks what time it is."""
+"""The simulator's clock."""
 
 from datetime import UTC, datetime
 
 
 def now() -> datetime:
-    """The current moment, UTC."""
+    """Return the current time in UTC."""
     return datetime.now(UTC)

@@ -1,6 +1,6 @@
-"""The bytes of a body: some real ones and, behind them, as many zeros as wanted.
+"""The content of a body: some bytes followed by any number of zeros.
 
-A result of 600 MB is served without ever being held in memory.
+So that a result of 600 MB need not be held in memory.
 """
 
 import hashlib
@@ -23,12 +23,12 @@ EMPTY = Content()
 
 
 def length(content: Content) -> int:
-    """Bytes in all."""
+    """Return the length in bytes."""
     return len(content.data) + content.zeros
 
 
 def pieces(content: Content, start: int, stop: int) -> Iterator[bytes]:
-    """The bytes from `start` up to, not including, `stop`, at most 256 KB at a time."""
+    """Yield the bytes from `start` up to, not including, `stop`, at most 256 KiB at a time."""
     while start < stop:
         size = min(PIECE, stop - start)
         piece = content.data[start : start + size]
@@ -37,7 +37,7 @@ def pieces(content: Content, start: int, stop: int) -> Iterator[bytes]:
 
 
 def sha256(content: Content) -> str:
-    """Hex digest of all bytes."""
+    """Return the SHA-256 of the content in hex."""
     digest = hashlib.sha256()
     for piece in pieces(content, 0, length(content)):
         digest.update(piece)

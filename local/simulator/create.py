@@ -1,4 +1,4 @@
-"""`POST /runway/pro/act_one`: accept and bill, refuse, or leave the caller in the dark."""
+"""`POST /runway/pro/act_one`: accept and bill a task, refuse it, or give an ambiguous reply."""
 
 import uuid
 from collections.abc import Callable, Mapping
@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 from local.simulator.behaviour import Behaviour, BehaviourError, CreateMode, behaviour_of
-from local.simulator.callbacks import announce
+from local.simulator.callbacks import start_callbacks
 from local.simulator.clock import now
 from local.simulator.content import Content, length
 from local.simulator.forms import create_accepted, gateway_error
@@ -15,16 +15,16 @@ from local.simulator.simulation import Simulation, account_of
 from local.simulator.tasks import ProviderTask, callback_key
 from local.simulator.wire import Headers, Reply, Request, html_reply, json_of, json_reply
 
-# The site that a request to a wrong path is sent to.
+# Requests to unknown paths are redirected to this page.
 SITE_PATH = "/docs"
 SLOW_SECONDS = 5.0
-# Modes that make a task, and modes that make one only with `create_task=made`.
-MAKING = ("accepted", "slow", "dribble", "cut_after", "cut_mid_reply", "garbage", "no_id")
-AMBIGUOUS = ("error_500", "bad_gateway", "timeout_504", "timeout_524")
+# Modes that create a task, and modes that create one only with `create_task=made`.
+CREATING_MODES = ("accepted", "slow", "dribble", "cut_after", "cut_mid_reply", "garbage", "no_id")
+AMBIGUOUS_MODES = ("error_500", "bad_gateway", "timeout_504", "timeout_524")
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class CreateRequest:
     """The body of a create."""
 
     video: str
@@ -32,47 +32,47 @@ class Order:
     callback_url: str
 
 
-class OrderError(ValueError):
-    """A create that names no task."""
+class CreateRequestError(ValueError):
+    """An invalid body of a create; the message says what is wrong."""
 
 
 def create(simulation: Simulation, request: Request) -> Reply:
-    """Answers one create."""
+    """Answer a create."""
     simulation.ledger.count_create()
     account = account_of(simulation, request)
     if account is None:
         return json_reply(401, gateway_error("invalid token"), "unauthorized")
     try:
-        order = parse_order(request.body)
-        behaviour = behaviour_of(order.video, simulation.default)
-    except (OrderError, BehaviourError) as refusal:
+        wanted = parse_create(request.body)
+        behaviour = behaviour_of(wanted.video, simulation.default)
+    except (CreateRequestError, BehaviourError) as refusal:
         form = gateway_error(str(refusal), "invalid_request")
         return json_reply(400, form, "invalid_request")
-    reply = misbehave(simulation, account, order, behaviour)
-    return replace(reply, task_id=callback_key(order.callback_url))
+    reply = answer_create(simulation, account, wanted, behaviour)
+    return replace(reply, task_id=callback_key(wanted.callback_url))
 
 
-def parse_order(body: bytes) -> Order:
-    """The three URLs of a create. Raises OrderError, which names what is missing."""
+def parse_create(body: bytes) -> CreateRequest:
+    """Parse the body of a create. Raises CreateRequestError."""
     try:
         document = json_of(body)
     except ValueError:
-        raise OrderError("the request body is not valid JSON") from None
+        raise CreateRequestError("the request body is not valid JSON") from None
     if not isinstance(document, dict):
-        raise OrderError("the request body must be a JSON object")
+        raise CreateRequestError("the request body must be a JSON object")
     urls = {}
     for field in ("video", "image", "callback_url"):
         text = document.get(field)
         if not isinstance(text, str) or not text:
-            raise OrderError(f"field {field} is required")
+            raise CreateRequestError(f"field {field} is required")
         if not is_http_url(text):
-            raise OrderError(f"field {field} must be an http or https URL")
+            raise CreateRequestError(f"field {field} must be an http or https URL")
         urls[field] = text
-    return Order(**urls)
+    return CreateRequest(**urls)
 
 
 def is_http_url(text: str) -> bool:
-    """Whether the provider could call it."""
+    """Return whether it is an http or https URL."""
     try:
         parts = urlsplit(text)
         if not (text.isascii() and text.isprintable()) or " " in text:
@@ -82,9 +82,11 @@ def is_http_url(text: str) -> bool:
         return False
 
 
-def misbehave(simulation: Simulation, account: int, order: Order, behaviour: Behaviour) -> Reply:
-    """Answers a valid create in the mode that its behaviour or an outage asks for."""
-    earlier = simulation.ledger.count_video(order.video)
+def answer_create(
+    simulation: Simulation, account: int, wanted: CreateRequest, behaviour: Behaviour
+) -> Reply:
+    """Answer a valid create in the mode that an outage or its behaviour asks for."""
+    earlier = simulation.ledger.count_video(wanted.video)
     mode = simulation.faults.create(now())
     if mode is None:
         if behaviour.create_times and earlier >= behaviour.create_times:
@@ -92,40 +94,42 @@ def misbehave(simulation: Simulation, account: int, order: Order, behaviour: Beh
         mode = behaviour.create
     if mode == "slow":
         simulation.closing.wait(create_seconds(behaviour))
-    made = mode in MAKING or (mode in AMBIGUOUS and behaviour.create_task == "made")
+    creates_task = mode in CREATING_MODES or (
+        mode in AMBIGUOUS_MODES and behaviour.create_task == "made"
+    )
     provider_task_id = None
-    if made:
-        task = make_task(account, order, behaviour)
+    if creates_task:
+        task = make_task(account, wanted, behaviour)
         provider_task_id = task.provider_task_id
         simulation.ledger.add_task(task)
         fetch_inputs(task, simulation.url)
-        announce(simulation, task)
+        start_callbacks(simulation, task)
     if behaviour.create_seconds and mode not in ("slow", "dribble"):
         simulation.closing.wait(behaviour.create_seconds)
-    reply = answer(mode, behaviour, provider_task_id or "")
+    reply = reply_in_mode(mode, behaviour, provider_task_id or "")
     return replace(reply, outcome=mode, provider_task_id=provider_task_id)
 
 
-def make_task(account: int, order: Order, behaviour: Behaviour) -> ProviderTask:
-    """A new task, as of now."""
+def make_task(account: int, wanted: CreateRequest, behaviour: Behaviour) -> ProviderTask:
+    """Return a new task, created now."""
     return ProviderTask(
         provider_task_id=str(uuid.uuid4()),
         upstream_id=str(uuid.uuid4()),
         account=account,
-        video=order.video,
-        image=order.image,
-        callback_url=order.callback_url,
+        video=wanted.video,
+        image=wanted.image,
+        callback_url=wanted.callback_url,
         behaviour=behaviour,
         created_at=now(),
     )
 
 
-def answer(mode: CreateMode, behaviour: Behaviour, provider_task_id: str) -> Reply:
-    """The reply of each mode."""
+def reply_in_mode(mode: CreateMode, behaviour: Behaviour, provider_task_id: str) -> Reply:
+    """Return the reply of a mode."""
     if mode in REFUSALS:
         reply = REFUSALS[mode]()
-        may_try_later = mode in ("throttled", "saturated")
-        return replace(reply, headers=retry_after(behaviour)) if may_try_later else reply
+        is_temporary = mode in ("throttled", "saturated")
+        return replace(reply, headers=retry_after(behaviour)) if is_temporary else reply
     form = create_accepted(behaviour.create_form, provider_task_id)
     accepted = json_reply(200, form, mode)
     half = length(accepted.content) // 2
@@ -139,20 +143,20 @@ def answer(mode: CreateMode, behaviour: Behaviour, provider_task_id: str) -> Rep
         case "garbage":
             return replace(accepted, content=Content(accepted.content.data[:half]))
         case "no_id":
-            nothing = {"code": 200, "msg": "success", "data": {"task_id": ""}, "exec_time": 0.08}
-            return json_reply(200, nothing, mode)
+            without_id = {"code": 200, "msg": "success", "data": {"task_id": ""}, "exec_time": 0.08}
+            return json_reply(200, without_id, mode)
         case "redirect":
-            return to_the_site(mode)
+            return redirect_to_site(mode)
         case _:
             return accepted
 
 
 def error(status: int, message: str, code: str = "") -> Reply:
-    """A reply in the gateway's error form."""
+    """Return a reply in the gateway's error form."""
     return json_reply(status, gateway_error(message, code), "error")
 
 
-# Made anew for each reply: every one has a request id of its own.
+# Functions, because each reply has its own request id.
 REFUSALS: Mapping[CreateMode, Callable[[], Reply]] = {
     "rejected": lambda: error(400, "the video must be 16:9", "invalid_request"),
     "rejected_in_200": lambda: json_reply(
@@ -173,18 +177,18 @@ REFUSALS: Mapping[CreateMode, Callable[[], Reply]] = {
 
 
 def create_seconds(behaviour: Behaviour) -> float:
-    """How long a slow or dribbled reply takes."""
+    """Return the duration of a slow or dribbled reply."""
     chosen = behaviour.create_seconds
     return SLOW_SECONDS if chosen is None else chosen
 
 
 def retry_after(behaviour: Behaviour) -> Headers:
-    """The header that says when to try again, if the behaviour has it."""
+    """Return the Retry-After header if the behaviour has one."""
     if behaviour.retry_after is None:
         return ()
     return (("Retry-After", str(behaviour.retry_after)),)
 
 
-def to_the_site(outcome: str) -> Reply:
-    """What the gateway answers where it has no route."""
+def redirect_to_site(outcome: str) -> Reply:
+    """Return the gateway's reply for unknown routes."""
     return html_reply(301, "301 Moved Permanently", outcome, headers=(("Location", SITE_PATH),))

@@ -1,11 +1,11 @@
-"""Outages of the whole provider: for a while a route misbehaves for every task."""
+"""Outages of the whole provider: one route misbehaves for every task, for some time."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal, cast, get_args
 
-from local.simulator.behaviour import LONGEST_SECONDS, CreateMode, FeedFault
+from local.simulator.behaviour import MAX_SECONDS, CreateMode, FeedFault
 from local.simulator.ledger import timestamp
 
 FaultyRoute = Literal["create", "feed"]
@@ -14,37 +14,37 @@ MODES: Mapping[str, tuple[str, ...]] = {
     "create": ("none", *get_args(CreateMode)),
     "feed": get_args(FeedFault),
 }
-# The words that end an outage.
-WELL = ("none", "accepted")
+# Modes that end an outage.
+NO_FAULT = ("none", "accepted")
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """How a route misbehaves, and until when; None is until it is told otherwise."""
+    """A route's fault and its end; None if it has no end."""
 
     mode: str
     until: datetime | None
 
 
 class FaultError(ValueError):
-    """A fault that doesn't exist; the message says what does."""
+    """An unknown fault; the message lists the known ones."""
 
 
 class Faults:
-    """The outages in force."""
+    """The current outages."""
 
     def __init__(self) -> None:
         self._by_route: dict[str, Fault] = {}
 
     def set(self, document: object, moment: datetime) -> None:
-        """Begins or ends outages: `{"feed": "error_500", "seconds": 20}`. Raises FaultError."""
+        """Start or end outages: `{"feed": "error_500", "seconds": 20}`. Raises FaultError."""
         if not isinstance(document, dict):
             raise FaultError('send a JSON object such as {"feed": "error_500", "seconds": 20}')
         seconds = document.get("seconds")
         if seconds is not None and not (
-            type(seconds) in (int, float) and 0 <= seconds <= LONGEST_SECONDS
+            type(seconds) in (int, float) and 0 <= seconds <= MAX_SECONDS
         ):
-            raise FaultError(f"seconds must be 0 to {LONGEST_SECONDS}, or left out for no end")
+            raise FaultError(f"seconds must be 0 to {MAX_SECONDS}, or omitted for no end")
         modes = {name: mode for name, mode in document.items() if name != "seconds"}
         for route, mode in modes.items():
             if route not in MODES:
@@ -56,15 +56,15 @@ class Faults:
             self._by_route[route] = Fault(mode, until)
 
     def create(self, moment: datetime) -> CreateMode | None:
-        """How creates misbehave now, None if they don't."""
+        """Return the current fault of creates, None if there is none."""
         return cast("CreateMode | None", self._mode("create", moment))
 
     def feed(self, moment: datetime) -> FeedFault | None:
-        """How the feed misbehaves now, None if it doesn't."""
+        """Return the current fault of the feed, None if there is none."""
         return cast("FeedFault | None", self._mode("feed", moment))
 
-    def shown(self, moment: datetime) -> dict[str, Any]:
-        """The outages in force now, by route."""
+    def document(self, moment: datetime) -> dict[str, Any]:
+        """Return the current outages by route."""
         return {
             route: {"mode": fault.mode, "until": fault.until and timestamp(fault.until)}
             for route, fault in self._by_route.items()
@@ -73,6 +73,6 @@ class Faults:
 
     def _mode(self, route: str, moment: datetime) -> str | None:
         fault = self._by_route.get(route)
-        if fault is None or fault.mode in WELL:
+        if fault is None or fault.mode in NO_FAULT:
             return None
         return fault.mode if fault.until is None or moment < fault.until else None

@@ -1,4 +1,4 @@
-"""`POST /runway/feed`: what the provider says of a task, true or not."""
+"""`POST /runway/feed`: a task's state, or a fault."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -7,21 +7,21 @@ from local.simulator.behaviour import FeedFault, NotExistForm
 from local.simulator.clock import now
 from local.simulator.forms import feed_form, gateway_error, task_error
 from local.simulator.media import NO_URLS
-from local.simulator.report import Report, truth
+from local.simulator.report import Report, true_report
 from local.simulator.simulation import Simulation, account_of
 from local.simulator.tasks import ProviderTask, age, since_end
 from local.simulator.wire import Reply, Request, html_reply, json_of, json_reply
 
-# Faults that count from the end of the task: before it they would change nothing.
-AFTER_THE_END = ("lagging", "lying", "stale_nested")
+# Faults whose time counts from the end of the task: they have no effect before it.
+FAULTS_AFTER_END = ("lagging", "lying", "stale_nested")
 
 
 def feed(simulation: Simulation, request: Request) -> Reply:
-    """Answers one look at a task."""
+    """Answer a feed request."""
     account = account_of(simulation, request)
     if account is None:
         return json_reply(401, gateway_error("invalid token"), "unauthorized")
-    provider_task_id = asked_id(request.body)
+    provider_task_id = task_id_in(request.body)
     if provider_task_id is None:
         form = task_error("invalid_request", "task_id is required")
         return json_reply(400, form, "invalid_request")
@@ -33,13 +33,13 @@ def feed(simulation: Simulation, request: Request) -> Reply:
         simulation.ledger.count_feed(task)
     fault = simulation.faults.feed(moment) or task_fault(task, moment)
     reply = outage(fault) or (
-        not_exist("400") if task is None else look(simulation, task, fault, moment)
+        not_exist("400") if task is None else state_reply(simulation, task, fault, moment)
     )
     return replace(reply, provider_task_id=provider_task_id if task else None)
 
 
-def asked_id(body: bytes) -> str | None:
-    """The task id of a feed request, None if it has none."""
+def task_id_in(body: bytes) -> str | None:
+    """Return the task id in a feed request, None if it has none."""
     try:
         document = json_of(body)
     except ValueError:
@@ -49,17 +49,17 @@ def asked_id(body: bytes) -> str | None:
 
 
 def task_fault(task: ProviderTask | None, moment: datetime) -> FeedFault:
-    """The task's own feed fault, while it lasts."""
+    """Return the task's own feed fault, while it lasts."""
     if task is None:
         return "none"
     behaviour = task.behaviour
     fault, lasting = behaviour.feed_fault, behaviour.feed_fault_seconds
-    since = since_end(task, moment) if fault in AFTER_THE_END else age(task, moment)
+    since = since_end(task, moment) if fault in FAULTS_AFTER_END else age(task, moment)
     return "none" if lasting and since >= lasting else fault
 
 
 def outage(fault: FeedFault) -> Reply | None:
-    """The reply to a look that gets no answer; None if the feed answers."""
+    """Return the reply of a fault without a task's state; None for other faults."""
     match fault:
         case "error_500":
             return json_reply(500, gateway_error("internal error", "do_request_failed"), fault)
@@ -76,17 +76,19 @@ def outage(fault: FeedFault) -> Reply | None:
             return None
 
 
-def look(simulation: Simulation, task: ProviderTask, fault: FeedFault, moment: datetime) -> Reply:
-    """The feed's answer for a task that the account has."""
+def state_reply(
+    simulation: Simulation, task: ProviderTask, fault: FeedFault, moment: datetime
+) -> Reply:
+    """Return the reply with a task's state."""
     behaviour = task.behaviour
     if fault == "never_known" or age(task, moment) < behaviour.not_exist_seconds:
         return not_exist(behaviour.not_exist_form)
-    report = distorted(truth(simulation, task, moment), fault)
+    report = distorted(true_report(simulation, task, moment), fault)
     return json_reply(200, feed_form(behaviour.feed, behaviour.nested, report), report.state)
 
 
 def distorted(report: Report, fault: FeedFault) -> Report:
-    """The report as a faulty feed gives it."""
+    """Return the report that a faulty feed gives."""
     ended = report.finished > 0
     if fault == "unknown_status":
         return replace(report, state="unknown", nested_state="unknown", urls=NO_URLS)
@@ -101,13 +103,13 @@ def distorted(report: Report, fault: FeedFault) -> Report:
 
 
 def not_exist(form: NotExistForm) -> Reply:
-    """`task_not_exist` in one of the forms in which it is seen."""
-    word = "task_not_exist"
+    """Return the `task_not_exist` reply in one of its known forms."""
+    code = "task_not_exist"
     match form:
         case "400":
-            return json_reply(400, task_error(word, word), word)
+            return json_reply(400, task_error(code, code), code)
         case "200":
-            body = {"code": 400, "msg": word, "data": None, "exec_time": 0}
-            return json_reply(200, body, word)
+            body = {"code": 400, "msg": code, "data": None, "exec_time": 0}
+            return json_reply(200, body, code)
         case "error_code":
-            return json_reply(404, gateway_error("the task does not exist", word), word)
+            return json_reply(404, gateway_error("the task does not exist", code), code)

@@ -1,8 +1,8 @@
-"""The provider's own JSON: every published form of a reply, a feed and a callback.
+"""The provider's JSON: every published form of a create's reply, a feed and a callback.
 
-A `Report` is what one of them is about to say; the functions say it in one form each. Numbers
-are strings and fields are null where the published examples have them so, and the gateway's
-internal fields (`quota`, `user_id`, `channel_id`) are in, because its clients must ignore them.
+Each function writes a `Report` in one form. As in the published examples, some numbers are strings
+and some fields are null. The gateway's internal fields (`quota`, `user_id`, `channel_id`) are
+included because clients must ignore them.
 """
 
 import secrets
@@ -12,14 +12,14 @@ from typing import Any, assert_never
 
 from local.simulator.behaviour import CallbackBody, CreateForm, FeedShape, Nested
 from local.simulator.media import NO_URLS
-from local.simulator.report import Report, Said
+from local.simulator.report import Report, ReportedState
 
 Form = dict[str, Any]
 
-INTERNAL = {"user_id": 48213, "channel_id": 77, "quota": 200000}
+INTERNAL_FIELDS = {"user_id": 48213, "channel_id": 77, "quota": 200000}
 FAILURE_CODE = "INTERNAL.BAD_OUTPUT.CODE01"
 
-GATEWAY_WORDS: dict[Said, str] = {
+GATEWAY_STATUSES: dict[ReportedState, str] = {
     "queued": "QUEUED",
     "running": "IN_PROGRESS",
     "succeeded": "SUCCESS",
@@ -28,7 +28,7 @@ GATEWAY_WORDS: dict[Said, str] = {
     "expired": "EXPIRED",
     "unknown": "AWAITING_REVIEW",
 }
-UPSTREAM_WORDS: dict[Said, str] = {
+UPSTREAM_STATUSES: dict[ReportedState, str] = {
     "queued": "PENDING",
     "running": "RUNNING",
     "succeeded": "SUCCEEDED",
@@ -38,7 +38,7 @@ UPSTREAM_WORDS: dict[Said, str] = {
     "unknown": "AWAITING_REVIEW",
 }
 # (state, status): in the legacy form 2 is failed and 3 is succeeded.
-LEGACY_WORDS: dict[Said, tuple[str, str]] = {
+LEGACY_STATUSES: dict[ReportedState, tuple[str, str]] = {
     "queued": ("created", "0"),
     "running": ("processing", "1"),
     "succeeded": ("succeeded", "3"),
@@ -47,7 +47,7 @@ LEGACY_WORDS: dict[Said, tuple[str, str]] = {
     "expired": ("expired", "2"),
     "unknown": ("awaiting_review", "9"),
 }
-GUIDE_WORDS: dict[Said, str] = {
+GUIDE_STATUSES: dict[ReportedState, str] = {
     "queued": "queued",
     "running": "processing",
     "succeeded": "completed",
@@ -59,7 +59,7 @@ GUIDE_WORDS: dict[Said, str] = {
 
 
 def create_accepted(form: CreateForm, task_id: str) -> Form:
-    """A create's reply in one of the published forms."""
+    """Return a create's reply in one of the published forms."""
     match form:
         case "1":
             return {"code": 200, "msg": "success", "data": {"task_id": task_id}, "exec_time": 0.08}
@@ -75,42 +75,48 @@ def create_accepted(form: CreateForm, task_id: str) -> Form:
 
 
 def feed_form(shape: FeedShape, nested: Nested, report: Report) -> Form:
-    """The feed's answer in one of its three shapes; `nested` matters for `wrapped` only."""
+    """Return the feed's answer in one of its three shapes; `nested` applies to `wrapped` only."""
     match shape:
         case "wrapped":
             return {"code": "success", "message": "", "data": wrapped(nested, report)}
         case "flat":
-            return gateway_task(report) | {"result_url": report.urls.video or ""} | INTERNAL
+            return gateway_task(report) | {"result_url": report.urls.video or ""} | INTERNAL_FIELDS
         case "legacy":
-            data = legacy_object(report) | INTERNAL
+            data = legacy_object(report) | INTERNAL_FIELDS
             return {"code": 200, "msg": "成功", "data": data, "exec_time": 0}
         case _:
             assert_never(shape)
 
 
 def wrapped(nested: Nested, report: Report) -> Form:
-    """The gateway's wrapper around the upstream's own object."""
+    """Return the gateway's wrapper around the upstream object."""
     stale = report.nested_state != report.state
     inner = stale_report(report) if stale else report
     upstream = legacy_object(inner) if nested == "legacy" else upstream_object(inner)
     upstream["task_id" if nested == "legacy" else "id"] = report.nested_id
-    # The URL is in the nested object. A stale one has none yet, so it must stand outside.
+    # A stale nested object has no URL yet, so the wrapper must have it.
     outside = {"result_url": report.urls.video} if stale and report.urls.video else {}
-    return gateway_task(report) | outside | {"platform": "runway"} | INTERNAL | {"data": upstream}
+    return (
+        gateway_task(report)
+        | outside
+        | {"platform": "runway"}
+        | INTERNAL_FIELDS
+        | {"data": upstream}
+    )
 
 
 def stale_report(report: Report) -> Report:
-    """The report as it was while the task was still running."""
+    """Return the report as it was while the task was running."""
     state = report.nested_state
     return replace(report, state=state, progress=0.9, reason="", urls=NO_URLS, finished=0)
 
 
 def gateway_task(report: Report) -> Form:
-    """The fields that the wrapped and the flat shape share."""
+    """Return the fields that the wrapped and the flat shape share."""
     return {
         "task_id": report.task_id,
         "action": "IMAGE_TO_VIDEO",
-        "status": GATEWAY_WORDS[report.state],
+        "status": GATEWAY_STATUSES[report.state],
         "fail_reason": report.reason,
         "submit_time": report.submitted,
         "start_time": report.started,
@@ -120,11 +126,11 @@ def gateway_task(report: Report) -> Form:
 
 
 def upstream_object(report: Report) -> Form:
-    """The upstream's own object; its clock is eight hours east."""
+    """Return the upstream object; its times are in UTC+8."""
     east = timezone(timedelta(hours=8))
     form: Form = {
         "id": report.nested_id,
-        "status": UPSTREAM_WORDS[report.state],
+        "status": UPSTREAM_STATUSES[report.state],
         "createdAt": datetime.fromtimestamp(report.submitted, UTC).astimezone(east).isoformat(),
     }
     if report.state == "running":
@@ -137,8 +143,8 @@ def upstream_object(report: Report) -> Form:
 
 
 def legacy_object(report: Report) -> Form:
-    """The object of the older pages, as the feed shows it."""
-    state, status = LEGACY_WORDS[report.state]
+    """Return the object of the older documentation, as in the feed."""
+    state, status = LEGACY_STATUSES[report.state]
     return {
         "task_id": report.task_id,
         "state": state,
@@ -157,37 +163,37 @@ def legacy_object(report: Report) -> Form:
 
 
 def callback_form(form: CallbackBody, report: Report) -> Form:
-    """A callback's body in one of the two published forms."""
+    """Return a callback's body in one of the two published forms."""
     match form:
         case "legacy":
             bare = legacy_object(report)
-            for only_in_the_feed in ("state", "prompt", "prompt_en"):
-                del bare[only_in_the_feed]
-            return bare | INTERNAL
+            for feed_only in ("state", "prompt", "prompt_en"):
+                del bare[feed_only]
+            return bare | INTERNAL_FIELDS
         case "guide":
             result = {"video_url": report.urls.video} if report.urls.video else None
-            said: Form = {
+            guide: Form = {
                 "task_id": report.task_id,
-                "status": GUIDE_WORDS[report.state],
+                "status": GUIDE_STATUSES[report.state],
                 "progress": int(report.progress * 100),
                 "result": result,
             }
-            return said | ({"error": report.reason} if report.reason else {}) | INTERNAL
+            return guide | ({"error": report.reason} if report.reason else {}) | INTERNAL_FIELDS
         case _:
             assert_never(form)
 
 
 def gateway_error(message: str, code: str = "") -> Form:
-    """The error form of the gateway, with a request id as it adds one."""
+    """Return the gateway's error form, which includes a request id."""
     text = f"{message} (request id: {request_id()})"
     return {"error": {"message": text, "type": "comet_api_error", "param": "", "code": code}}
 
 
 def task_error(code: str, message: str) -> Form:
-    """The flat error form of task routes."""
+    """Return the flat error form of the task routes."""
     return {"code": code, "message": message, "data": None}
 
 
 def request_id() -> str:
-    """An id like the gateway's."""
+    """Return an id like those of the gateway."""
     return f"{secrets.randbelow(10**20):020d}{secrets.token_hex(4)}"

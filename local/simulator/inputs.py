@@ -1,7 +1,6 @@
-"""The provider fetches a task's inputs itself, without any key: what came of that, for tests.
+"""Fetches a task's inputs without a key, as the provider does, and records the result for tests.
 
-Only inputs on this machine are fetched, such as presigned URLs of the local stack's bucket: the
-simulator calls nobody out there.
+Only inputs on 127.0.0.1 are fetched, such as presigned URLs of the local stack's bucket.
 """
 
 import hashlib
@@ -17,7 +16,7 @@ SECONDS: Final = 10.0
 
 
 def fetch_inputs(task: ProviderTask, own_url: str) -> None:
-    """Fetch those inputs of a task that are on this machine and not our own, in the background."""
+    """Fetch a task's inputs on 127.0.0.1, except the simulator's own, in the background."""
     for name, url in (("video", task.video), ("image", task.image)):
         if urlsplit(url).hostname == "127.0.0.1" and not url.startswith(f"{own_url}/"):
             task.inputs[name] = None
@@ -25,7 +24,7 @@ def fetch_inputs(task: ProviderTask, own_url: str) -> None:
 
 
 def _fetch(task: ProviderTask, name: str, url: str) -> None:
-    # Not urllib's opener: it sets up TLS, and a process that ends meanwhile dies in OpenSSL.
+    # urllib's opener sets up TLS, in which OpenSSL crashes if the process ends meanwhile.
     target = urlsplit(url)
     connection = HTTPConnection(target.hostname or "", target.port, timeout=SECONDS)
     try:
@@ -35,7 +34,7 @@ def _fetch(task: ProviderTask, name: str, url: str) -> None:
     except (OSError, HTTPException) as error:
         task.inputs[name] = type(error).__name__
     else:
-        right = reply.status == HTTPStatus.OK
-        task.inputs[name] = hashlib.sha256(content).hexdigest() if right else f"HTTP {reply.status}"
+        found = reply.status == HTTPStatus.OK
+        task.inputs[name] = hashlib.sha256(content).hexdigest() if found else f"HTTP {reply.status}"
     finally:
         connection.close()

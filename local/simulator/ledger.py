@@ -1,4 +1,4 @@
-"""What happened: tasks made, requests answered, callbacks sent. Nothing in it is a secret."""
+"""Records tasks, answered requests and sent callbacks, without any secrets."""
 
 import json
 from collections import Counter, deque
@@ -13,15 +13,15 @@ from local.simulator.tasks import CallbackAttempt, ProviderTask, callback_key
 
 # The listed price of one accepted create.
 PRICE_MICRO_DOLLARS = 400_000
-# Requests beyond these are forgotten, the oldest first.
+# Older requests are dropped.
 REQUESTS_KEPT = 100_000
 
 
 @dataclass(frozen=True, slots=True)
 class AnsweredRequest:
-    """One request. `status` is None when no reply was sent; `task_id` is ours, on creates.
+    """One request. `status` is None if no reply was sent; `task_id` is the backend's, on creates.
 
-    `runway_version` is the header of that name. Neither keys nor URLs' queries are in it.
+    `runway_version` is the header `X-Runway-Version`. Keys and URL queries are left out.
     """
 
     at: str
@@ -37,7 +37,7 @@ class AnsweredRequest:
 
 
 class Ledger:
-    """The simulator's books. Every method may be called from any thread."""
+    """The record of one simulator. All methods are thread-safe."""
 
     def __init__(self, log: TextIO | None = None) -> None:
         self._lock = Lock()
@@ -48,18 +48,18 @@ class Ledger:
         self._creates_by_video: Counter[str] = Counter()
 
     def count_create(self) -> None:
-        """A request has reached the create route."""
+        """Count a request to the create route."""
         with self._lock:
             self._creates_seen += 1
 
     def count_video(self, video: str) -> int:
-        """A valid create names this video; tells how many did before."""
+        """Count a valid create with this video; returns how many came before it."""
         with self._lock:
             self._creates_by_video[video] += 1
             return self._creates_by_video[video] - 1
 
     def add_task(self, task: ProviderTask) -> None:
-        """A create was accepted: this is what is billed."""
+        """Add the task of an accepted create, which is billed."""
         with self._lock:
             self._tasks[task.provider_task_id] = task
             self._write(
@@ -67,50 +67,50 @@ class Ledger:
             )
 
     def find_task(self, provider_task_id: str) -> ProviderTask | None:
-        """The task with that id."""
+        """Return the task with that id, None if there is none."""
         with self._lock:
             return self._tasks.get(provider_task_id)
 
     def all_tasks(self) -> list[ProviderTask]:
-        """Every task, the oldest first."""
+        """Return all tasks, oldest first."""
         with self._lock:
             return list(self._tasks.values())
 
     def count_feed(self, task: ProviderTask) -> None:
-        """The feed was asked for this task."""
+        """Count a feed request for this task."""
         with self._lock:
             task.feeds += 1
 
     def count_download(self, task: ProviderTask) -> int:
-        """A GET of the task's video begins; tells how many did before."""
+        """Count a GET of the task's video; returns how many came before it."""
         with self._lock:
             task.downloads += 1
             return task.downloads - 1
 
     def count_refused_download(self, task: ProviderTask) -> None:
-        """The task's video was asked for under a URL that had expired."""
+        """Count a request for the task's video with an expired URL."""
         with self._lock:
             task.refused_downloads += 1
 
     def add_callback(self, task: ProviderTask, attempt: CallbackAttempt) -> None:
-        """A callback was sent, whatever came of it."""
+        """Add a callback that was sent."""
         with self._lock:
             task.callbacks.append(attempt)
             self._write("callback", {"provider_task_id": task.provider_task_id} | asdict(attempt))
 
     def add_request(self, request: AnsweredRequest) -> None:
-        """A request is about to be answered."""
+        """Add a request that is about to be answered."""
         with self._lock:
             self._requests.append(request)
             self._write("request", asdict(request))
 
     def requests(self) -> list[dict[str, Any]]:
-        """Every request that is still remembered, the oldest first."""
+        """Return the recorded requests, oldest first."""
         with self._lock:
             return [asdict(request) for request in self._requests]
 
     def bill(self) -> dict[str, Any]:
-        """What the account owes, and for what: see `GET /_simulator/bill`."""
+        """Return the document of `GET /_simulator/bill`."""
         with self._lock:
             tasks = list(self._tasks.values())
             seen = self._creates_seen
@@ -118,12 +118,12 @@ class Ledger:
             "creates_seen": seen,
             "creates_accepted": len(tasks),
             "micro_dollars": PRICE_MICRO_DOLLARS * len(tasks),
-            "by_video": dict(Counter(shown_url(task.video) for task in tasks)),
+            "by_video": dict(Counter(without_signature(task.video) for task in tasks)),
             "by_callback": dict(Counter(task_id_of(task) for task in tasks)),
         }
 
     def stop_logging(self) -> None:
-        """The log is about to be closed: what happens from now on isn't written to it."""
+        """Stop writing to the log, which is about to be closed."""
         with self._lock:
             self._log = None
 
@@ -134,16 +134,16 @@ class Ledger:
 
 
 def task_id_of(task: ProviderTask) -> str:
-    """Our own id of the task, out of its callback URL."""
+    """Return the backend's id of the task, from its callback URL."""
     return callback_key(task.callback_url)
 
 
-def shown_url(url: str) -> str:
-    """A URL without the signature that the query of somebody else's URL may hold."""
+def without_signature(url: str) -> str:
+    """Return a URL without its query, which may be a signature; the simulator's own keeps it."""
     parts = urlsplit(url)
     return url if parts.path == OWN_VIDEO_PATH else parts._replace(query="", fragment="").geturl()
 
 
 def timestamp(moment: datetime) -> str:
-    """RFC 3339 with milliseconds, UTC."""
+    """Format a time as RFC 3339 with milliseconds, in UTC."""
     return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"

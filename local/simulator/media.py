@@ -1,10 +1,10 @@
-"""Inputs and results: their bytes, their signed URLs, and how a download goes wrong.
+"""Inputs and results: their content, signed URLs, and faulty downloads.
 
     /inputs/performance.mp4, /inputs/character.png        any query is accepted
     /media/{provider_task_id}/result.mp4?Expires=…&Signature=…   and poster.png, last_frame.png
-    /media/{provider_task_id}/direct/result.mp4?…         where `media=redirect` leads to
+    /media/{provider_task_id}/direct/result.mp4?…         the target of `media=redirect`
 
-Samples are read from local/media; each task's results carry its id, so no two are alike.
+Samples are read from local/media; each task's results contain its id, so all files differ.
 """
 
 import hashlib
@@ -35,14 +35,14 @@ RESULTS = (VIDEO, *IMAGES)
 
 URL_LIFETIME = 24 * 3600  # s
 OVERSIZED_BYTES = 600_000_000
-# Where a server that follows what it is told would find its own credentials.
+# A server on EC2 that followed this URL would send its own credentials.
 PRIVATE_URL = "http://169.254.169.254/latest/meta-data/iam/security-credentials/"
 RANGE = re.compile(r"bytes=([0-9]{0,15})-([0-9]{0,15})")
 
 
 @dataclass(frozen=True, slots=True)
 class MediaUrls:
-    """The URLs of a result; None where the provider gives none."""
+    """The URLs of a result; None if the provider gives none."""
 
     video: str | None
     poster: str | None
@@ -54,12 +54,12 @@ NO_URLS = MediaUrls(None, None, None)
 
 @cache
 def sample(name: str) -> bytes:
-    """The bytes of a file in local/media."""
+    """Return the content of a file in local/media."""
     return (SAMPLES / name).read_bytes()
 
 
 def result_content(provider_task_id: str, behaviour: Behaviour, name: str) -> Content:
-    """A result's file. Each task's files differ: they carry its id where players don't look."""
+    """Return a result file. It contains the task's id in a part that players ignore."""
     mark = f"provider_task_id={provider_task_id}".encode()
     if name != VIDEO:
         return Content(png_with_text(sample(name), mark))
@@ -68,13 +68,13 @@ def result_content(provider_task_id: str, behaviour: Behaviour, name: str) -> Co
         wanted = OVERSIZED_BYTES
     natural = len(sample(name)) + 16 + len(mark)
     zeros = max(0, (wanted or 0) - natural)
-    # A box of the kind `free` is skipped by every reader. Its 64-bit size comes after its name.
+    # Readers skip a `free` box. Its 64-bit size follows its name.
     box = struct.pack(">I4sQ", 1, b"free", 16 + len(mark) + zeros) + mark
     return Content(sample(name) + box, zeros)
 
 
 def png_with_text(png: bytes, text: bytes) -> bytes:
-    """A PNG with a comment before its last chunk."""
+    """Return a PNG with a comment before its last chunk."""
     chunk = b"tEXt" + b"Comment\0" + text
     end = len(png) - 12  # IEND: length, name, checksum
     checksum = struct.pack(">I", zlib.crc32(chunk))
@@ -87,7 +87,7 @@ def content_type(name: str) -> str:
 
 
 def media_urls(simulation: Simulation, task: ProviderTask, moment: datetime) -> MediaUrls:
-    """Freshly signed URLs of a task's result, as a feed or callback at that moment gives them."""
+    """Return newly signed URLs of a task's result, for a feed or callback at that moment."""
     behaviour = task.behaviour
     expires = int(moment.timestamp()) + URL_LIFETIME
     if behaviour.media == "expired" and task.refused_downloads < (behaviour.media_times or 1):
@@ -106,44 +106,46 @@ def media_urls(simulation: Simulation, task: ProviderTask, moment: datetime) -> 
 
 
 def signed(simulation: Simulation, path: str, expires: int) -> str:
-    """The path with a query that opens it until `expires` (Unix seconds)."""
+    """Return the path with a signature that is valid until `expires` (Unix seconds)."""
     return f"{path}?Expires={expires}&Signature={signature(simulation, path, expires)}"
 
 
 def signature(simulation: Simulation, path: str, expires: int) -> str:
-    """Hex HMAC-SHA256 of path and expiry."""
+    """Return the HMAC-SHA256 of path and expiry in hex."""
     return hmac.new(
         simulation.signing_key, f"{path}?{expires}".encode(), hashlib.sha256
     ).hexdigest()
 
 
-def media_shown(task: ProviderTask) -> dict[str, Any]:
-    """Size and hash of the right files, whatever a download makes of them."""
-    return {name: dict(file_shown(task.provider_task_id, task.behaviour, name)) for name in RESULTS}
+def media_document(task: ProviderTask) -> dict[str, Any]:
+    """Return size and hash of the correct files, which a faulty download may not return."""
+    return {
+        name: dict(file_document(task.provider_task_id, task.behaviour, name)) for name in RESULTS
+    }
 
 
 @lru_cache(maxsize=4096)
-def file_shown(provider_task_id: str, behaviour: Behaviour, name: str) -> dict[str, Any]:
-    """One of them; its size is in bytes."""
+def file_document(provider_task_id: str, behaviour: Behaviour, name: str) -> dict[str, Any]:
+    """Return size in bytes, hash and type of one file."""
     content = result_content(provider_task_id, behaviour, name)
-    # Nobody may store an oversized one, and hashing 600 MB takes a second.
+    # An oversized file must never be stored, and hashing 600 MB takes a second.
     digest = None if behaviour.media.startswith("oversized") else sha256(content)
     return {"bytes": length(content), "sha256": digest, "content_type": content_type(name)}
 
 
 def input_reply(name: str, request: Request) -> Reply:
-    """One of the two inputs, whole or the part that was asked for."""
+    """Answer with an input, or with a range of it."""
     return file_reply(Content(sample(name)), name, request, "sent")
 
 
 def media_reply(simulation: Simulation, request: Request) -> Reply:
-    """A result's file, or what goes wrong with it."""
+    """Answer with a result file, or with a fault."""
     _, _, provider_task_id, *folders, name = request.path.split("/")
     task = simulation.ledger.find_task(provider_task_id)
     moment = now()
     if task is None or name not in RESULTS or folders not in ([], ["direct"]):
         return xml_error(404, "NoSuchKey", "not_found", provider_task_id=None)
-    expires = opened_until(simulation, request)
+    expires = expiry_of(simulation, request)
     if expires is None:
         return xml_error(403, "AccessDenied", "bad_signature", provider_task_id)
     if expires <= moment.timestamp():
@@ -164,36 +166,38 @@ def media_reply(simulation: Simulation, request: Request) -> Reply:
 
 
 def image_mode(mode: MediaMode) -> MediaMode:
-    """How an image is served: only two modes are about images."""
+    """Return the mode for an image: only two modes apply to images."""
     return "missing" if mode in ("no_poster", "poster_missing") else "whole"
 
 
-def opened_until(simulation: Simulation, request: Request) -> int | None:
-    """When the query of a media URL stops opening it (Unix seconds); None: it never did."""
+def expiry_of(simulation: Simulation, request: Request) -> int | None:
+    """Return a media URL's expiry in Unix seconds; None if its signature is invalid."""
     query = parse_qs(request.query)
     expires, given = query.get("Expires", [""])[0], query.get("Signature", [""])[0]
     if not (expires.isascii() and expires.isdigit() and len(expires) < 15):
         return None
-    right = signature(simulation, request.path, int(expires))
-    return int(expires) if hmac.compare_digest(given.encode(), right.encode()) else None
+    expected = signature(simulation, request.path, int(expires))
+    return int(expires) if hmac.compare_digest(given.encode(), expected.encode()) else None
 
 
 def download(
     simulation: Simulation, task: ProviderTask, name: str, mode: MediaMode, request: Request
 ) -> Reply:
-    """One download in one mode."""
-    instead = other_reply(simulation, task, name, mode)
-    if instead is not None:
-        return instead
+    """Return the reply to a download in a mode."""
+    replacement = replacement_reply(simulation, task, name, mode)
+    if replacement is not None:
+        return replacement
     content = result_content(task.provider_task_id, task.behaviour, name)
     reply = file_reply(content, name, request, mode)
-    return reply if reply.status == 416 else spoiled(reply, mode, task.behaviour.media_seconds)
+    return (
+        reply if reply.status == 416 else faulty_transfer(reply, mode, task.behaviour.media_seconds)
+    )
 
 
-def other_reply(
+def replacement_reply(
     simulation: Simulation, task: ProviderTask, name: str, mode: MediaMode
 ) -> Reply | None:
-    """What comes in place of the file in some modes, None in the others."""
+    """Return the reply that replaces the file in some modes, None in the others."""
     match mode:
         case "missing":
             return xml_error(404, "NoSuchKey", mode, task.provider_task_id)
@@ -211,9 +215,9 @@ def other_reply(
             return None
 
 
-def spoiled(reply: Reply, mode: MediaMode, seconds: float) -> Reply:
-    """The reply with a file, sent as the mode has it; `seconds` is how long a slow one takes."""
-    # Not more than a piece: half of an oversized file would take its time.
+def faulty_transfer(reply: Reply, mode: MediaMode, seconds: float) -> Reply:
+    """Return the reply, sent as the mode asks for; a slow one takes `seconds`."""
+    # At most one piece: sending half of an oversized file would take long.
     half = min((body_stop(reply) - reply.start) // 2, PIECE)
     match mode:
         case "truncated":
@@ -235,17 +239,17 @@ def spoiled(reply: Reply, mode: MediaMode, seconds: float) -> Reply:
 
 
 def file_reply(content: Content, name: str, request: Request, outcome: str) -> Reply:
-    """A file, or the one range of it that was asked for."""
+    """Return a reply with a file, or with the requested range of it."""
     total = length(content)
     headers: Headers = (
         ("Accept-Ranges", "bytes"),
         ("ETag", f'"{zlib.crc32(content.data):08x}-{total:x}"'),
     )
     reply = Reply(200, outcome, content, content_type(name), headers)
-    asked = RANGE.fullmatch(request.headers.get("range", ""))
-    if asked is None or not any(asked.groups()):
+    requested = RANGE.fullmatch(request.headers.get("range", ""))
+    if requested is None or not any(requested.groups()):
         return reply
-    first, last = asked.groups()
+    first, last = requested.groups()
     if first:
         start, stop = int(first), min(int(last or total) + 1, total)
     else:
@@ -258,12 +262,12 @@ def file_reply(content: Content, name: str, request: Request, outcome: str) -> R
 
 
 def moved(location: str, outcome: str) -> Reply:
-    """A temporary redirect."""
+    """Return a temporary redirect."""
     return html_reply(302, "302 Found", outcome, headers=(("Location", location),))
 
 
 def xml_error(status: int, code: str, outcome: str, provider_task_id: str | None) -> Reply:
-    """An error as an object store behind a CDN words it."""
+    """Return an error as an object store behind a CDN sends it."""
     body = f'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>{code}</Code></Error>'
     return Reply(
         status,

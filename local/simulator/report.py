@@ -1,4 +1,4 @@
-"""What there is to say of a task at a moment, before a form or a lie is made of it."""
+"""A task's state at a moment, before a fault distorts it and a form encodes it."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,20 +8,20 @@ from local.simulator.media import NO_URLS, MediaUrls, media_urls
 from local.simulator.simulation import Simulation
 from local.simulator.tasks import ProviderTask, State, ended_at, progress_at, started_at, state_at
 
-Said = State | Literal["unknown"]
+ReportedState = State | Literal["unknown"]
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What is said of a task. Times are Unix seconds, 0 while unknown; progress is 0 to 1.
+    """What a feed or callback reports. Times are Unix seconds, 0 if unknown; progress is 0 to 1.
 
-    `nested_id` and `nested_state` are those of the upstream's object inside the wrapped shape.
+    `nested_id` and `nested_state` are those of the upstream object in the wrapped shape.
     """
 
     task_id: str
     nested_id: str
-    state: Said
-    nested_state: Said
+    state: ReportedState
+    nested_state: ReportedState
     progress: float
     reason: str
     urls: MediaUrls
@@ -30,8 +30,8 @@ class Report:
     finished: int
 
 
-def truth(simulation: Simulation, task: ProviderTask, moment: datetime) -> Report:
-    """What is true of the task at that moment, with freshly signed URLs."""
+def true_report(simulation: Simulation, task: ProviderTask, moment: datetime) -> Report:
+    """Return the task's true state at that moment, with newly signed URLs."""
     state = state_at(task, moment)
     started, ended = started_at(task, moment), ended_at(task, moment)
     own_upstream_id = task.behaviour.callback == "upstream_id"

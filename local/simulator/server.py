@@ -1,4 +1,4 @@
-"""HTTP in, replies out: one thread for each connection, on 127.0.0.1 only."""
+"""The HTTP server: routes requests; one thread per connection, on 127.0.0.1 only."""
 
 import re
 import socket
@@ -9,7 +9,7 @@ from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from local.simulator.clock import now
-from local.simulator.create import SITE_PATH, create, to_the_site
+from local.simulator.create import SITE_PATH, create, redirect_to_site
 from local.simulator.feed import feed
 from local.simulator.inspection import inspect
 from local.simulator.ledger import AnsweredRequest, timestamp
@@ -17,45 +17,45 @@ from local.simulator.media import INPUTS, input_reply, media_reply
 from local.simulator.simulation import Simulation
 from local.simulator.wire import Reply, Request, html_reply, json_reply, send
 
-LARGEST_REQUEST = 1_000_000  # bytes
+MAX_REQUEST_BYTES = 1_000_000  # bytes
 
 type Answer = Callable[[Simulation, Request], Reply]
 
 
 class ProviderServer(ThreadingHTTPServer):
-    """The listening socket and its connections. `simulation` is set before it serves."""
+    """The listening socket and its connections. `simulation` must be set before it serves."""
 
     daemon_threads = True
     request_queue_size = 256
     simulation: Simulation
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A client that hangs up is daily business; anything else is a bug to be seen."""
+        """Ignore clients that hang up; print other errors, which are bugs."""
         if not isinstance(sys.exception(), (ConnectionError, TimeoutError)):
             super().handle_error(request, client_address)  # type: ignore[arg-type]
 
 
 class Connection(BaseHTTPRequestHandler):
-    """One connection and the requests that come over it."""
+    """One connection and its requests."""
 
     protocol_version = "HTTP/1.1"
-    timeout = 75  # s without a request until the connection is closed, as the gateway does
+    timeout = 75  # s; the gateway closes an idle connection after this time
     disable_nagle_algorithm = True
     server: ProviderServer
     connection: socket.socket
 
     def setup(self) -> None:
-        """Registers the connection, so that closing the simulator ends it."""
+        """Register the connection, so that closing the simulator ends it."""
         super().setup()
         self.server.simulation.sockets.add(self.connection)
 
     def finish(self) -> None:
-        """The other end of `setup`."""
+        """Unregister the connection."""
         self.server.simulation.sockets.discard(self.connection)
         super().finish()
 
     def answer(self) -> None:
-        """Reads one request to its end, answers it and writes it down."""
+        """Read one request, record it and answer it."""
         simulation = self.server.simulation
         moment, begin = now(), time.monotonic()
         body = self.read_body()
@@ -63,14 +63,14 @@ class Connection(BaseHTTPRequestHandler):
         headers = {name.lower(): text for name, text in self.headers.items()}
         if body is None:
             route = "unknown"
-            error = {"error": "send at most 1 MB, with its length"}
+            error = {"error": "send at most 1 MB, with a Content-Length"}
             reply = replace(json_reply(413, error, "too_large"), ending="hang_up")
         else:
             request = Request(self.command, path, query, headers, body)
             route, answer = route_of(request)
             reply = answer(simulation, request)
         if route != "inspection":
-            # Before the reply is sent: whoever has it can read about it.
+            # Before the reply is sent, so that a client with a reply finds the request recorded.
             simulation.ledger.add_request(
                 AnsweredRequest(
                     at=timestamp(moment),
@@ -85,18 +85,18 @@ class Connection(BaseHTTPRequestHandler):
                     ms=round((time.monotonic() - begin) * 1000),
                 )
             )
-        stays = send(self.connection, reply, self.command, simulation.closing)
-        if not stays:
+        keep_open = send(self.connection, reply, self.command, simulation.closing)
+        if not keep_open:
             self.close_connection = True
 
     do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = answer  # noqa: N815 (names of the base)
 
     def read_body(self) -> bytes | None:
-        """The request's body; None when it is too large or its length isn't told."""
+        """Return the request's body; None if it is too large or has no Content-Length."""
         if "transfer-encoding" in self.headers:
             return None
         length = self.headers.get("content-length", "0")
-        if not re.fullmatch("[0-9]{1,9}", length) or int(length) > LARGEST_REQUEST:
+        if not re.fullmatch("[0-9]{1,9}", length) or int(length) > MAX_REQUEST_BYTES:
             return None
         body = self.rfile.read(int(length))
         if len(body) < int(length):
@@ -104,16 +104,16 @@ class Connection(BaseHTTPRequestHandler):
         return body
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (name of the base)
-        """Nothing: the ledger has it all, without secrets."""
+        """Log nothing: the ledger records requests without secrets."""
 
 
 def first_folder(path: str) -> str:
-    """What is written down of a path that leads nowhere: the rest of it might be a token."""
+    """Return what is recorded of an unknown path, the rest of which might be a token."""
     return "/" + path.split("/")[1]
 
 
 def route_of(request: Request) -> tuple[str, Answer]:
-    """The name of the route that a request goes to, and the function that answers it."""
+    """Return a request's route and the function that answers it."""
     match request.method, request.path.split("/")[1:]:
         case "POST", ["runway", "pro", "act_one"]:
             return "create", create
@@ -122,10 +122,10 @@ def route_of(request: Request) -> tuple[str, Answer]:
         case "GET" | "HEAD", ["media", _, _, *_]:
             return "media", media_reply
         case "GET" | "HEAD", ["inputs", name] if name in INPUTS:
-            return "input", lambda _, asked: input_reply(name, asked)
+            return "input", lambda _, request: input_reply(name, request)
         case _, ["_simulator", *_]:
             return "inspection", inspect
         case "GET" | "HEAD", _ if request.path == SITE_PATH:
             return "site", lambda _, __: html_reply(200, "A provider, simulated", "site")
         case _:
-            return "unknown", lambda _, __: to_the_site("no_such_route")
+            return "unknown", lambda _, __: redirect_to_site("no_such_route")

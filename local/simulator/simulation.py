@@ -1,4 +1,4 @@
-"""What every route works on."""
+"""The state that all routes share."""
 
 import hmac
 from dataclasses import dataclass, field
@@ -14,12 +14,12 @@ from local.simulator.wire import OpenSockets, Request
 class Simulation:
     """One running simulator.
 
-    - `url`: where it listens, without a trailing slash;
-    - `api_keys`: one account each; a task is known only to the account that created it;
-    - `deliver_to`: host and port that stand in for every `*.on.aws` host, None for no such;
+    - `url`: the base URL, without a trailing slash;
+    - `api_keys`: one per account; a task is visible only to the account that created it;
+    - `deliver_to`: host and port that receive callbacks to `*.on.aws` hosts, or None;
     - `default`: the behaviour of tasks whose video is not the simulator's own;
     - `signing_key`: signs media URLs;
-    - `closing`: set when everything has to end.
+    - `closing`: set when the simulator stops.
     """
 
     url: str
@@ -34,7 +34,7 @@ class Simulation:
 
 
 def account_of(simulation: Simulation, request: Request) -> int | None:
-    """The account whose key the request bears, None without a known key."""
+    """Return the account whose key the request has, None without a known key."""
     scheme, _, key = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer":
         return None

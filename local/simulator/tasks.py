@@ -1,9 +1,9 @@
-"""A task as the provider has it, and how far it has come at a moment.
+"""A task of the provider, and its state at a moment.
 
       created            running_after                    seconds
          |---- queued ---------|---------- running ----------|---- result ...
 
-Nothing moves a task: its state follows from its behaviour and its age.
+A task's state is computed from its behaviour and its age.
 """
 
 import re
@@ -21,7 +21,7 @@ CALLBACK_PATH = re.compile(r"/callbacks/(?P<task_id>[^/]+)/[^/]+/?$")
 
 @dataclass(frozen=True, slots=True)
 class CallbackAttempt:
-    """One callback that was sent. `status` is None when no reply came; `error` then says why."""
+    """One callback that was sent. `status` is None if there was no reply; `error` says why."""
 
     at: str
     attempt: int
@@ -33,7 +33,7 @@ class CallbackAttempt:
 
 @dataclass(slots=True)
 class ProviderTask:
-    """One accepted, billed create. The facts never change; the counts below them do."""
+    """One accepted and billed create. Only the lists and counts after `created_at` change."""
 
     provider_task_id: str
     upstream_id: str
@@ -48,18 +48,18 @@ class ProviderTask:
     downloads: int = 0
     refused_downloads: int = 0
     inputs: dict[str, str | None] = field(default_factory=dict)
-    """What came of fetching them: their SHA-256, or why not; None: not there yet."""
+    """The SHA-256 of each fetched input, or the error; None until it was fetched."""
 
 
 def callback_key(callback_url: str) -> str:
-    """Our own task id out of `<base>/callbacks/{task_id}/{token}`, else the URL's whole path."""
+    """Return the task id in `<base>/callbacks/{task_id}/{token}`, else the URL's whole path."""
     path = urlsplit(callback_url).path
     found = CALLBACK_PATH.search(path)
     return found["task_id"] if found else path
 
 
 def running_after(behaviour: Behaviour) -> float:
-    """Seconds from the create until the task runs: a quarter of its time unless chosen."""
+    """Return the seconds from the create until the task runs; by default a quarter of its time."""
     if behaviour.callback == "early":
         return 0
     chosen = behaviour.running_after
@@ -67,25 +67,25 @@ def running_after(behaviour: Behaviour) -> float:
 
 
 def ends_after(behaviour: Behaviour) -> float | None:
-    """Seconds from the create until the task ends; None for a task that never does."""
+    """Return the seconds from the create until the task ends; None if it never ends."""
     if behaviour.result == "never":
         return None
     return 0 if behaviour.callback == "early" else behaviour.seconds
 
 
 def age(task: ProviderTask, moment: datetime) -> float:
-    """Seconds since the create."""
+    """Return the seconds since the create."""
     return (moment - task.created_at).total_seconds()
 
 
 def since_end(task: ProviderTask, moment: datetime) -> float:
-    """Seconds since the task ended, negative before that."""
+    """Return the seconds since the task ended; negative before."""
     end = ends_after(task.behaviour)
     return -1 if end is None else age(task, moment) - end
 
 
 def state_at(task: ProviderTask, moment: datetime) -> State:
-    """What is true of the task at that moment, whatever the feed or a callback says of it."""
+    """Return the task's true state at that moment, which the feed and callbacks may misreport."""
     result = task.behaviour.result
     if result != "never" and since_end(task, moment) >= 0:
         return result
@@ -93,19 +93,19 @@ def state_at(task: ProviderTask, moment: datetime) -> State:
 
 
 def progress_at(task: ProviderTask, moment: datetime) -> float:
-    """0 to 1; only an ended task reaches 1."""
+    """Return the progress from 0 to 1; only an ended task has 1."""
     state = state_at(task, moment)
     if state == "queued":
         return 0
     if state != "running":
         return 1
-    # A task that never ends still seems to move for a while.
+    # A task that never ends makes progress for a minute.
     duration = ends_after(task.behaviour) or 60
     return min(age(task, moment) / duration, 0.99)
 
 
 def started_at(task: ProviderTask, moment: datetime) -> datetime | None:
-    """When the task began to run, None if it hasn't."""
+    """Return when the task began to run, None if it hasn't."""
     begin = task.created_at + timedelta(seconds=running_after(task.behaviour))
     end = ended_at(task, moment)
     if end is not None:
@@ -114,7 +114,7 @@ def started_at(task: ProviderTask, moment: datetime) -> datetime | None:
 
 
 def ended_at(task: ProviderTask, moment: datetime) -> datetime | None:
-    """When the task ended, None if it hasn't."""
+    """Return when the task ended, None if it hasn't."""
     end = ends_after(task.behaviour)
     if end is None or age(task, moment) < end:
         return None

@@ -1,4 +1,4 @@
-"""Replies, and putting them on a connection: whole, cut, spread thin or never finished."""
+"""Requests and replies, and sending a reply: whole, cut, slowly or never."""
 
 import json
 import socket
@@ -15,15 +15,15 @@ from local.simulator.content import EMPTY, Content, length, pieces
 
 type Headers = tuple[tuple[str, str], ...]
 
-# A reply that never comes is held this long at most (s), so that nothing is held for ever.
-LONGEST_STALL = 300.0
-# Into how many pieces a reply that takes its time is divided, unless it has fewer bytes.
+# A connection without a reply is held at most this long (s).
+MAX_STALL_SECONDS = 300.0
+# A slow reply is sent in this many pieces, or byte by byte if it is shorter.
 SPREAD_PIECES = 500
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One HTTP request, its body read to the end. Header names are lower case."""
+    """One HTTP request with its body. Header names are lower-case."""
 
     method: str
     path: str
@@ -34,16 +34,15 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What to answer, and how.
+    """A reply and how to send it.
 
-    - `status`: None sends not a single byte;
-    - `outcome`: the word for it in the record of requests;
+    - `status`: None sends nothing;
+    - `outcome`: the `outcome` in the record of requests;
     - `start`, `stop`: the part of the content that is the body (`stop` None: to its end);
-    - `framing`: how the client learns where the body ends: its length, chunks, or the
-      connection's end;
-    - `cut_after`: so many bytes of the body are sent instead of all of them;
-    - `spread_seconds`: how long sending takes, a byte at a time when the reply is short;
-    - `ending`: keep the connection, hang up, or hold it and say nothing more.
+    - `framing`: what marks the end of the body: its length, chunks, or the connection's end;
+    - `cut_after`: how many bytes of the body are sent, None for all;
+    - `spread_seconds`: how long sending takes;
+    - `ending`: keep the connection open, hang up, or hold it and send nothing more.
     """
 
     status: int | None
@@ -62,7 +61,7 @@ class Reply:
 
 
 def json_of(body: bytes) -> object:
-    """The JSON document of a request. Raises ValueError."""
+    """Parse the JSON body of a request. Raises ValueError."""
     try:
         return json.loads(body)
     except RecursionError:
@@ -70,13 +69,13 @@ def json_of(body: bytes) -> object:
 
 
 def json_reply(status: int, document: object, outcome: str, headers: Headers = ()) -> Reply:
-    """A JSON document."""
+    """Return a reply with a JSON document."""
     content = Content(json.dumps(document, ensure_ascii=False).encode())
     return Reply(status, outcome, content, headers=headers)
 
 
 def html_reply(status: int, title: str, outcome: str, headers: Headers = ()) -> Reply:
-    """A page as a proxy or a web site answers it."""
+    """Return an HTML page like those of proxies and web sites."""
     page = (
         f"<!DOCTYPE html>\n<html><head><title>{title}</title></head>"
         f"<body><center><h1>{title}</h1></center><hr></body></html>\n"
@@ -85,41 +84,41 @@ def html_reply(status: int, title: str, outcome: str, headers: Headers = ()) -> 
 
 
 class OpenSockets:
-    """The connections that are open now, so that closing can end them all."""
+    """The open connections, so that closing can end all of them."""
 
     def __init__(self) -> None:
         self._sockets: set[socket.socket] = set()
         self._lock = Lock()
 
     def add(self, connection: socket.socket) -> None:
-        """Remembers a connection until it is discarded."""
+        """Add a connection."""
         with self._lock:
             self._sockets.add(connection)
 
     def discard(self, connection: socket.socket) -> None:
-        """Forgets a connection; nothing happens if it isn't known."""
+        """Remove a connection if it was added."""
         with self._lock:
             self._sockets.discard(connection)
 
     def hang_up(self) -> None:
-        """Ends every connection; whoever waits on one is woken."""
+        """Shut down every connection, which wakes the threads that wait on them."""
         with self._lock:
             for connection in self._sockets:
                 try:
                     connection.shutdown(socket.SHUT_RDWR)
                 except OSError:
-                    continue  # the other side was faster
+                    continue  # the client has hung up already
 
 
 def send(connection: socket.socket, reply: Reply, method: str, closing: Event) -> bool:
-    """Sends a reply as it says; tells whether the connection can serve another request.
+    """Send a reply; returns whether the connection can serve another request.
 
-    Raises OSError when the client is gone. Stops early when `closing` is set.
+    Raises OSError if the client has hung up. Stops early when `closing` is set.
     """
     if reply.status is not None:
         head = head_of(reply, reply.status)
         body = iter(()) if method == "HEAD" else body_of(reply)
-        # Head and first piece in one packet: apart they'd wait for each other's acknowledgement.
+        # One packet for head and first piece: two would cost a round trip.
         parts: Iterable[bytes] = chain([head + next(body, b"")], body)
         pause = 0.0
         if reply.spread_seconds:
@@ -137,7 +136,7 @@ def send(connection: socket.socket, reply: Reply, method: str, closing: Event) -
 
 
 def head_of(reply: Reply, status: int) -> bytes:
-    """The status line and the headers."""
+    """Return the status line and headers."""
     lines = [
         f"HTTP/1.1 {status} {reason_phrase(status)}",
         f"Date: {formatdate(usegmt=True)}",
@@ -154,7 +153,7 @@ def head_of(reply: Reply, status: int) -> bytes:
 
 
 def body_of(reply: Reply) -> Iterator[bytes]:
-    """As much of the body as is sent."""
+    """Yield the part of the body that is sent."""
     body = pieces(reply.content, reply.start, sent_stop(reply))
     if reply.framing != "chunked":
         yield from body
@@ -166,18 +165,18 @@ def body_of(reply: Reply) -> Iterator[bytes]:
 
 
 def body_stop(reply: Reply) -> int:
-    """Where in the content the body ends."""
+    """Return the offset in the content where the body ends."""
     return length(reply.content) if reply.stop is None else reply.stop
 
 
 def sent_stop(reply: Reply) -> int:
-    """Where in the content the body is cut, its end if it isn't."""
+    """Return the offset in the content where the body is cut, or its end."""
     stop = body_stop(reply)
     return stop if reply.cut_after is None else min(reply.start + reply.cut_after, stop)
 
 
 def reason_phrase(status: int) -> str:
-    """The words after the status; statuses of proxies have none."""
+    """Return the reason phrase; empty for statuses that only proxies use."""
     try:
         return HTTPStatus(status).phrase
     except ValueError:
@@ -185,20 +184,20 @@ def reason_phrase(status: int) -> str:
 
 
 def resized(parts: Iterable[bytes], size: int) -> Iterator[bytes]:
-    """The same bytes, `size` at a time."""
+    """Yield the same bytes, `size` at a time."""
     for part in parts:
         for start in range(0, len(part), size):
             yield part[start : start + size]
 
 
 def hold(connection: socket.socket, closing: Event) -> None:
-    """Says nothing until the client hangs up, the simulator closes or 300 s are over."""
-    end = time.monotonic() + LONGEST_STALL
+    """Wait until the client hangs up, the simulator closes or 300 s have passed."""
+    end = time.monotonic() + MAX_STALL_SECONDS
     connection.settimeout(0.2)
     while time.monotonic() < end and not closing.is_set():
         try:
             if not connection.recv(1, socket.MSG_PEEK):
                 return
-            closing.wait(0.2)  # one more request on this connection: it waits as well
+            closing.wait(0.2)  # there is another request on this connection, which waits too
         except TimeoutError:
             continue

@@ -1,4 +1,4 @@
-"""The demo's judgement: it must say so, and exit with 1, whatever does not go as announced."""
+"""The demo's check: it prints every difference from what was expected, and exits with 1."""
 
 import io
 import os
@@ -9,39 +9,39 @@ from pathlib import Path
 import pytest
 
 from local import demo
-from local.live import Live, Status
-from local.verdict import (
+from local.check import (
     REASON,
     TRANSFERS,
-    Books,
-    Facts,
-    Guards,
+    AccessChecks,
+    Observed,
     Outcome,
+    ProviderRecord,
     SavedFile,
     differences,
     path_taken,
     table,
 )
+from local.status_lines import Status, StatusLines
 
 IDS = ("task_a", "task_b", "task_c", "task_a")
 SERVED = {task_id: (422_049, task_id[-1] * 64) for task_id in IDS}
 
 
 def outcome(number, **changes):
-    announced, task_id = TRANSFERS[number], IDS[number]
+    transfer, task_id = TRANSFERS[number], IDS[number]
     size, sha256 = SERVED[task_id]
-    succeeded = announced.status == "succeeded"
+    succeeded = transfer.status == "succeeded"
     return Outcome(
-        announced=announced,
+        transfer=transfer,
         task={
             "id": task_id,
-            "status": announced.status,
-            "settled_by": announced.settled_by,
+            "status": transfer.status,
+            "settled_by": transfer.settled_by,
             "output": {"video": {"bytes": size, "sha256": sha256}} if succeeded else None,
             "error": None if succeeded else {"code": "provider_failed", "message": REASON},
             **changes,
         },
-        replayed=announced.repeats is not None,
+        replayed=transfer.repeats is not None,
         seconds=2.5,
         file=SavedFile(path=Path(f"out/{task_id}.mp4"), size=size, sha256=sha256)
         if succeeded
@@ -49,16 +49,16 @@ def outcome(number, **changes):
     )
 
 
-def as_announced():
-    return Facts(
-        guards=Guards(
+def as_expected():
+    return Observed(
+        access=AccessChecks(
             role_may_query=True,
             role_refused_secret=True,
             status_without_key=403,
             status_of_forged_callback=404,
         ),
         outcomes=tuple(outcome(number) for number in range(4)),
-        books=Books(
+        provider=ProviderRecord(
             creates_seen=3,
             micro_dollars=1_200_000,
             paid={"task_a": 1, "task_b": 1, "task_c": 1},
@@ -70,20 +70,20 @@ def as_announced():
 
 
 def with_outcome(number, changed):
-    facts = as_announced()
+    observed = as_expected()
     return replace(
-        facts, outcomes=(*facts.outcomes[:number], changed, *facts.outcomes[number + 1 :])
+        observed, outcomes=(*observed.outcomes[:number], changed, *observed.outcomes[number + 1 :])
     )
 
 
-def with_books(**changes):
-    facts = as_announced()
-    return replace(facts, books=replace(facts.books, **changes))
+def with_provider(**changes):
+    observed = as_expected()
+    return replace(observed, provider=replace(observed.provider, **changes))
 
 
-def with_guards(**changes):
-    facts = as_announced()
-    return replace(facts, guards=replace(facts.guards, **changes))
+def with_access(**changes):
+    observed = as_expected()
+    return replace(observed, access=replace(observed.access, **changes))
 
 
 def with_file(number, **changes):
@@ -91,69 +91,73 @@ def with_file(number, **changes):
     return with_outcome(number, replace(right, file=replace(right.file, **changes)))
 
 
-GONE_WRONG = {
-    "the normal one failed": with_outcome(0, outcome(0, status="failed")),
-    "the normal one is not done": with_outcome(0, outcome(0, status="running", settled_by=None)),
+UNEXPECTED = {
+    "the normal transfer failed": with_outcome(0, outcome(0, status="failed")),
+    "the normal transfer is not done": with_outcome(
+        0, outcome(0, status="running", settled_by=None)
+    ),
     "the fallback was faster than the callback": with_outcome(0, outcome(0, settled_by="fallback")),
     "the lost callback came": with_outcome(1, outcome(1, settled_by="callback")),
-    "the failing one succeeded": with_outcome(2, outcome(2, status="succeeded")),
-    "the failing one gives another reason": with_outcome(
+    "the failing transfer succeeded": with_outcome(2, outcome(2, status="succeeded")),
+    "the failing transfer gives another reason": with_outcome(
         2, outcome(2, error={"code": "no_result_in_time", "message": "the deadline passed"})
     ),
-    "the failing one gives no reason": with_outcome(2, outcome(2, error=None)),
-    "the repeat got a task of its own": with_outcome(3, outcome(3, id="task_d")),
-    "the repeat was not answered as one": with_outcome(3, replace(outcome(3), replayed=False)),
-    "the first was answered as a repeat": with_outcome(0, replace(outcome(0), replayed=True)),
-    "one was not run": replace(as_announced(), outcomes=as_announced().outcomes[:3]),
-    "a fourth create was seen": with_books(creates_seen=4),
-    "only two creates were seen": with_books(creates_seen=2),
-    "one was paid twice": with_books(paid={"task_a": 2, "task_b": 1, "task_c": 1}),
-    "one was not paid": with_books(paid={"task_a": 1, "task_b": 1}),
-    "an unknown task was paid": with_books(
+    "the failing transfer gives no reason": with_outcome(2, outcome(2, error=None)),
+    "the repeat created another task": with_outcome(3, outcome(3, id="task_d")),
+    "the repeat was not treated as a repeat": with_outcome(3, replace(outcome(3), replayed=False)),
+    "the first transfer was treated as a repeat": with_outcome(
+        0, replace(outcome(0), replayed=True)
+    ),
+    "a transfer was not run": replace(as_expected(), outcomes=as_expected().outcomes[:3]),
+    "a fourth create was seen": with_provider(creates_seen=4),
+    "only two creates were seen": with_provider(creates_seen=2),
+    "a task was paid twice": with_provider(paid={"task_a": 2, "task_b": 1, "task_c": 1}),
+    "a task was not paid": with_provider(paid={"task_a": 1, "task_b": 1}),
+    "an unknown task was paid": with_provider(
         paid={"task_a": 1, "task_b": 1, "task_c": 1, "task_x": 1}
     ),
-    "the lost callback was sent": with_books(callbacks={"task_a": 1, "task_b": 1, "task_c": 1}),
-    "the provider never called back": with_books(callbacks={"task_b": 0, "task_c": 1}),
-    "no fallback was started": replace(as_announced(), executions={}),
+    "the lost callback was sent": with_provider(callbacks={"task_a": 1, "task_b": 1, "task_c": 1}),
+    "the provider never called back": with_provider(callbacks={"task_b": 0, "task_c": 1}),
+    "no fallback was started": replace(as_expected(), executions={}),
     "the file is shorter": with_file(1, size=422_048),
     "the file has another hash": with_file(1, sha256="0" * 64),
     "the file is missing": with_outcome(0, replace(outcome(0), file=None)),
     "the task has no output": with_outcome(0, outcome(0, output=None)),
-    "the task says another hash": with_outcome(
+    "the task has another hash": with_outcome(
         0, outcome(0, output={"video": {"bytes": 422_049, "sha256": "0" * 64}})
     ),
-    "the provider served something else": with_books(served=SERVED | {"task_b": (1, "b" * 64)}),
-    "IAM is off": with_guards(role_refused_secret=False),
-    "IAM refuses what the role may do": with_guards(role_may_query=False),
-    "the API lets anybody in": with_guards(status_without_key=400),
-    "a forged callback is taken": with_guards(status_of_forged_callback=200),
+    "the provider served something else": with_provider(served=SERVED | {"task_b": (1, "b" * 64)}),
+    "IAM is not enforced": with_access(role_refused_secret=False),
+    "IAM denies a permission that the role has": with_access(role_may_query=False),
+    "the API accepts requests without a key": with_access(status_without_key=400),
+    "a forged callback is accepted": with_access(status_of_forged_callback=200),
 }
 
 
-def test_nothing_is_found_when_all_went_as_announced():
-    said = io.StringIO()
+def test_there_is_no_difference_if_everything_went_as_expected():
+    out = io.StringIO()
 
-    assert differences(as_announced()) == []
-    assert demo.conclude(as_announced(), said)
-    assert "3 creates and was paid for 3 ($1.20, had it been real); none" in said.getvalue()
-    assert "curl" in said.getvalue()
+    assert differences(as_expected()) == []
+    assert demo.conclude(as_expected(), out)
+    assert "3 creates and billed 3 (a real one would charge $1.20); no task" in out.getvalue()
+    assert "curl" in out.getvalue()
 
 
-@pytest.mark.parametrize("facts", GONE_WRONG.values(), ids=GONE_WRONG.keys())
-def test_whatever_differs_is_found_and_said(facts):
-    said = io.StringIO()
+@pytest.mark.parametrize("observed", UNEXPECTED.values(), ids=UNEXPECTED.keys())
+def test_every_difference_is_printed(observed):
+    out = io.StringIO()
 
-    assert differences(facts)
-    assert not demo.conclude(facts, said)
-    for text in differences(facts):
-        assert text in said.getvalue()
-    assert "All went as announced" not in said.getvalue()
+    assert differences(observed)
+    assert not demo.conclude(observed, out)
+    for text in differences(observed):
+        assert text in out.getvalue()
+    assert "Everything went as expected" not in out.getvalue()
 
 
 @pytest.fixture
 def _own_process(monkeypatch):
     monkeypatch.setattr(os, "environ", dict(os.environ))
-    before = {number: signal.getsignal(number) for number in demo.ENDING}
+    before = {number: signal.getsignal(number) for number in demo.END_SIGNALS}
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
@@ -161,7 +165,7 @@ def _own_process(monkeypatch):
 
 @pytest.mark.usefixtures("_own_process")
 @pytest.mark.parametrize(("went_well", "status"), [(True, 0), (False, 1)])
-def test_the_exit_status_says_how_it_went(monkeypatch, went_well, status):
+def test_the_exit_status_tells_whether_everything_went_as_expected(monkeypatch, went_well, status):
     monkeypatch.setattr(demo, "run", lambda _first: went_well)
 
     assert demo.main([]) == status
@@ -169,7 +173,7 @@ def test_the_exit_status_says_how_it_went(monkeypatch, went_well, status):
 
 @pytest.mark.usefixtures("_own_process")
 @pytest.mark.parametrize(
-    ("raised", "status", "said"),
+    ("raised", "status", "message"),
     [
         (demo.StackError("nothing is built yet"), 1, "nothing is built yet"),
         (demo.EmulatorError("it did not start"), 1, "it did not start"),
@@ -178,14 +182,16 @@ def test_the_exit_status_says_how_it_went(monkeypatch, went_well, status):
         (KeyboardInterrupt(), 130, "Interrupted"),
     ],
 )
-def test_a_demo_that_can_not_go_on_fails_with_a_sentence(monkeypatch, capsys, raised, status, said):
+def test_a_demo_that_cannot_continue_prints_the_reason(
+    monkeypatch, capsys, raised, status, message
+):
     def run(_first):
         raise raised
 
     monkeypatch.setattr(demo, "run", run)
 
     assert demo.main([]) == status
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("_own_process")
@@ -199,8 +205,8 @@ def test_the_steps_are_numbered_after_those_of_make(monkeypatch):
 
 
 @pytest.mark.usefixtures("_own_process")
-def test_aws_settings_and_proxies_of_the_caller_are_left_out(monkeypatch):
-    monkeypatch.setitem(os.environ, "AWS_PROFILE", "somebody")
+def test_aws_settings_and_proxies_of_the_caller_are_ignored(monkeypatch):
+    monkeypatch.setitem(os.environ, "AWS_PROFILE", "of-the-caller")
     monkeypatch.setattr(demo, "run", lambda _first: "AWS_PROFILE" not in os.environ)
 
     assert demo.main([]) == 0
@@ -208,7 +214,7 @@ def test_aws_settings_and_proxies_of_the_caller_are_left_out(monkeypatch):
 
 
 def test_the_table_has_a_line_for_each_transfer_and_each_file():
-    lines = table(as_announced())
+    lines = table(as_expected())
 
     for number, task_id in enumerate(IDS):
         assert lines[2 + number].startswith(task_id)
@@ -217,22 +223,22 @@ def test_the_table_has_a_line_for_each_transfer_and_each_file():
     assert sum("sha256" in line for line in lines) == 2
 
 
-def test_the_path_names_the_parts_in_their_order():
+def test_the_path_lists_the_components_in_order():
     assert path_taken(outcome(0)) == "callback → feed → copy"
     assert path_taken(outcome(1)) == "sweeper → fallback → feed → copy"
     assert path_taken(outcome(2)) == "callback → feed"
-    assert path_taken(outcome(3)) == "answered by its row"
-    assert path_taken(outcome(0, settled_by=None, output=None)) == "nothing yet"
+    assert path_taken(outcome(3)) == "existing task returned"
+    assert path_taken(outcome(0, settled_by=None, output=None)) == "not settled"
 
 
-def test_elsewhere_than_on_a_terminal_only_changes_are_written():
+def test_without_a_terminal_only_changes_are_written():
     out = io.StringIO()
-    live = Live(out)
+    lines = StatusLines(out)
 
-    live.show([Status(name="one", seconds=0.1, says="sent")])
-    live.show([Status(name="one", seconds=0.3, says="sent")])
-    live.show(
-        [Status(name="one", seconds=0.5, says="done"), Status(name="two", seconds=0.1, says="sent")]
+    lines.show([Status(name="one", seconds=0.1, text="sent")])
+    lines.show([Status(name="one", seconds=0.3, text="sent")])
+    lines.show(
+        [Status(name="one", seconds=0.5, text="done"), Status(name="two", seconds=0.1, text="sent")]
     )
 
     assert [line.split() for line in out.getvalue().splitlines()] == [
@@ -247,14 +253,14 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_on_a_terminal_the_lines_are_drawn_over(monkeypatch):
+def test_on_a_terminal_the_lines_are_redrawn_in_place(monkeypatch):
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "30")
     out = Terminal()
-    live = Live(out)
+    lines = StatusLines(out)
 
-    live.show([Status(name="one", seconds=0.1, says="sent")])
-    live.show([Status(name="one", seconds=0.3, says="a text longer than the line")])
+    lines.show([Status(name="one", seconds=0.1, text="sent")])
+    lines.show([Status(name="one", seconds=0.3, text="a text longer than the line")])
 
     first, second = out.getvalue().splitlines()
     assert "\x1b" not in first.removesuffix("\x1b[K")

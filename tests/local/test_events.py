@@ -1,4 +1,4 @@
-"""The sample events in events/ tell one task's story, and the code reads them as it should."""
+"""The sample events in events/ belong to one task, and the code reads them correctly."""
 
 import json
 from pathlib import Path
@@ -47,7 +47,7 @@ class Bus:
 
 
 @pytest.mark.parametrize("event", ["post-task"], indirect=True)
-def test_a_post_is_a_request_that_names_the_task(event):
+def test_a_post_is_a_valid_request_and_gives_the_task_id(event):
     request = read_request(body_of(event), header(event, "idempotency-key"), allow_addresses=False)
 
     assert request.metadata == {"order": "42"}
@@ -55,14 +55,14 @@ def test_a_post_is_a_request_that_names_the_task(event):
 
 
 @pytest.mark.parametrize("event", ["get-task"], indirect=True)
-def test_a_get_asks_for_the_task(event):
+def test_a_get_requests_the_task(event):
     assert event["path"] == f"/tasks/{TASK_ID}"
     assert event["pathParameters"] == {"task_id": TASK_ID}
     assert event["resource"] == "/tasks/{task_id}"
 
 
 @pytest.mark.parametrize("event", ["callback"], indirect=True)
-def test_a_callback_is_let_in_and_announces_a_success(event):
+def test_a_callback_is_verified_and_reports_success(event):
     assert verify(event["rawPath"], KeyRing()) == TASK_ID
     assert callback_url("", TASK_ID, KeyRing().keys()) == event["rawPath"]
     report = read_callback(body_of(event).decode())
@@ -73,7 +73,7 @@ def test_a_callback_is_let_in_and_announces_a_success(event):
 
 
 @pytest.mark.parametrize("event", ["media-queue"], indirect=True)
-def test_a_message_of_the_media_queue_is_an_event_of_the_bus(event):
+def test_a_media_queue_message_is_an_event(event):
     (record,) = event["Records"]
     announced = json.loads(record["body"])
 
@@ -82,7 +82,7 @@ def test_a_message_of_the_media_queue_is_an_event_of_the_bus(event):
 
 
 @pytest.mark.parametrize("event", ["webhook-queue"], indirect=True)
-def test_a_message_of_the_webhook_queue_is_an_event_whose_task_asks_for_it(event):
+def test_a_webhook_queue_message_is_an_event_of_a_task_with_a_webhook(event):
     (record,) = event["Records"]
     message = Message.of_record(record)
     announced = read_announcement(message.body)
@@ -94,7 +94,7 @@ def test_a_message_of_the_webhook_queue_is_an_event_whose_task_asks_for_it(event
 
 
 @pytest.mark.parametrize("event", ["table-stream"], indirect=True)
-def test_a_move_in_the_stream_becomes_the_event_beside_it(event):
+def test_a_move_in_the_stream_becomes_the_sample_event(event):
     bus = Bus()
 
     assert publish(event["Records"], bus, "act-one") is None
@@ -105,7 +105,7 @@ def test_a_move_in_the_stream_becomes_the_event_beside_it(event):
 
 
 @pytest.mark.parametrize("event", ["table-stream"], indirect=True)
-def test_the_rows_in_the_stream_are_whole(event):
+def test_the_rows_in_the_stream_are_complete(event):
     change = event["Records"][0]["dynamodb"]
     before, after = read_item(change["OldImage"]), read_item(change["NewImage"])
 
@@ -115,7 +115,7 @@ def test_the_rows_in_the_stream_are_whole(event):
 
 
 @pytest.mark.parametrize("event", ["task-succeeded"], indirect=True)
-def test_an_event_of_the_bus_says_which_move_it_is_and_holds_no_link(event):
+def test_an_event_has_the_version_of_its_move_and_no_link(event):
     detail = event["detail"]
 
     assert detail["event_id"] == f"{TASK_ID}#{detail['version']}"
@@ -123,7 +123,7 @@ def test_an_event_of_the_bus_says_which_move_it_is_and_holds_no_link(event):
 
 
 @pytest.mark.parametrize("event", ["task-requested"], indirect=True)
-def test_a_requested_task_is_the_body_of_a_post_and_a_key(event):
+def test_a_requested_task_is_a_post_body_with_a_key(event):
     detail = dict(event["detail"])
     key = detail.pop("idempotency_key")
 
@@ -133,7 +133,7 @@ def test_a_requested_task_is_the_body_of_a_post_and_a_key(event):
 
 
 @pytest.mark.parametrize("event", ["task-rejected"], indirect=True)
-def test_a_rejection_says_what_was_wrong_with_what(event):
+def test_a_rejection_names_the_source_and_the_problem(event):
     detail = event["detail"]
 
     entry = rejection_of(detail["problem"], detail["origin"], "act-one")
@@ -143,7 +143,7 @@ def test_a_rejection_says_what_was_wrong_with_what(event):
 
 
 @pytest.mark.parametrize("event", ["ingest-queue"], indirect=True)
-def test_the_ingest_queue_brings_files_and_requests(event):
+def test_the_ingest_queue_contains_files_and_requests(event):
     file, request = (json.loads(record["body"]) for record in event["Records"])
 
     assert is_trigger(file["detail"]["object"]["key"])

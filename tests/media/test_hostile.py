@@ -1,4 +1,4 @@
-"""Bytes that mean harm, or nothing: an answer or a ``MediaFileError``, soon, in few reads."""
+"""Hostile and random bytes give facts or a ``MediaFileError``, soon and in few reads."""
 
 import struct
 from time import process_time
@@ -7,11 +7,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from act_one.media.facts import MediaFacts, MediaFileError
 from act_one.media.probe import MAX_READ_BYTES, MAX_READS
-from act_one.media.stream import MediaFacts, MediaFileError
-from tests.media.asking import Remote, probed, scanned
+from tests.media.remote import Remote, probed, scanned
 from tools.media_files.edit import box, element, long_box, place
-from tools.media_files.table import PROGRESSIVE, said
+from tools.media_files.table import PROGRESSIVE, describe
 
 CODES = {
     "media_cut_off",
@@ -23,14 +23,14 @@ CODES = {
     "media_unclear",
 }
 SECONDS = 1.0
-"""What any file of a few MB may take, on a slow machine. Most take a hundredth of it."""
+"""Limit for any file of a few MB on a slow machine; most take a hundredth of it."""
 
 
 def check(data, sizes=(), chunk=262_144):
-    """Whatever the bytes are, there is an answer, and it is the same however they came."""
+    """Check that there is a valid result, and that it doesn't depend on the chunks."""
     began = process_time()
     answers = [scanned(data, chunk), scanned(data, 1_000)]
-    assert said(answers[0]) == said(answers[1])
+    assert describe(answers[0]) == describe(answers[1])
     for size in (len(data), None, *sizes):
         remote = Remote(data)
         answers.append(probed(remote, size))
@@ -51,7 +51,7 @@ def check(data, sizes=(), chunk=262_144):
     return answers
 
 
-# ── Made up ───────────────────────────────────────────────────────────────────────────────────
+# ── Random bytes, boxes and elements ──────────────────────────────────────────────────────────
 
 HEADS = (
     b"",
@@ -70,7 +70,7 @@ ODD_SIZES = st.sampled_from((0, 1, 7, 2**31, 2**32, 2**63 - 1, 2**63, 2**64)) | 
 
 @settings(max_examples=150, deadline=None)
 @given(st.sampled_from(HEADS), st.binary(max_size=400), ODD_SIZES)
-def test_any_bytes_have_an_answer(head, data, size):
+def test_any_bytes_give_a_valid_result(head, data, size):
     check(head + data, [size], chunk=7)
 
 
@@ -102,7 +102,7 @@ BOXES = st.recursive(
 
 @settings(max_examples=150, deadline=None)
 @given(st.lists(BOXES, max_size=6).map(b"".join), ODD_SIZES)
-def test_any_boxes_have_an_answer(data, size):
+def test_any_boxes_give_a_valid_result(data, size):
     check(HEADS[1] + data, [size], chunk=11)
 
 
@@ -149,13 +149,13 @@ ELEMENTS = st.recursive(
 
 @settings(max_examples=150, deadline=None)
 @given(st.lists(ELEMENTS, max_size=6).map(b"".join), ODD_SIZES)
-def test_any_elements_have_an_answer(data, size):
+def test_any_elements_give_a_valid_result(data, size):
     check(HEADS[3] + data, [size], chunk=11)
 
 
-# ── Real files, spoiled ───────────────────────────────────────────────────────────────────────
+# ── Damaged files ─────────────────────────────────────────────────────────────────────────────
 
-SPOILED = (
+DAMAGED = (
     "h264.mp4",
     "faststart.mp4",
     "segments.mp4",
@@ -170,29 +170,29 @@ SPOILED = (
 
 
 def index_of(data):
-    """Where a file keeps what is read of it."""
+    """Return the offsets of the bytes that the parsers read."""
     if data[4:8] == b"ftyp":
         start, end = place(data, b"moov")
         return [*range(64), *range(start, end)]
     return range(min(len(data), 600))
 
 
-@pytest.mark.parametrize("name", SPOILED)
+@pytest.mark.parametrize("name", DAMAGED)
 @settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(st.data())
-def test_a_spoiled_file_has_an_answer(name, sources, data):
+def test_a_damaged_file_gives_a_valid_result(name, sources, data):
     whole = sources(name)
-    spoiled = bytearray(whole)
+    damaged = bytearray(whole)
     places = st.sampled_from(index_of(whole))
     changes = st.tuples(places, st.sampled_from((0, 1, 2, 8, 0x40, 0x7F, 0x80, 0xFF)))
     for at, value in data.draw(st.lists(changes, min_size=1, max_size=8)):
-        spoiled[at] = value
+        damaged[at] = value
     gap = data.draw(places)
-    spoiled[gap : gap + data.draw(st.sampled_from((0, 0, 1, 4, 100)))] = b""
+    damaged[gap : gap + data.draw(st.sampled_from((0, 0, 1, 4, 100)))] = b""
 
-    check(bytes(spoiled))
+    check(bytes(damaged))
 
 
 CUTTABLE = (
@@ -214,10 +214,10 @@ CUTTABLE = (
 
 
 @pytest.mark.parametrize("name", CUTTABLE)
-def test_a_file_that_is_cut_off_anywhere_is_found(name, sources):
+def test_a_file_that_is_cut_off_anywhere_is_refused(name, sources):
     data = sources(name)
     end = len(data)
-    if name == "segments.mp4":  # what comes last there is an index of fragments, which may miss
+    if name == "segments.mp4":  # its last box (mfra) may be missing
         end, _ = place(data, b"mfra") if b"mfra" in data else (end, None)
     cuts = {*range(300), *range(0, end, max(1, end // 150)), *range(end - 300, end)}
 
@@ -226,7 +226,7 @@ def test_a_file_that_is_cut_off_anywhere_is_found(name, sources):
         assert isinstance(found, MediaFileError), f"cut off after {at} of {end} bytes"
 
 
-# ── Large for nothing ─────────────────────────────────────────────────────────────────────────
+# ── Files made to take long ───────────────────────────────────────────────────────────────────
 
 MEGABYTE = 1 << 20
 
@@ -252,10 +252,10 @@ def track(table):
 
 MVHD = box(b"mvhd", bytes(100))
 LARGE = {
-    "boxes of nothing": HEADS[1] + fill(box(b"free")),
-    "long boxes of nothing": HEADS[1] + fill(long_box(b"free")),
-    "fragments of nothing": HEADS[1] + box(b"moov", MVHD) + fill(box(b"moof") + box(b"mdat")),
-    "an index of nothing": index(fill(box(b"free"))),
+    "empty boxes": HEADS[1] + fill(box(b"free")),
+    "empty long boxes": HEADS[1] + fill(long_box(b"free")),
+    "empty fragments": HEADS[1] + box(b"moov", MVHD) + fill(box(b"moof") + box(b"mdat")),
+    "an index of empty boxes": index(fill(box(b"free"))),
     "an index of empty tracks": index(MVHD, fill(box(b"trak"))),
     "an index of many tracks": index(MVHD, fill(track(box(b"stsz", bytes(12))))),
     "tracks of many children": index(MVHD, *[track(fill(box(b"free"), MEGABYTE // 32))] * 96),
@@ -272,24 +272,25 @@ LARGE = {
         ),
     ),
     "segment indexes": HEADS[1] + fill(box(b"sidx", bytes(60_000))),
-    "elements of nothing": HEADS[3] + fill(b"\xec\x80"),
-    "clusters of nothing": HEADS[3] + fill(bytes.fromhex("1f43b675ff")),
-    "tracks of nothing": HEADS[3] + element(b"\x16\x54\xae\x6b", fill(b"\xae\x80", MEGABYTE - 9)),
+    "empty elements": HEADS[3] + fill(b"\xec\x80"),
+    "empty clusters": HEADS[3] + fill(bytes.fromhex("1f43b675ff")),
+    "empty tracks": HEADS[3] + element(b"\x16\x54\xae\x6b", fill(b"\xae\x80", MEGABYTE - 9)),
     "elements in elements": HEADS[3]
     + element(b"\x16\x54\xae\x6b", fill(b"\xae\x10\0\0\0", MEGABYTE - 9)),
     "a number of a megabyte": HEADS[3]
     + element(b"\x15\x49\xa9\x66", element(b"\x44\x89", bytes(MEGABYTE - 99))),
-    "PNG chunks of nothing": HEADS[4] + fill(b"\0\0\0\0IDAT\0\0\0\0"),
-    "JPEG segments of nothing": b"\xff\xd8" + fill(b"\xff\xe0\0\2"),
-    "JPEG Exif for ever": b"\xff\xd8" + fill(b"\xff\xe1\0\x12Exif\0\0MM\0*\0\0\0\1\xff\xff"),
+    "empty PNG chunks": HEADS[4] + fill(b"\0\0\0\0IDAT\0\0\0\0"),
+    "empty JPEG segments": b"\xff\xd8" + fill(b"\xff\xe0\0\2"),
+    "JPEG with many Exif segments": b"\xff\xd8"
+    + fill(b"\xff\xe1\0\x12Exif\0\0MM\0*\0\0\0\1\xff\xff"),
     "JPEG fill bytes": b"\xff\xd8" + fill(b"\xff"),
     "JPEG without an end": PROGRESSIVE[:-2] + fill(b"\xff\0\xd9"),
-    "GIF blocks of nothing": HEADS[7] + fill(b"\x21\xfe\0"),
+    "empty GIF blocks": HEADS[7] + fill(b"\x21\xfe\0"),
     "GIF blocks of a byte": HEADS[7] + b"\x21\xfe" + fill(b"\1a"),
     "GIF pictures": HEADS[7] + fill(b"\x2c" + bytes(9) + b"\2\0"),
 }
 
 
 @pytest.mark.parametrize("name", LARGE)
-def test_a_large_file_for_nothing_takes_little_time(name):
+def test_a_file_made_to_take_long_is_checked_quickly(name):
     check(LARGE[name])

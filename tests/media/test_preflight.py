@@ -1,4 +1,4 @@
-"""What the inputs are looked at for, before they are paid for."""
+"""The preflight of the inputs, against files on a local web server."""
 
 import shlex
 import subprocess
@@ -13,9 +13,9 @@ from act_one.inputs.request import TransferRequest
 from act_one.net import downloads
 from act_one.problems import ProblemError
 from tools.media_files.files_server import files_server
+from tools.media_files.preflight import HTTP, LIMITS, preflight_result, recorded
 from tools.media_files.small import small_mp4
 from tools.media_files.table import TABLE
-from tools.media_files.verdicts import HTTP, LIMITS, kept, verdict
 
 NAMES = [
     *("h264.mp4", "faststart.mp4", "mute.mp4", "fragments.mp4", "turned 180.mp4", "vp9.mp4"),
@@ -31,7 +31,7 @@ def server():
 
 @pytest.fixture
 def good(server, sources):
-    """URLs of a video and an image that nothing is wrong with."""
+    """URLs of a valid video and image."""
     return {
         "video": server.put("good.mp4", sources("h264.mp4")),
         "image": server.put("good.png", sources("picture.png")),
@@ -53,7 +53,7 @@ def refused(urls, limits=LIMITS, http=HTTP):
     return document
 
 
-def doubt(urls, http=HTTP):
+def only_warning(urls, http=HTTP):
     (warning,) = check(urls, http=http)
     assert "SECRET" not in warning.message
     return warning
@@ -63,24 +63,26 @@ def doubt(urls, http=HTTP):
 
 
 @pytest.mark.parametrize("group", TABLE)
-def test_of_each_file_in_the_table_it_says_what_the_page_says(group, server, sources):
-    said = {case.name: verdict(group, case.make(sources), server) for case in TABLE[group]}
+def test_each_file_in_the_table_gets_the_recorded_result(group, server, sources):
+    results = {
+        case.name: preflight_result(group, case.make(sources), server) for case in TABLE[group]
+    }
 
-    assert said == {name: told for name, (told, _) in kept()[group].items()}
+    assert results == {name: result for name, (result, _) in recorded()[group].items()}
 
 
-# ── Good ones ─────────────────────────────────────────────────────────────────────────────────
+# ── Valid files ───────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_good_video_passes_without_a_word(server, sources, good, name):
+def test_a_valid_video_passes_without_warnings(server, sources, good, name):
     urls = good | {"video": server.put("a", sources(name))}
 
     assert check(urls) == ()
 
 
 @pytest.mark.parametrize("name", ["picture.png", "deep.png", "picture.jpg", "lossy.webp"])
-def test_a_good_image_passes_without_a_word(server, sources, good, name):
+def test_a_valid_image_passes_without_warnings(server, sources, good, name):
     assert check(good | {"image": server.put("a", sources(name))}) == ()
 
 
@@ -90,16 +92,16 @@ def test_each_file_is_read_in_few_and_small_ranges(server, sources, good):
 
     check(good | {"video": server.put("a.mp4", large)})
 
-    assert all(" bytes=" in one or one.startswith("HEAD") for one in server.requests)
+    assert all(" bytes=" in line or line.startswith("HEAD") for line in server.requests)
     assert len(server.requests) <= 5
 
 
-@pytest.mark.parametrize("ways", [{"ranges": False}, {"ranges": False, "length": False}])
-def test_a_server_without_ranges_will_do_when_the_index_is_in_front(server, sources, good, ways):
-    assert check(good | {"video": server.put("a", sources("faststart.mp4"), **ways)}) == ()
+@pytest.mark.parametrize("behaviour", [{"ranges": False}, {"ranges": False, "length": False}])
+def test_a_server_without_ranges_suffices_if_the_index_is_first(server, sources, good, behaviour):
+    assert check(good | {"video": server.put("a", sources("faststart.mp4"), **behaviour)}) == ()
 
 
-# ── Certainly wrong ones ──────────────────────────────────────────────────────────────────────
+# ── Refusals ──────────────────────────────────────────────────────────────────────────────────
 
 WRONG = {
     "a portrait": ("portrait.mp4", "input-aspect-ratio", "180x320"),
@@ -129,10 +131,10 @@ def test_a_video_that_would_fail_is_refused(server, sources, good, name, code, f
         (b"\x1f\x8b" + b"x" * 100, "input-wrong-type"),
     ],
 )
-@pytest.mark.parametrize("ways", [{}, {"ranges": False}, {"length": False}])
+@pytest.mark.parametrize("behaviour", [{}, {"ranges": False}, {"length": False}])
 @pytest.mark.parametrize("field", ["video", "image"])
-def test_what_is_no_file_of_its_kind_is_refused(server, good, field, content, code, ways):
-    problem = refused(good | {field: server.put("a", content, **ways)})
+def test_a_file_that_is_not_media_is_refused(server, good, field, content, code, behaviour):
+    problem = refused(good | {field: server.put("a", content, **behaviour)})
 
     assert (problem["field"], problem["code"]) == (field, code)
 
@@ -144,7 +146,7 @@ def test_a_video_whose_end_is_missing_is_refused(server, sources, good):
 
 
 @pytest.mark.parametrize("name", ["h264.mp4", "picture.gif", "picture.avif"])
-def test_an_image_of_a_kind_that_is_not_taken_is_refused(server, sources, good, name):
+def test_an_image_of_an_unsupported_type_is_refused(server, sources, good, name):
     problem = refused(good | {"image": server.put("a", sources(name))})
 
     assert (problem["field"], problem["code"]) == ("image", "input-wrong-type")
@@ -152,7 +154,7 @@ def test_an_image_of_a_kind_that_is_not_taken_is_refused(server, sources, good, 
 
 
 @pytest.mark.parametrize("field", ["video", "image"])
-def test_a_file_that_is_too_large_is_refused_by_its_announced_size(good, field):
+def test_a_file_is_refused_by_its_stated_size(good, field):
     small = {f"max_{field}_bytes": 1_000}
     limits = Limits(**{name: getattr(LIMITS, name) for name in LIMITS.__slots__} | small)
 
@@ -165,7 +167,7 @@ def test_a_file_that_is_too_large_is_refused_by_its_announced_size(good, field):
 @pytest.mark.parametrize(
     ("width", "passes"), [(1583, False), (1585, True), (1600, True), (1615, True), (1617, False)]
 )
-def test_a_video_may_miss_16_to_9_by_one_percent(server, good, width, passes):
+def test_a_video_may_differ_from_16_to_9_by_one_percent(server, good, width, passes):
     urls = good | {"video": server.put("edge.mp4", small_mp4(shown=(width, 900)))}
 
     if passes:
@@ -175,7 +177,7 @@ def test_a_video_may_miss_16_to_9_by_one_percent(server, good, width, passes):
 
 
 @pytest.mark.parametrize("seconds", [0.5, 1.49, 1.51, 2.4, 2.6])
-def test_a_video_may_miss_its_length_by_half_a_second(good, seconds):
+def test_a_videos_duration_may_exceed_the_limits_by_half_a_second(good, seconds):
     limits = {name: getattr(LIMITS, name) for name in LIMITS.__slots__}
 
     longest = Limits(**limits | {"min_video_seconds": 0.0, "max_video_seconds": seconds})
@@ -193,7 +195,7 @@ def test_a_video_may_miss_its_length_by_half_a_second(good, seconds):
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 410, 451])
 @pytest.mark.parametrize("field", ["video", "image"])
-def test_a_file_that_is_not_for_everybody_is_refused(server, good, field, status):
+def test_a_file_that_is_not_public_is_refused(server, good, field, status):
     problem = refused(good | {field: server.put("a", b"", status=status)})
 
     assert (problem["field"], problem["code"]) == (field, "input-unreachable")
@@ -210,9 +212,7 @@ def test_an_address_that_is_not_public_is_refused(good):
 
 
 @pytest.mark.parametrize("name", ["portrait.mp4", "turned 90.mp4", "wide pixels.mp4", "long.mp4"])
-def test_the_command_that_is_offered_makes_a_video_that_passes(
-    server, sources, good, name, tmp_path
-):
+def test_the_suggested_command_makes_a_video_that_passes(server, sources, good, name, tmp_path):
     (tmp_path / "it's a video.mp4").write_bytes(sources(name))
     url = server.put("it's%20a%20video.mp4", sources(name))
 
@@ -223,9 +223,7 @@ def test_the_command_that_is_offered_makes_a_video_that_passes(
 
 
 @pytest.mark.parametrize("name", ["picture.gif", "picture.avif"])
-def test_the_command_that_is_offered_makes_an_image_that_passes(
-    server, sources, good, name, tmp_path
-):
+def test_the_suggested_command_makes_an_image_that_passes(server, sources, good, name, tmp_path):
     (tmp_path / name).write_bytes(sources(name))
 
     command = shlex.split(refused(good | {"image": server.put(name, sources(name))})["fix"])
@@ -241,11 +239,11 @@ def run_fix(command, folder):
     return (folder / command[-1]).read_bytes()
 
 
-# ── What can't be told ────────────────────────────────────────────────────────────────────────
+# ── Warnings ──────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize(
-    "ways",
+    "behaviour",
     [
         {"status": 408},
         {"status": 429},
@@ -255,65 +253,67 @@ def run_fix(command, folder):
     ],
 )
 @pytest.mark.parametrize("field", ["video", "image"])
-def test_a_file_that_cannot_be_looked_at_now_is_sent_with_a_warning(server, good, field, ways):
-    warning = doubt(good | {field: server.put("a", b"x" * 1_000, **ways)})
+def test_a_file_that_cannot_be_checked_now_gets_a_warning(server, good, field, behaviour):
+    warning = only_warning(good | {field: server.put("a", b"x" * 1_000, **behaviour)})
 
     assert warning.code == "input_not_checked"
     assert warning.message.startswith(f"{field}: ")
 
 
-def test_a_host_that_is_not_there_is_no_certainty(good):
-    assert doubt(good | {"video": "http://127.0.0.1:9/a?SECRET"}).code == "input_not_checked"
+def test_an_unreachable_host_gets_a_warning(good):
+    assert only_warning(good | {"video": "http://127.0.0.1:9/a?SECRET"}).code == "input_not_checked"
 
 
-def test_an_index_behind_everything_is_out_of_reach_without_ranges(server, sources, good):
+def test_an_index_at_the_end_cannot_be_read_without_ranges(server, sources, good):
     content = sources("h264.mp4")
     assert len(content) > preflight.FIRST_BYTES
 
-    warning = doubt(good | {"video": server.put("a", content, ranges=False)})
+    warning = only_warning(good | {"video": server.put("a", content, ranges=False)})
 
     assert (warning.code, "ranges" in warning.message) == ("input_not_checked", True)
 
 
 @pytest.mark.parametrize("name", ["h264.mkv", "h264.avi", "h264.ts"])
-def test_a_container_that_nobody_says_the_provider_refuses_is_sent(server, sources, good, name):
-    assert doubt(good | {"video": server.put("a", sources(name))}).code == "input_not_checked"
+def test_an_unsupported_video_container_gets_a_warning(server, sources, good, name):
+    assert (
+        only_warning(good | {"video": server.put("a", sources(name))}).code == "input_not_checked"
+    )
 
 
-def test_a_refused_head_is_a_warning(server, sources, good):
-    warning = doubt(good | {"video": server.put("a", sources("h264.mp4"), head=403)})
+def test_a_refused_head_gets_a_warning(server, sources, good):
+    warning = only_warning(good | {"video": server.put("a", sources("h264.mp4"), head=403)})
 
     assert (warning.code, "403" in warning.message) == ("input_head_refused", True)
 
 
-def test_a_redirect_is_a_warning(server, good):
+def test_a_redirect_gets_a_warning(server, good):
     moved = server.put("moved", b"", status=302, location="/good.mp4")
 
-    assert doubt(good | {"video": moved}).code == "input_redirected"
+    assert only_warning(good | {"video": moved}).code == "input_redirected"
 
 
-def test_a_redirect_to_what_is_wrong_is_refused(server, good):
+def test_a_redirect_to_a_missing_file_is_refused(server, good):
     moved = server.put("moved", b"", status=302, location="/gone.mp4")
 
     assert refused(good | {"video": moved})["code"] == "input-unreachable"
 
 
-def test_an_image_of_another_shape_is_a_warning(server, sources, good):
-    warning = doubt(good | {"image": server.put("a", sources("portrait.png"))})
+def test_an_image_that_is_not_16_to_9_gets_a_warning(server, sources, good):
+    warning = only_warning(good | {"image": server.put("a", sources("portrait.png"))})
 
     assert (warning.code, "180x320" in warning.message) == ("input_aspect_ratio", True)
 
 
-def test_all_that_is_asked_for_a_file_shares_the_time(server, sources, good, monkeypatch):
+def test_all_reads_of_a_file_share_the_time_limit(server, sources, good, monkeypatch):
     monkeypatch.setattr(preflight, "SECONDS", 0.5)
-    content = sources("h264.mp4")  # its index is behind the first range
+    content = sources("h264.mp4")  # its index is not in the first range
 
-    warning = doubt(good | {"video": server.put("slow.mp4", content, seconds=0.3)})
+    warning = only_warning(good | {"video": server.put("slow.mp4", content, seconds=0.3)})
 
     assert warning.code == "input_not_checked"
 
 
-def test_five_seconds_is_all_it_takes(server, sources, monkeypatch):
+def test_both_files_share_the_time_limit(server, sources, monkeypatch):
     monkeypatch.setattr(preflight, "SECONDS", 0.5)
     slow = {
         "video": server.put("slow.mp4", sources("h264.mp4"), seconds=3),

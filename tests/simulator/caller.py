@@ -1,4 +1,4 @@
-"""The other side of the simulator: creates tasks, looks at them, downloads, is called back."""
+"""A client of the simulator: creates tasks, polls and downloads them, receives callbacks."""
 
 import json
 import socket
@@ -16,7 +16,7 @@ from local.simulator import Provider
 
 KEY = "sim-key-1"
 OTHER_KEY = "sim-key-2"
-# Fast tasks, unless a test says otherwise.
+# The default behaviour of tasks in tests.
 QUICK = {"seconds": 0.03, "not_exist_seconds": 0}
 
 
@@ -27,9 +27,9 @@ class Caller:
     key: str = KEY
 
     def order(self, **behaviour):
-        """The body of a create for a new task of ours, and that task's id."""
+        """Return a new task id and the body of a create for it."""
         task_id = uuid.uuid4().hex
-        # Each video its own, so that `create_times` of one test isn't used up by another.
+        # Each video is unique, because `create_times` counts by video.
         query = urlencode(QUICK | {"reason": f"reason-{task_id}"} | behaviour)
         return task_id, {
             "video": f"{self.provider.url}/inputs/performance.mp4?{query}",
@@ -47,11 +47,11 @@ class Caller:
         )
 
     def create(self, **behaviour):
-        """The reply to a create."""
+        """Send a create and return the reply."""
         return self.post("/runway/pro/act_one", self.order(**behaviour)[1])
 
     def accepted(self, **behaviour):
-        """(our task id, the provider's) of a create in the usual form."""
+        """Create a task; returns the backend's task id and the provider's."""
         task_id, order = self.order(**behaviour)
         reply = self.post("/runway/pro/act_one", order)
         assert reply.status_code == 200, reply.text
@@ -61,7 +61,7 @@ class Caller:
         return self.post("/runway/feed", {"task_id": provider_task_id}, timeout)
 
     def ended(self, provider_task_id):
-        """The legacy object inside the feed's answer, once the feed gives a URL."""
+        """Poll until the feed has a URL, and return the legacy object in its answer."""
 
         def look():
             data = self.feed(provider_task_id).json().get("data")
@@ -70,7 +70,7 @@ class Caller:
         return until(look, lambda data: bool(data and data.get("video_url")))
 
     def result_url(self, **behaviour):
-        """(the provider's task id, the URL of its video)."""
+        """Create a task; returns the provider's task id and the URL of its video."""
         _, provider_task_id = self.accepted(**behaviour)
         return provider_task_id, self.ended(provider_task_id)["video_url"]
 
@@ -78,7 +78,7 @@ class Caller:
         return self.inspect(f"/tasks/{provider_task_id}")
 
     def task_of(self, task_id):
-        """The provider's task made for ours, None if there is none."""
+        """Return the provider's task for a task id of the backend, None if there is none."""
         found = [task for task in self.inspect("/tasks") if task["task_id"] == task_id]
         return found[0] if found else None
 
@@ -90,7 +90,7 @@ class Caller:
 
 
 def until(look, good=bool, seconds=5.0):
-    """What `look` returns as soon as it is good."""
+    """Call `look` until its result is good, and return that."""
     end = time.monotonic() + seconds
     while True:
         seen = look()
@@ -101,7 +101,7 @@ def until(look, good=bool, seconds=5.0):
 
 
 def sent_after(task):
-    """Seconds from the create until each of the task's callbacks."""
+    """Return the seconds from the create to each of the task's callbacks."""
     created = datetime.fromisoformat(task["created_at"])
     return [
         (datetime.fromisoformat(attempt["at"]) - created).total_seconds()
@@ -110,7 +110,7 @@ def sent_after(task):
 
 
 def raw_reply(url, data, seconds=5.0):
-    """Every byte that comes back until the other side hangs up."""
+    """Send bytes and return everything up to the end of the connection."""
     parts = urlsplit(url)
     with socket.create_connection((parts.hostname, parts.port), timeout=seconds) as connection:
         connection.sendall(data)
@@ -121,7 +121,7 @@ def raw_reply(url, data, seconds=5.0):
 
 
 def raw_create(caller, order):
-    """The bytes of a create request."""
+    """Return the bytes of a create request."""
     body = json.dumps(order).encode()
     return (
         f"POST /runway/pro/act_one HTTP/1.1\r\nHost: provider\r\nConnection: close\r\n"
@@ -131,7 +131,7 @@ def raw_create(caller, order):
 
 
 def raw_get(url, method="GET"):
-    """(status line and headers, body) of a download, read until the other side hangs up."""
+    """Download until the end of the connection; returns the head and the body."""
     parts = urlsplit(url)
     asked = f"{method} {parts.path}?{parts.query} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
     head, _, body = raw_reply(url, asked.encode()).partition(b"\r\n\r\n")
@@ -154,7 +154,7 @@ class Callback:
 
 @dataclass
 class Callbacks:
-    """A server that is called back, and remembers."""
+    """A server that receives callbacks and records them."""
 
     server: ThreadingHTTPServer
     received: list[Callback] = field(default_factory=list)
@@ -170,14 +170,14 @@ class Callbacks:
             return [callback for callback in self.received if callback.task_id == task_id]
 
     def wait_for(self, task_id, count=1, seconds=5.0):
-        """The callbacks of a task, as soon as there are so many."""
+        """Wait for `count` callbacks of a task and return them."""
         with self.changed:
             there = self.changed.wait_for(lambda: len(self.of(task_id)) >= count, seconds)
             assert there, f"{len(self.of(task_id))} callbacks in {seconds} s, not {count}"
             return self.of(task_id)
 
     def answer(self, callback):
-        """Remembers a callback; the status to answer."""
+        """Record a callback; returns the status to answer."""
         with self.changed:
             self.received.append(callback)
             self.changed.notify_all()

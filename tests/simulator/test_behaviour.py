@@ -13,7 +13,7 @@ from local.simulator.behaviour import (
     Behaviour,
     BehaviourError,
     behaviour_of,
-    choices,
+    non_defaults,
     parameter_types,
     parse_behaviour,
 )
@@ -33,11 +33,11 @@ def test_an_empty_query_is_the_default_behaviour():
 @pytest.mark.parametrize(
     ("name", "word"), [(name, word) for name, words in WORDS.items() for word in words]
 )
-def test_every_word_of_every_parameter_is_understood(name, word):
+def test_every_value_of_every_parameter_is_accepted(name, word):
     assert getattr(parse_behaviour(f"{name}={word}"), name) == word
 
 
-def test_numbers_are_read_as_numbers():
+def test_numbers_are_parsed():
     behaviour = parse_behaviour("seconds=0.25&callback_retries=3&running_after=0&media_bytes=9")
 
     assert behaviour.seconds == 0.25
@@ -57,7 +57,7 @@ def test_an_unknown_parameter_is_refused_with_the_list_of_all():
 
 
 @pytest.mark.parametrize("name", WORDS)
-def test_an_unknown_word_is_refused_with_the_list_of_all(name):
+def test_an_unknown_value_is_refused_with_the_list_of_all(name):
     with pytest.raises(BehaviourError) as refusal:
         parse_behaviour(f"{name}=lots")
 
@@ -82,7 +82,7 @@ def test_an_unknown_word_is_refused_with_the_list_of_all(name):
         "feed=flat&feed_fault=stale_nested",
     ],
 )
-def test_a_value_that_makes_no_sense_is_refused(query):
+def test_an_invalid_value_is_refused(query):
     with pytest.raises(BehaviourError) as refusal:
         parse_behaviour(query)
 
@@ -91,7 +91,7 @@ def test_a_value_that_makes_no_sense_is_refused(query):
 
 @settings(deadline=None, max_examples=50)
 @given(st.dictionaries(st.sampled_from(sorted(WORDS)), st.integers(0, 30)))
-def test_what_was_chosen_can_be_read_back(numbers):
+def test_non_default_parameters_can_be_listed(numbers):
     chosen = {name: WORDS[name][number % len(WORDS[name])] for name, number in numbers.items()}
     if chosen.get("feed_fault") == "stale_nested":
         chosen["feed"] = "wrapped"
@@ -99,19 +99,19 @@ def test_what_was_chosen_can_be_read_back(numbers):
     behaviour = parse_behaviour(urlencode(chosen))
 
     assert {name: getattr(behaviour, name) for name in chosen} == chosen
-    assert choices(behaviour).items() <= chosen.items()
+    assert non_defaults(behaviour).items() <= chosen.items()
 
 
 @settings(deadline=None, max_examples=50)
 @given(st.text())
-def test_a_query_is_read_or_refused_and_nothing_else(query):
+def test_any_query_is_parsed_or_refused(query):
     try:
         assert isinstance(parse_behaviour(query), Behaviour)
     except BehaviourError as refusal:
         assert str(refusal)  # noqa: PT017 (either outcome is right)
 
 
-def test_the_query_of_a_video_from_elsewhere_is_its_owners_business():
+def test_the_query_of_another_video_is_ignored():
     default = Behaviour(seconds=7)
 
     video = "https://bucket.s3.amazonaws.com/performance.mp4?X-Amz-Signature=abc&seconds=1"
@@ -119,7 +119,7 @@ def test_the_query_of_a_video_from_elsewhere_is_its_owners_business():
     assert behaviour_of(video, default) == default
 
 
-def test_the_own_video_starts_from_the_given_default():
+def test_the_own_videos_query_overrides_the_default():
     default = Behaviour(seconds=7)
 
     behaviour = behaviour_of("http://x/inputs/performance.mp4?callback=lost", default)
@@ -127,7 +127,7 @@ def test_the_own_video_starts_from_the_given_default():
     assert behaviour == Behaviour(seconds=7, callback="lost")
 
 
-def test_every_parameter_and_every_word_is_documented():
+def test_every_parameter_and_value_is_documented():
     rows = [line for line in DOCUMENT.read_text().splitlines() if line.startswith("|")]
     documented = set(re.findall(r"`([a-z0-9_]+)`", "\n".join(rows)))
 
@@ -136,7 +136,7 @@ def test_every_parameter_and_every_word_is_documented():
         assert set(words) <= documented
 
 
-def test_the_own_video_is_where_the_simulator_serves_it(caller):
+def test_the_simulator_serves_its_own_video(caller):
     video = caller.provider.url + parameters.OWN_VIDEO_PATH
 
     assert caller.order()[1]["video"].startswith(video)

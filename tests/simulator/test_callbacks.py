@@ -9,7 +9,7 @@ from tests.simulator.caller import KEY, Caller, sent_after, until
 
 
 def settled(caller, provider_task_id):
-    """The task's callbacks as the simulator recorded them, once there is one."""
+    """Wait for a callback and return the task's callbacks as the simulator recorded them."""
     return until(lambda: caller.task(provider_task_id)["callbacks"])
 
 
@@ -51,7 +51,7 @@ def test_a_callback_may_have_the_form_of_the_guide(caller):
 
 
 @pytest.mark.parametrize(("form", "status"), [("legacy", "2"), ("guide", "failed")])
-def test_a_failure_is_called_back_too(caller, form, status):
+def test_a_failure_gets_a_callback_too(caller, form, status):
     task_id, _ = caller.accepted(result="failed", reason="no face", callback_body=form)
 
     (callback,) = caller.callbacks.wait_for(task_id)
@@ -119,7 +119,7 @@ def test_a_foreign_callback_has_the_id_of_another_task(caller):
     assert body["task_id"] != provider_task_id
 
 
-def test_a_foreign_id_is_made_up_when_there_is_no_other_task(callbacks):
+def test_a_foreign_id_is_random_when_there_is_no_other_task(callbacks):
     with Provider(KEY) as provider:
         caller = Caller(provider, callbacks)
         task_id, provider_task_id = caller.accepted(callback="foreign")
@@ -130,7 +130,7 @@ def test_a_foreign_id_is_made_up_when_there_is_no_other_task(callbacks):
     assert body["task_id"] != provider_task_id
 
 
-def test_an_upstream_id_is_not_the_gateways_and_the_feed_does_not_know_it(caller):
+def test_an_upstream_id_differs_from_the_task_id_and_is_unknown_to_the_feed(caller):
     task_id, provider_task_id = caller.accepted(callback="upstream_id")
 
     upstream_id = caller.callbacks.wait_for(task_id)[0].json()["task_id"]
@@ -140,7 +140,7 @@ def test_an_upstream_id_is_not_the_gateways_and_the_feed_does_not_know_it(caller
     assert caller.feed(provider_task_id).json()["data"]["data"]["task_id"] == upstream_id
 
 
-def test_a_malformed_callback_is_no_json(caller):
+def test_a_malformed_callback_is_not_json(caller):
     task_id, _ = caller.accepted(callback="malformed")
 
     (callback,) = caller.callbacks.wait_for(task_id)
@@ -167,7 +167,7 @@ def test_a_huge_callback_has_100_kilobytes(caller):
 @pytest.mark.parametrize(
     ("form", "statuses"), [("legacy", ["1", "3"]), ("guide", ["processing", "completed"])]
 )
-def test_every_change_is_called_back(caller, form, statuses):
+def test_every_change_gets_a_callback(caller, form, statuses):
     task_id, _ = caller.accepted(callback="every_change", seconds=0.2, callback_body=form)
 
     callbacks = caller.callbacks.wait_for(task_id, 2)
@@ -175,7 +175,7 @@ def test_every_change_is_called_back(caller, form, statuses):
     assert [callback.json()["status"] for callback in callbacks] == statuses
 
 
-def test_a_lying_callback_announces_a_success_while_the_task_runs(caller):
+def test_a_lying_callback_reports_success_while_the_task_runs(caller):
     task_id, provider_task_id = caller.accepted(callback="lying", seconds=30, running_after=0.05)
 
     body = caller.callbacks.wait_for(task_id)[0].json()
@@ -185,7 +185,7 @@ def test_a_lying_callback_announces_a_success_while_the_task_runs(caller):
     assert requests.get(body["video_url"], timeout=5).status_code == 404
 
 
-def test_a_lying_callback_announces_a_success_of_a_failed_task(caller):
+def test_a_lying_callback_reports_success_for_a_failed_task(caller):
     task_id, provider_task_id = caller.accepted(callback="lying", result="failed")
 
     last = caller.callbacks.wait_for(task_id, 2)[-1].json()
@@ -195,7 +195,7 @@ def test_a_lying_callback_announces_a_success_of_a_failed_task(caller):
     assert requests.get(last["video_url"], timeout=5).status_code == 404
 
 
-def test_a_task_that_never_ends_is_never_called_back(caller):
+def test_a_task_that_never_ends_sends_no_callback(caller):
     task_id, _ = caller.accepted(result="never")
 
     time.sleep(0.2)
@@ -215,7 +215,7 @@ def test_a_refused_callback_is_not_repeated(caller):
     assert len(caller.callbacks.of(task_id)) == 1
 
 
-def test_a_refused_callback_is_repeated_as_often_as_asked(caller):
+def test_a_refused_callback_is_repeated_as_often_as_configured(caller):
     task_id, order = caller.order(callback_retries=3, callback_retry_seconds=0.05)
     caller.callbacks.statuses[task_id] = [503, 500]
 
@@ -252,7 +252,7 @@ def test_an_unreachable_callback_is_recorded_with_its_reason(caller):
     assert attempt["ms"] >= 0
 
 
-def test_a_callback_that_nobody_answers_is_given_up(caller, monkeypatch):
+def test_a_callback_without_a_reply_times_out(caller, monkeypatch):
     monkeypatch.setattr("local.simulator.callbacks.TIMEOUT", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"http://127.0.0.1:{server.getsockname()[1]}/x"
@@ -265,7 +265,7 @@ def test_a_callback_that_nobody_answers_is_given_up(caller, monkeypatch):
     assert attempt["ms"] >= 100
 
 
-def test_a_function_url_is_delivered_to_the_stand_in_under_its_own_name(caller):
+def test_a_callback_to_a_function_url_goes_to_deliver_to_with_its_own_host(caller):
     task_id, order = caller.order()
     host = "abc123.lambda-url.eu-west-1.on.aws"
     url = f"https://{host}/callbacks/{task_id}/tok?x=1"
@@ -278,7 +278,7 @@ def test_a_function_url_is_delivered_to_the_stand_in_under_its_own_name(caller):
     assert callback.path == f"/callbacks/{task_id}/tok?x=1"
 
 
-def test_a_callback_can_be_sent_by_hand(caller):
+def test_a_callback_can_be_sent_manually(caller):
     task_id, provider_task_id = caller.accepted(callback="lost", seconds=0)
     route = f"{caller.provider.url}/_simulator/tasks/{provider_task_id}/callback"
 
@@ -298,7 +298,7 @@ def test_a_callback_can_be_sent_by_hand(caller):
 
 
 @pytest.mark.parametrize("document", [[], {"bodies": 1}, {"path_suffix": 5}, {"path_suffix": "é"}])
-def test_a_callback_by_hand_takes_only_what_it_knows(caller, document):
+def test_a_manual_callback_refuses_unknown_fields(caller, document):
     _, provider_task_id = caller.accepted(callback="lost")
     route = f"{caller.provider.url}/_simulator/tasks/{provider_task_id}/callback"
 

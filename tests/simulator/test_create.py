@@ -31,7 +31,7 @@ def test_a_published_form_has_the_id_in_its_data(caller, form):
     assert caller.task(reply["data"]["task_id"])["state"]
 
 
-def test_the_first_form_tells_its_execution_time(caller):
+def test_the_first_form_includes_its_execution_time(caller):
     assert isinstance(caller.create(create_form="1").json()["exec_time"], float)
 
 
@@ -42,7 +42,7 @@ def test_the_third_form_is_the_start_of_a_legacy_object(caller):
     assert data["video_url"] is None
 
 
-def test_the_id_may_stand_at_the_top_level(caller):
+def test_the_id_may_be_at_the_top_level(caller):
     reply = caller.create(create_form="top_level").json()
 
     assert "data" not in reply
@@ -104,7 +104,7 @@ REFUSALS = {
 
 
 @pytest.mark.parametrize("mode", REFUSALS)
-def test_a_refused_create_makes_no_task(caller, mode):
+def test_a_refused_create_creates_no_task(caller, mode):
     task_id, order = caller.order(create=mode)
 
     reply = caller.post(CREATE, order)
@@ -113,7 +113,7 @@ def test_a_refused_create_makes_no_task(caller, mode):
     assert caller.billed(task_id) == 0
 
 
-def test_a_saturated_create_says_that_there_is_no_channel(caller):
+def test_a_saturated_create_reports_no_available_channel(caller):
     message = caller.create(create="saturated").json()["error"]["message"]
 
     assert "no available channel" in message
@@ -131,7 +131,7 @@ def test_a_create_may_be_rejected_with_http_200(caller):
 
 
 @pytest.mark.parametrize("mode", ["throttled", "saturated"])
-def test_a_refusal_may_say_when_to_try_again(caller, mode):
+def test_a_refusal_may_have_a_retry_after_header(caller, mode):
     assert caller.create(create=mode, retry_after=7).headers["Retry-After"] == "7"
     assert "Retry-After" not in caller.create(create=mode).headers
 
@@ -160,7 +160,7 @@ def test_an_error_may_hide_a_billed_task(caller, mode):
     caller.callbacks.wait_for(task_id)
 
 
-def test_a_slow_create_takes_its_time_and_is_accepted(caller):
+def test_a_slow_create_is_accepted_after_a_delay(caller):
     begin = time.monotonic()
 
     reply = caller.create(create="slow", create_seconds=0.3)
@@ -169,7 +169,7 @@ def test_a_slow_create_takes_its_time_and_is_accepted(caller):
     assert time.monotonic() - begin >= 0.3
 
 
-def test_a_slow_create_is_billed_even_if_nobody_waits(caller):
+def test_a_slow_create_is_billed_even_if_the_client_hangs_up(caller):
     task_id, order = caller.order(create="slow", create_seconds=0.3)
 
     with pytest.raises(requests.Timeout):
@@ -188,7 +188,7 @@ def test_any_create_can_be_delayed(caller):
     assert time.monotonic() - begin >= 0.2
 
 
-def test_cut_before_makes_no_task_and_sends_no_reply(caller):
+def test_cut_before_creates_no_task_and_sends_no_reply(caller):
     task_id, order = caller.order(create="cut_before")
 
     assert raw_reply(caller.provider.url, raw_create(caller, order)) == b""
@@ -203,17 +203,17 @@ def test_cut_after_bills_a_task_and_sends_no_reply(caller):
     assert caller.callbacks.wait_for(task_id)
 
 
-def test_cut_mid_reply_announces_more_than_it_sends(caller):
+def test_cut_mid_reply_sends_less_than_its_content_length(caller):
     task_id, order = caller.order(create="cut_mid_reply")
 
     head, _, body = raw_reply(caller.provider.url, raw_create(caller, order)).partition(b"\r\n\r\n")
 
-    announced = int(head.lower().partition(b"content-length: ")[2].split()[0])
-    assert 0 < len(body) < announced
+    length = int(head.lower().partition(b"content-length: ")[2].split()[0])
+    assert 0 < len(body) < length
     assert caller.billed(task_id) == 1
 
 
-def test_a_dribbled_reply_comes_a_byte_at_a_time(caller):
+def test_a_dribbled_reply_is_sent_byte_by_byte(caller):
     task_id, order = caller.order(create="dribble", create_seconds=0.4)
     begin = time.monotonic()
     sizes = []
@@ -231,7 +231,7 @@ def test_a_dribbled_reply_comes_a_byte_at_a_time(caller):
     assert caller.billed(task_id) == 1
 
 
-def test_garbage_is_no_json_though_a_task_was_made(caller):
+def test_garbage_is_not_json_although_a_task_was_created(caller):
     task_id, order = caller.order(create="garbage")
 
     reply = caller.post(CREATE, order)
@@ -242,7 +242,7 @@ def test_garbage_is_no_json_though_a_task_was_made(caller):
     assert caller.billed(task_id) == 1
 
 
-def test_a_success_may_lack_the_id_though_a_task_was_made(caller):
+def test_a_success_may_lack_the_id_although_a_task_was_created(caller):
     task_id, order = caller.order(create="no_id")
 
     reply = caller.post(CREATE, order)
@@ -252,7 +252,7 @@ def test_a_success_may_lack_the_id_though_a_task_was_made(caller):
     assert caller.billed(task_id) == 1
 
 
-def test_a_redirected_create_makes_no_task(caller):
+def test_a_redirected_create_creates_no_task(caller):
     task_id, order = caller.order(create="redirect")
 
     reply = caller.post(CREATE, order)
@@ -261,7 +261,7 @@ def test_a_redirected_create_makes_no_task(caller):
     assert caller.billed(task_id) == 0
 
 
-def test_only_the_first_creates_misbehave_when_so_many_are_given(caller):
+def test_create_times_limits_how_many_creates_misbehave(caller):
     task_id, order = caller.order(create="throttled", create_times=2, create_seconds=0.05)
 
     statuses = [caller.post(CREATE, order).status_code for _ in range(4)]
@@ -271,7 +271,7 @@ def test_only_the_first_creates_misbehave_when_so_many_are_given(caller):
     assert caller.inspect("/bill")["by_video"][order["video"]] == 2
 
 
-def test_a_create_that_behaves_again_is_not_delayed(caller):
+def test_a_create_after_create_times_is_not_delayed(caller):
     _, order = caller.order(create="timeout_504", create_times=1, create_seconds=1)
 
     with pytest.raises(requests.Timeout):
@@ -290,7 +290,7 @@ def test_a_task_is_known_only_to_the_account_that_created_it(caller):
 
 
 @pytest.mark.parametrize("path", ["/v1/runway/pro/act_one", "/runway/pro/act_one/", "/", "/x?y"])
-def test_a_wrong_path_leads_to_a_web_page(caller, path):
+def test_an_unknown_path_redirects_to_a_web_page(caller, path):
     _, order = caller.order()
 
     reply = caller.post(path, order)
@@ -307,7 +307,7 @@ def test_a_request_that_is_too_large_is_refused(caller):
     assert reply.status_code == 413
 
 
-def test_a_request_that_is_never_finished_is_no_create(caller):
+def test_an_incomplete_request_is_not_a_create(caller):
     task_id, order = caller.order()
     seen = caller.inspect("/bill")["creates_seen"]
 

@@ -67,7 +67,7 @@ def test_a_flat_feed_has_everything_at_the_top(caller):
     assert "data" not in feed
 
 
-def test_a_legacy_feed_says_3_for_succeeded(caller):
+def test_a_legacy_feed_has_status_3_for_succeeded(caller):
     provider_task_id, feed = look_when_ended(caller, feed="legacy")
 
     assert (feed["code"], feed["msg"], feed["exec_time"]) == (200, "成功", 0)
@@ -76,7 +76,7 @@ def test_a_legacy_feed_says_3_for_succeeded(caller):
     assert "/result.mp4?" in feed["data"]["video_url"]
 
 
-def test_a_legacy_feed_says_2_for_failed(caller):
+def test_a_legacy_feed_has_status_2_for_failed(caller):
     _, feed = look_when_ended(caller, feed="legacy", result="failed", reason="no face")
 
     assert feed["data"]["status"] == "2"
@@ -101,7 +101,7 @@ def test_internal_fields_of_the_gateway_are_in_every_shape(caller, shape):
         ("expired", "EXPIRED", "EXPIRED"),
     ],
 )
-def test_a_task_that_does_not_succeed_says_why(caller, result, status, nested):
+def test_a_task_that_does_not_succeed_has_a_reason(caller, result, status, nested):
     _, feed = look_when_ended(caller, result=result, reason="no face", nested="upstream")
 
     assert feed["data"]["status"] == status
@@ -139,19 +139,19 @@ def test_a_new_task_does_not_exist_for_a_while(caller, form, status, where):
     assert caller.ended(provider_task_id)["video_url"]
 
 
-def test_an_id_that_nobody_has_does_not_exist(caller):
+def test_an_unknown_id_does_not_exist(caller):
     assert caller.feed("no-such-task").json()["code"] == "task_not_exist"
 
 
 @pytest.mark.parametrize("document", [{}, {"task_id": ""}, {"task_id": 5}, [], "x"])
-def test_a_look_needs_an_id(caller, document):
+def test_a_feed_request_needs_an_id(caller, document):
     reply = caller.post(FEED, document)
 
     assert reply.status_code == 400
     assert reply.json()["code"] == "invalid_request"
 
 
-def test_a_look_needs_the_key(caller):
+def test_a_feed_request_needs_the_key(caller):
     _, provider_task_id = caller.accepted()
 
     reply = requests.post(caller.provider.url + FEED, json={"task_id": provider_task_id}, timeout=5)
@@ -168,7 +168,7 @@ def test_a_look_needs_the_key(caller):
         ("throttled", 429, "application/json"),
     ],
 )
-def test_a_faulty_feed_recovers_after_its_time(caller, fault, status, kind):
+def test_a_feed_fault_ends_after_its_time(caller, fault, status, kind):
     _, provider_task_id = caller.accepted(feed_fault=fault, feed_fault_seconds=0.3)
 
     first = caller.feed(provider_task_id)
@@ -178,7 +178,7 @@ def test_a_faulty_feed_recovers_after_its_time(caller, fault, status, kind):
     until(lambda: caller.feed(provider_task_id).status_code == 200)
 
 
-def test_a_fault_without_an_end_stays(caller):
+def test_a_feed_fault_without_a_time_does_not_end(caller):
     _, provider_task_id = caller.accepted(feed_fault="error_500", seconds=0)
 
     time.sleep(0.1)
@@ -186,7 +186,7 @@ def test_a_fault_without_an_end_stays(caller):
     assert caller.feed(provider_task_id).status_code == 500
 
 
-def test_a_feed_may_hang(caller):
+def test_a_feed_may_send_no_reply(caller):
     _, provider_task_id = caller.accepted(feed_fault="timeout")
 
     with pytest.raises(requests.Timeout):
@@ -194,13 +194,13 @@ def test_a_feed_may_hang(caller):
 
 
 @pytest.mark.parametrize("shape", ["wrapped", "flat", "legacy"])
-def test_an_unknown_status_is_none_of_the_known_ones(caller, shape):
+def test_an_unknown_status_is_not_a_published_one(caller, shape):
     _, feed = look_when_ended(caller, feed=shape, feed_fault="unknown_status")
 
     assert feed.get("data", feed)["status"] in ("AWAITING_REVIEW", "9")
 
 
-def test_a_lagging_feed_says_running_after_the_end(caller):
+def test_a_lagging_feed_reports_running_after_the_end(caller):
     provider_task_id, feed = look_when_ended(
         caller, feed_fault="lagging", feed_fault_seconds=0.3, seconds=0.35
     )
@@ -212,13 +212,13 @@ def test_a_lagging_feed_says_running_after_the_end(caller):
 
 
 @pytest.mark.parametrize("fault", ["lagging", "lying", "stale_nested"])
-def test_before_the_end_such_a_feed_tells_the_truth(caller, fault):
+def test_lagging_and_lying_feeds_are_correct_before_the_end(caller, fault):
     _, provider_task_id = caller.accepted(seconds=30, feed_fault=fault)
 
     assert caller.feed(provider_task_id).json()["data"]["status"] == "QUEUED"
 
 
-def test_a_lying_feed_says_success_without_any_media(caller):
+def test_a_lying_feed_reports_success_without_media(caller):
     provider_task_id, feed = look_when_ended(caller, feed_fault="lying", feed_fault_seconds=0.3)
 
     assert feed["data"]["status"] == "SUCCESS"
@@ -238,7 +238,7 @@ def test_a_stale_nested_object_is_behind_the_outer_one(caller, nested, key, stat
     assert "/result.mp4" not in str(feed["data"]["data"])
 
 
-def test_a_task_may_never_be_known_to_the_feed(caller):
+def test_a_task_may_stay_unknown_to_the_feed(caller):
     _, feed = look_when_ended(caller, feed_fault="never_known")
 
     assert feed["code"] == "task_not_exist"

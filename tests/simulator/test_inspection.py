@@ -29,7 +29,7 @@ def test_the_bill_starts_empty(fresh):
     }
 
 
-def test_the_bill_tells_what_was_paid_twice(fresh):
+def test_the_bill_shows_tasks_that_were_paid_twice(fresh):
     task_id, order = fresh.order()
 
     for _ in range(2):
@@ -45,7 +45,7 @@ def test_the_bill_tells_what_was_paid_twice(fresh):
     }
 
 
-def test_the_object_answers_what_the_routes_answer(fresh):
+def test_the_provider_object_returns_the_same_as_the_routes(fresh):
     _, provider_task_id = fresh.accepted(callback="lost")
     fresh.ended(provider_task_id)
 
@@ -55,7 +55,7 @@ def test_the_object_answers_what_the_routes_answer(fresh):
     assert fresh.provider.tasks()[0] == fresh.task(provider_task_id)
 
 
-def test_every_request_is_remembered_before_it_is_answered(fresh):
+def test_every_request_is_recorded_before_it_is_answered(fresh):
     task_id, provider_task_id = fresh.accepted(seconds=0)
     url = fresh.ended(provider_task_id)["video_url"]
     requests.get(url, timeout=5)
@@ -74,7 +74,7 @@ def test_every_request_is_remembered_before_it_is_answered(fresh):
     assert seen[0]["at"].endswith("Z")
 
 
-def test_the_version_header_is_remembered(fresh):
+def test_the_version_header_is_recorded(fresh):
     _, order = fresh.order()
 
     requests.post(
@@ -107,13 +107,13 @@ def test_nothing_secret_is_shown(callbacks):
         requests.get(url, timeout=5)
         callbacks.wait_for(task_id)
 
-        told = json.dumps([fresh.inspect(route) for route in ("/bill", "/requests", "/tasks")])
+        shown = json.dumps([fresh.inspect(route) for route in ("/bill", "/requests", "/tasks")])
 
     for secret in (KEY, f"tok-{task_id}", "sig-of-the-bucket", url.partition("Signature=")[2]):
-        assert secret not in told
+        assert secret not in shown
 
 
-def test_a_task_tells_how_it_behaves(fresh):
+def test_a_task_shows_its_behaviour(fresh):
     _, provider_task_id = fresh.accepted(callback="lost", feed="flat")
 
     task = fresh.task(provider_task_id)
@@ -124,8 +124,8 @@ def test_a_task_tells_how_it_behaves(fresh):
     assert "media" not in task["chosen"]
 
 
-def test_a_task_that_is_not_there_is_not_found(fresh):
-    url = f"{fresh.provider.url}/_simulator/tasks/nobody"
+def test_an_unknown_task_is_not_found(fresh):
+    url = f"{fresh.provider.url}/_simulator/tasks/unknown"
 
     assert requests.get(url, timeout=5).status_code == 404
     assert requests.post(f"{url}/callback", timeout=5).status_code == 404
@@ -144,7 +144,7 @@ def test_a_feed_outage_hits_every_task_and_ends(fresh):
     set_faults(fresh, feed="error_500", seconds=0.3)
 
     assert fresh.feed(provider_task_id).status_code == 500
-    assert fresh.feed("nobody").status_code == 500
+    assert fresh.feed("unknown").status_code == 500
     until(lambda: fresh.feed(provider_task_id).status_code == 200)
     assert fresh.inspect("/faults") == {}
 
@@ -158,7 +158,7 @@ def test_a_create_outage_lasts_until_it_is_ended(fresh):
     assert fresh.create().status_code == 200
 
 
-def test_an_outage_can_bill_in_the_dark(fresh):
+def test_an_outage_can_bill_a_task_without_a_reply(fresh):
     task_id, order = fresh.order()
     set_faults(fresh, create="cut_after")
 
@@ -179,7 +179,7 @@ def test_an_outage_can_bill_in_the_dark(fresh):
         ({"feed": "html", "seconds": True}, "seconds"),
     ],
 )
-def test_an_outage_that_does_not_exist_is_refused(fresh, faults, named):
+def test_an_unknown_outage_is_refused(fresh, faults, named):
     reply = set_faults(fresh, **faults)
 
     assert reply.status_code == 400
@@ -187,7 +187,7 @@ def test_an_outage_that_does_not_exist_is_refused(fresh, faults, named):
     assert fresh.inspect("/faults") == {}
 
 
-def test_the_log_has_a_line_for_all_that_happens(callbacks, tmp_path):
+def test_the_log_has_a_line_per_task_request_and_callback(callbacks, tmp_path):
     log = tmp_path / "log.jsonl"
     with Provider(KEY, log=log) as provider:
         caller = Caller(provider, callbacks)
@@ -202,7 +202,7 @@ def test_the_log_has_a_line_for_all_that_happens(callbacks, tmp_path):
     assert KEY not in log.read_text()
 
 
-def test_a_video_from_elsewhere_gets_the_default_behaviour(callbacks):
+def test_another_video_gets_the_default_behaviour(callbacks):
     with Provider(KEY, behaviour="callback=lost&seconds=0&not_exist_seconds=0") as provider:
         caller = Caller(provider, callbacks)
         _, order = caller.order()
@@ -217,12 +217,12 @@ def test_a_video_from_elsewhere_gets_the_default_behaviour(callbacks):
 
 
 @pytest.mark.parametrize("url", ["https://127.0.0.1:1", "127.0.0.1:1", "http://"])
-def test_a_stand_in_that_can_not_be_is_refused(url):
+def test_an_invalid_deliver_to_is_refused(url):
     with pytest.raises(ValueError, match="http://host:port"):
         Provider(KEY, deliver_to=url)
 
 
-def test_leaving_ends_connections_and_pending_callbacks_at_once(callbacks):
+def test_stopping_ends_connections_and_pending_callbacks_at_once(callbacks):
     others = set(threading.enumerate())
     with requests.Session() as session:
         with Provider(KEY) as provider:

@@ -10,7 +10,7 @@ from tests.simulator.caller import raw_get, until
 
 
 def boxes(video):
-    """(kind, bytes) of the top-level boxes of an MP4. Fails when they don't fill it exactly."""
+    """Return kind and content of an MP4's top-level boxes, which must fill the file exactly."""
     found, start = [], 0
     while start < len(video):
         size, kind = struct.unpack_from(">I4s", video, start)
@@ -24,7 +24,7 @@ def boxes(video):
 
 
 def chunks(png):
-    """The kinds of a PNG's chunks, each with a right checksum."""
+    """Return the kinds of a PNG's chunks, and check their checksums."""
     assert png.startswith(b"\x89PNG\r\n\x1a\n")
     kinds, start = [], 8
     while start < len(png):
@@ -40,7 +40,7 @@ def get(url, **options):
     return requests.get(url, timeout=5, allow_redirects=False, **options)
 
 
-def test_the_result_is_a_whole_video_with_its_index_first(caller):
+def test_the_result_is_a_complete_video_with_its_index_first(caller):
     _, url = caller.result_url()
 
     reply = get(url)
@@ -52,7 +52,7 @@ def test_the_result_is_a_whole_video_with_its_index_first(caller):
     assert kinds[-1] == "free"
 
 
-def test_no_two_results_are_alike(caller):
+def test_all_results_differ(caller):
     results = [caller.result_url() for _ in range(2)]
 
     for provider_task_id, url in results:
@@ -65,7 +65,7 @@ def test_no_two_results_are_alike(caller):
 
 
 @pytest.mark.parametrize("name", ["poster", "last_frame"])
-def test_the_images_are_whole_and_carry_the_task(caller, name):
+def test_the_images_are_complete_and_contain_the_task_id(caller, name):
     _, provider_task_id = caller.accepted()
 
     reply = get(caller.ended(provider_task_id)[name])
@@ -93,12 +93,12 @@ def test_a_download_needs_the_whole_signed_query(caller):
 
 def test_there_is_no_result_before_the_end(caller):
     task_id, _ = caller.accepted(seconds=30, running_after=0, callback="lying")
-    announced = caller.callbacks.wait_for(task_id)[0].json()
+    callback = caller.callbacks.wait_for(task_id)[0].json()
 
-    assert get(announced["video_url"]).status_code == 404
+    assert get(callback["video_url"]).status_code == 404
 
 
-def test_head_tells_what_get_would(caller):
+def test_head_has_the_headers_of_get(caller):
     _, url = caller.result_url()
 
     head, whole = requests.head(url, timeout=5), get(url)
@@ -112,7 +112,7 @@ def test_head_tells_what_get_would(caller):
     ("asked", "start", "stop"),
     [("bytes=0-9", 0, 10), ("bytes=100-", 100, None), ("bytes=-7", -7, None)],
 )
-def test_a_range_can_be_asked_for(caller, asked, start, stop):
+def test_a_range_can_be_requested(caller, asked, start, stop):
     _, url = caller.result_url()
     whole = get(url).content
 
@@ -147,16 +147,16 @@ def test_an_input_can_be_fetched_with_any_query(caller, name, kind):
     assert (boxes if kind == "video/mp4" else chunks)(whole.content)
 
 
-def announced_length(head):
+def content_length(head):
     return int(head.partition("content-length: ")[2].split()[0])
 
 
-def test_a_truncated_result_is_shorter_than_announced(caller):
+def test_a_truncated_result_is_shorter_than_its_content_length(caller):
     _, url = caller.result_url(media="truncated")
 
     head, body = raw_get(url)
 
-    assert 0 < len(body) < announced_length(head)
+    assert 0 < len(body) < content_length(head)
 
 
 def test_a_result_truncated_without_a_length_looks_complete_to_http(caller):
@@ -191,7 +191,7 @@ def test_a_result_may_come_without_a_length(caller, mode):
     assert hashlib.sha256(reply.content).hexdigest() == shown["sha256"]
 
 
-def test_a_slow_result_takes_its_time_and_is_whole(caller):
+def test_a_slow_result_is_complete_after_its_time(caller):
     _, url = caller.result_url(media="slow", media_seconds=0.4)
     begin = time.monotonic()
 
@@ -223,7 +223,7 @@ def test_an_expired_url_is_refused_and_a_fresh_one_works(caller):
     assert caller.task(provider_task_id)["refused_downloads"] == 2
 
 
-def test_so_many_urls_are_expired_as_asked(caller):
+def test_media_times_sets_how_many_urls_are_expired(caller):
     provider_task_id, url = caller.result_url(media="expired", media_times=2)
 
     urls = iter([url])
@@ -235,26 +235,26 @@ def test_so_many_urls_are_expired_as_asked(caller):
     assert [download() for _ in range(3)] == [403, 403, 200]
 
 
-def test_a_missing_result_is_never_there(caller):
+def test_a_missing_result_answers_404(caller):
     _, url = caller.result_url(media="missing")
 
     assert [get(url).status_code for _ in range(3)] == [404] * 3
 
 
-def test_only_the_first_downloads_misbehave_when_so_many_are_given(caller):
+def test_media_times_limits_how_many_downloads_misbehave(caller):
     _, url = caller.result_url(media="missing", media_times=2)
 
     assert [get(url).status_code for _ in range(4)] == [404, 404, 200, 200]
 
 
-def test_looking_at_the_head_uses_up_no_download(caller):
+def test_a_head_request_does_not_count_as_a_download(caller):
     _, url = caller.result_url(media="missing", media_times=1)
 
     assert requests.head(url, timeout=5).status_code == 404
     assert [get(url).status_code for _ in range(2)] == [404, 200]
 
 
-def test_a_page_may_come_instead_of_the_result(caller):
+def test_a_web_page_may_replace_the_result(caller):
     _, url = caller.result_url(media="html")
 
     reply = get(url)
@@ -282,13 +282,13 @@ def test_a_redirect_may_lead_to_a_private_address(caller):
     assert reply.headers["Location"].startswith("http://169.254.169.254/")
 
 
-def test_the_url_itself_may_be_a_private_address(caller):
+def test_the_result_url_may_have_a_private_address(caller):
     _, url = caller.result_url(media="private")
 
     assert url.startswith("http://169.254.169.254/")
 
 
-def test_an_oversized_result_announces_600_megabytes(caller):
+def test_an_oversized_result_has_a_length_of_600_megabytes(caller):
     _, url = caller.result_url(media="oversized")
 
     head = requests.head(url, timeout=5)
@@ -298,7 +298,7 @@ def test_an_oversized_result_announces_600_megabytes(caller):
     assert tail.content == bytes(10)
 
 
-def test_an_oversized_result_may_announce_nothing(caller):
+def test_an_oversized_result_may_have_no_length(caller):
     _, url = caller.result_url(media="oversized_without_length", media_bytes=3_000_000)
 
     reply = get(url)
@@ -331,14 +331,14 @@ def test_a_result_may_have_no_images(caller):
     task_id, provider_task_id = caller.accepted(media="no_poster")
 
     seen = caller.ended(provider_task_id)
-    told = caller.callbacks.wait_for(task_id)[0].json()
+    callback = caller.callbacks.wait_for(task_id)[0].json()
 
     assert seen["poster"] is seen["last_frame"] is None
-    assert told["poster"] is told["last_frame"] is None
+    assert callback["poster"] is callback["last_frame"] is None
     assert get(seen["video_url"]).status_code == 200
 
 
-def test_images_may_be_announced_and_not_be_there(caller):
+def test_image_urls_may_answer_404(caller):
     _, provider_task_id = caller.accepted(media="poster_missing")
     seen = caller.ended(provider_task_id)
 

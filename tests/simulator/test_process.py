@@ -30,7 +30,7 @@ def ready(process):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_it_says_where_it_listens_and_ends_cleanly_when_told(number, tmp_path):
+def test_it_prints_its_url_and_ends_cleanly_on_a_signal(number, tmp_path):
     log = tmp_path / "log.jsonl"
     with start("--log", str(log)) as process:
         url = ready(process)
@@ -63,16 +63,16 @@ def test_it_ends_while_a_reply_is_stalled_and_a_create_waits():
 
 
 def test_it_ends_with_its_parent():
-    # A parent that starts the simulator, tells its id and dies.
+    # A parent that starts the simulator, prints its process id and exits.
     parent = (
         "import subprocess, sys\n"
-        f"child = subprocess.Popen({COMMAND!r}, stdout=-1, stderr=-3)  # a pipe, nowhere\n"
+        f"child = subprocess.Popen({COMMAND!r}, stdout=-1, stderr=-3)  # PIPE, DEVNULL\n"
         "print(child.pid, child.stdout.readline().decode(), flush=True)\n"
     )
-    told = subprocess.run(
+    output = subprocess.run(
         [sys.executable, "-c", parent], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout
-    process_id, _, line = told.partition(" ")
+    process_id, _, line = output.partition(" ")
 
     try:
         assert json.loads(line)["url"]
@@ -87,7 +87,7 @@ def alive(process_id):
         os.kill(process_id, 0)
     except ProcessLookupError:
         return False
-    # Whoever adopts it may be slow to bury it.
+    # Its new parent may take a moment to reap it.
     return Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
 
 
@@ -95,7 +95,7 @@ def alive(process_id):
     ("arguments", "named"),
     [(["--behaviour", "callbak=lost"], "callbak"), (["--deliver-to", "nowhere"], "nowhere")],
 )
-def test_it_says_why_it_can_not_start(arguments, named):
+def test_it_prints_why_it_cannot_start(arguments, named):
     with start(*arguments) as process:
         output, errors = process.communicate(timeout=5)
 
@@ -104,7 +104,7 @@ def test_it_says_why_it_can_not_start(arguments, named):
     assert named in errors
 
 
-def test_it_takes_further_accounts():
+def test_it_accepts_further_accounts():
     with start("--api-key", "second") as process:
         url = ready(process)
         replies = [

@@ -1,4 +1,4 @@
-"""Cutting and changing files by their boxes and elements, independently of what is tested."""
+"""Edits files by their boxes and elements, independently of the parsers under test."""
 
 import struct
 
@@ -14,7 +14,7 @@ def long_box(kind, payload=b""):
 
 
 def boxes(data):
-    """Each box of a row: its kind, where it begins and where it ends."""
+    """List the boxes in ``data``: kind, start and end of each."""
     found, at = [], 0
     while at < len(data):
         size, kind = struct.unpack_from(">I4s", data, at)
@@ -28,13 +28,13 @@ def place(data, kind, number=0):
 
 
 def cut(data, kind, where, number=0):
-    """A file cut off at one of its boxes."""
+    """Return a file cut off at one of its boxes."""
     start, end = place(data, kind, number)
     return data[
         : {
             "before": start,
             "in the size of": start + 3,
-            "behind the header of": start + 8,
+            "after the header of": start + 8,
             "in the middle of": (start + end) // 2,
             "a byte before the end of": end - 1,
             "after": end,
@@ -52,9 +52,9 @@ def renamed(data, kind, name):
 
 
 def edited(data, path, change):
-    """A file in which a box, named by the boxes that it lies in, holds something else.
+    """Return a file with ``change`` applied to the payload of the box at ``path``.
 
-    ``change`` turns what it holds into what it shall hold, or into None: the box goes.
+    The box is removed if ``change`` returns None.
     """
     kind, *inner = path
     start, end = place(data, kind)
@@ -65,7 +65,7 @@ def edited(data, path, change):
 
 
 def patched(at, code, *values):
-    """A change of some numbers at an offset."""
+    """Return a change that writes these values at an offset."""
 
     def change(payload):
         raw = bytearray(payload)
@@ -76,7 +76,7 @@ def patched(at, code, *values):
 
 
 def shifted(data, by):
-    """A file whose chunk offsets are all moved."""
+    """Return a file with ``by`` added to each chunk offset."""
 
     def moved(payload):
         (count,) = struct.unpack_from(">I", payload, 4)
@@ -97,13 +97,13 @@ def shifted(data, by):
 
 
 def wide_offsets(payload):
-    """What a ``co64`` holds instead of this ``stco``."""
+    """Return the payload of a ``co64`` with the offsets of an ``stco``."""
     (count,) = struct.unpack_from(">I", payload, 4)
     return payload[:8] + struct.pack(f">{count}Q", *struct.unpack_from(f">{count}I", payload, 8))
 
 
 def long_times(payload, *, track=False):
-    """An ``mvhd`` or ``mdhd`` (or ``tkhd``) of version 1, which has times of 64 bits."""
+    """Return the payload of an ``mvhd``, ``mdhd`` or ``tkhd`` as version 1, with 64-bit times."""
     flags = payload[1:4]
     created, changed = struct.unpack_from(">II", payload, 4)
     start = b"\x01" + flags + struct.pack(">QQ", created, changed)
@@ -117,8 +117,8 @@ def long_times(payload, *, track=False):
 # ── WebM ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def first(data, at):
-    """An element: its id, where it begins, where what it holds begins, and its end if known."""
+def element_at(data, at):
+    """Return an element's id, start, payload start, and its end or None if that is unknown."""
     id_end = at + 9 - data[at].bit_length()
     start = id_end + 9 - data[id_end].bit_length()
     bits = 7 * (start - id_end)
@@ -126,20 +126,20 @@ def first(data, at):
     return data[at:id_end].hex(), at, start, None if size == (1 << bits) - 1 else start + size
 
 
-def parts(data):
-    """The elements of a WebM file's segment; those of a cluster without a size are among them."""
-    _, _, _, header_end = first(data, 0)
-    _, _, at, _ = first(data, header_end)
+def segment_children(data):
+    """List the children of a WebM file's Segment and of its Clusters of unknown size."""
+    _, _, _, header_end = element_at(data, 0)
+    _, _, at, _ = element_at(data, header_end)
     found = []
     while at < len(data):
-        found.append(first(data, at))
+        found.append(element_at(data, at))
         _, _, start, end = found[-1]
         at = end or start
     return found
 
 
 def element(name, payload, size=None):
-    """An element; its size is encoded in eight bytes, unless it is given as it shall be."""
+    """Return an element; ``size`` replaces the size field, by default one of eight bytes."""
     raw = bytes.fromhex(name) if isinstance(name, str) else name
     return raw + (struct.pack(">Q", len(payload) | 1 << 56) if size is None else size) + payload
 

@@ -1,4 +1,4 @@
-"""A server of media files on 127.0.0.1, with the ways of the servers that people keep theirs on."""
+"""A web server for media files on 127.0.0.1 that imitates the servers clients use."""
 
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -9,44 +9,46 @@ from urllib.parse import urlsplit
 
 @dataclass
 class Served:
-    """A file, and how it is served."""
+    """A file and how the server answers requests for it."""
 
     content: bytes
     ranges: bool = True
     length: bool = True
-    """Whether its size is told."""
+    """Whether the server states the file's size."""
     status: int = 0
-    """Answered in place of it."""
+    """A status to answer with instead of the file; 0 for the file."""
     head: int = 0
-    """Answered to HEAD in place of what GET gets."""
+    """A status to answer HEAD with; 0 for the same as GET."""
     seconds: float = 0.0
-    """Until the answer begins."""
+    """Delay before the answer."""
     location: str = ""
     headers: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass
 class FilesServer:
-    """Where it is, what it serves, and what it was asked for."""
+    """The server's URL, its files by path, and the requests it received."""
 
     url: str
     files: dict[str, Served] = field(default_factory=dict)
     requests: list[str] = field(default_factory=list)
     over: Event = field(default_factory=Event)
 
-    def put(self, name, content, **ways):
-        """Serve a file from now on; answers its URL, which carries a secret."""
-        self.files[f"/{name}"] = Served(content, **ways)
+    def put(self, name, content, **behaviour):
+        """Serve a file; returns its URL, whose query is a secret."""
+        self.files[f"/{name}"] = Served(content, **behaviour)
         return f"{self.url}/{name}?signature=SECRET"
 
 
 @contextmanager
 def files_server():
+    """Run a server for the duration of a ``with`` block."""
+
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def log_message(self, *_):
-            """Say nothing."""
+            """Log nothing."""
 
         def do_GET(self):
             self.answer(with_body=True)

@@ -1,4 +1,4 @@
-"""Whole media files of any size wanted, made without ffmpeg: nothing in them can be played."""
+"""Complete media files of a chosen size, made without ffmpeg; they can't be played."""
 
 import struct
 from zlib import crc32
@@ -11,10 +11,10 @@ _MATRIX = struct.pack(">9i", 1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
 
 
 def small_mp4(size=1_000, *, index_last=False, shown=(640, 360), mark=b""):
-    """An MP4 of so many bytes, at least 600: 5 s, one sample in one chunk, begun by a mark."""
+    """An MP4 of ``size`` bytes (at least 600) and 5 s; its one sample begins with ``mark``."""
     media_bytes = size - len(_FTYP) - len(_index(0, 0, shown)) - 8
-    filling = bytes(range(256)) * (media_bytes // 256 + 1)
-    media = box(b"mdat", (mark + filling)[:media_bytes])
+    padding = bytes(range(256)) * (media_bytes // 256 + 1)
+    media = box(b"mdat", (mark + padding)[:media_bytes])
     starts = len(_FTYP) + 8 + (0 if index_last else len(_index(0, 0, shown)))
     index = _index(starts, media_bytes, shown)
     return _FTYP + (media + index if index_last else index + media)
@@ -43,7 +43,7 @@ def _index(starts, media_bytes, shown):
 
 
 def small_png(size=100, mark=b""):
-    """A PNG of so many bytes, at least 57: 16x9, its picture nothing but a mark and filling."""
+    """A PNG of ``size`` bytes (at least 57) and 16x9 pixels; its data begins with ``mark``."""
     header = struct.pack(">IIBBBBB", 16, 9, 8, 2, 0, 0, 0)
     chunks = ((b"IHDR", header), (b"IDAT", (mark + bytes(size))[: size - 57]), (b"IEND", b""))
     return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(*chunk) for chunk in chunks)

@@ -1,4 +1,4 @@
-"""Media files made by ffmpeg on demand: few are encoded, most are those put into another file."""
+"""Media files that ffmpeg makes on demand: a few are encoded, most are remuxed from those."""
 
 import subprocess
 from pathlib import Path
@@ -8,11 +8,11 @@ import imageio_ffmpeg
 PICTURE = ("-f", "lavfi", "-i", "testsrc2=s=320x180:r=25:d=2")
 SOUND = ("-f", "lavfi", "-i", "sine=d=2")
 COPY = ("-c", "copy")
-PIPED = {"-flush_packets"}  # to nobody who could go back and fill in what was not known
+PIPED = {"-flush_packets"}  # written to a pipe, so that ffmpeg can't seek back to fill in sizes
 FRAGMENTS = "empty_moov+default_base_moof"
 
 RECIPES = {
-    # Encoded: a picture every 40 ms for 2 s, one in 12 of them whole.
+    # Encoded: 2 s at 25 frames per second, with a keyframe every 12 frames.
     "h264.mp4": (
         *PICTURE,
         *SOUND,
@@ -55,7 +55,7 @@ RECIPES = {
     "animated.gif": ("-i", "h264.mp4", "-vf", "fps=5"),
     "picture.avif": ("-i", "picture.png", "-c:v", "libaom-av1", "-cpu-used", "8"),
     "picture.bmp": ("-i", "picture.png", "-vf", "scale=32:18"),
-    # Put into another file.
+    # Remuxed.
     "faststart.mp4": ("-i", "h264.mp4", *COPY, "-movflags", "faststart"),
     "mute.mp4": ("-i", "h264.mp4", *COPY, "-an"),
     "sound first.mp4": ("-i", "h264.mp4", *COPY, "-map", "0:a", "-map", "0:v"),
@@ -99,7 +99,7 @@ RECIPES = {
 
 
 class Sources:
-    """The files by their names, each made when it is first asked for."""
+    """Returns files by name; each is made on first use."""
 
     def __init__(self, folder: Path):
         self._folder = folder
@@ -120,7 +120,7 @@ class Sources:
 
 
 def run(*arguments, folder):
-    """Run ffmpeg on files in a folder, to the same bytes each time."""
+    """Run ffmpeg in a folder; its output is the same bytes each time."""
     *before, last = arguments
     return subprocess.run(
         [

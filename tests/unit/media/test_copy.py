@@ -1,4 +1,4 @@
-"""One media file, from a URL into a bucket: whole, or an error and no object."""
+"""Copying one media file from a URL to a bucket: a complete object, or an error and no object."""
 
 import base64
 import gzip
@@ -18,11 +18,11 @@ from act_one.media.copy import (
     CHUNK_BYTES,
     RESULT_IMAGE_TYPES,
     RESULT_VIDEO_TYPES,
+    Destination,
     MediaError,
-    Place,
     copy,
 )
-from act_one.media.stream import sniff
+from act_one.media.sniff import sniff
 from act_one.net import downloads
 from act_one.tasks.task import StoredMedia
 from local.emulator import environment
@@ -43,38 +43,42 @@ from tools.media_files.small import small_mp4
 LIMIT = 1_000_000
 POLICY = downloads.Policy(allow_http=True, allow_private=True)
 QUERY = "sig=SECRET"
-PLACE = Place(bucket="results", key="tasks/task_1/video", task_id="task_1")
+DESTINATION = Destination(bucket="results", key="tasks/task_1/video", task_id="task_1")
 
 
 @pytest.fixture
 def s3(shipped_s3):
-    """The client that ships, of a bucket that is empty."""
-    shipped_s3.create_bucket(Bucket=PLACE.bucket)
+    """The shipped client, with an empty bucket."""
+    shipped_s3.create_bucket(Bucket=DESTINATION.bucket)
     yield shipped_s3
     for key in keys(shipped_s3):
-        shipped_s3.delete_object(Bucket=PLACE.bucket, Key=key)
+        shipped_s3.delete_object(Bucket=DESTINATION.bucket, Key=key)
 
 
 def keys(s3):
-    return [found["Key"] for found in s3.list_objects_v2(Bucket=PLACE.bucket).get("Contents", [])]
+    return [
+        found["Key"] for found in s3.list_objects_v2(Bucket=DESTINATION.bucket).get("Contents", [])
+    ]
 
 
 def read(s3, key):
-    return s3.get_object(Bucket=PLACE.bucket, Key=key)["Body"].read()
+    return s3.get_object(Bucket=DESTINATION.bucket, Key=key)["Body"].read()
 
 
 def opener(policy):
-    """What opens a URL under a policy."""
+    """Return a function that opens URLs under a policy."""
     http = downloads.session(policy)
     return lambda url, seconds, max_bytes: downloads.get(
         url, http, seconds=seconds, max_bytes=max_bytes
     )
 
 
-def copy_from(found, s3, *, types=RESULT_VIDEO_TYPES, max_bytes=LIMIT, seconds=10.0, place=PLACE):
+def copy_from(
+    found, s3, *, types=RESULT_VIDEO_TYPES, max_bytes=LIMIT, seconds=10.0, destination=DESTINATION
+):
     return copy(
         f"http://127.0.0.1:{found.port}/a.bin?{QUERY}",
-        place,
+        destination,
         types=types,
         max_bytes=max_bytes,
         seconds=seconds,
@@ -89,7 +93,7 @@ def copied(content, s3, **more):
 
 
 def failure(content, s3, **more):
-    """The error of a copy that leaves no object behind."""
+    """Return the error of a copy, which must leave no object."""
     treat = content if callable(content) else serves(content)
     with peer(treat) as found, pytest.raises(MediaError) as caught:
         copy_from(found, s3, **more)
@@ -99,7 +103,7 @@ def failure(content, s3, **more):
     return caught.value
 
 
-# ── What a file is ────────────────────────────────────────────────────────────────────────────
+# ── Media types ───────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize(
@@ -121,17 +125,17 @@ def failure(content, s3, **more):
         (b"", None),
     ],
 )
-def test_a_file_is_what_its_first_bytes_say(head, media_type):
+def test_the_first_bytes_decide_the_media_type(head, media_type):
     assert sniff(head) == media_type
 
 
-# ── A whole file ──────────────────────────────────────────────────────────────────────────────
+# ── Complete files ────────────────────────────────────────────────────────────────────────────
 
 FRAMINGS = {"with a length": with_length, "in chunks": in_chunks, "until closed": until_closed}
 
 
 @pytest.mark.parametrize("framing", FRAMINGS.values(), ids=FRAMINGS.keys())
-def test_a_file_is_stored_counted_hashed_and_named_by_its_type(framing, s3):
+def test_a_file_is_stored_with_its_size_hash_facts_and_extension(framing, s3):
     stored = copied(framing(MP4), s3)
 
     assert stored == StoredMedia(
@@ -145,7 +149,7 @@ def test_a_file_is_stored_counted_hashed_and_named_by_its_type(framing, s3):
     )
     assert keys(s3) == ["tasks/task_1/video.mp4"]
     assert read(s3, "tasks/task_1/video.mp4") == MP4
-    head = s3.head_object(Bucket=PLACE.bucket, Key="tasks/task_1/video.mp4")
+    head = s3.head_object(Bucket=DESTINATION.bucket, Key="tasks/task_1/video.mp4")
     assert (head["ContentType"], head["Metadata"]) == ("video/mp4", {"task-id": "task_1"})
 
 
@@ -153,34 +157,34 @@ def test_a_file_is_stored_counted_hashed_and_named_by_its_type(framing, s3):
 @pytest.mark.parametrize(
     "size", [700, 4_095, 4_096, 4_097, CHUNK_BYTES, CHUNK_BYTES + 4_096, CHUNK_BYTES * 2 + 1]
 )
-def test_a_file_of_any_size_is_stored_whole(framing, size, s3):
+def test_a_file_of_any_size_is_stored_completely(framing, size, s3):
     content = small_mp4(size)
 
     assert copied(framing(content), s3).size == size
     assert read(s3, "tasks/task_1/video.mp4") == content
 
 
-def test_the_type_is_the_contents_whatever_its_sender_called_it(s3):
+def test_the_content_decides_the_type_not_the_header(s3):
     content = with_length(PNG, headers=b"Content-Type: video/mp4\r\n")
 
     assert copied(content, s3, types=RESULT_IMAGE_TYPES).s3_uri.endswith("/video.png")
 
 
-def test_of_chunks_and_a_length_the_chunks_count(s3):
+def test_chunked_encoding_takes_precedence_over_a_content_length(s3):
     content = in_chunks(MP4).replace(OK, OK + b"Content-Length: 5\r\n")
 
     assert copied(content, s3).size == len(MP4)
     assert read(s3, "tasks/task_1/video.mp4") == MP4
 
 
-def test_a_file_is_asked_for_as_it_is(s3):
+def test_a_file_is_requested_without_compression(s3):
     with peer(serves(with_length(MP4))) as found:
         copy_from(found, s3)
 
     assert b"accept-encoding: identity" in found.requests[0].lower()
 
 
-def test_a_file_that_is_there_already_is_taken_over_and_not_replaced(s3):
+def test_an_existing_object_is_adopted_and_not_replaced(s3):
     copied(with_length(MP4), s3)
     other = small_mp4(200_000)
 
@@ -207,20 +211,20 @@ def test_a_large_file_takes_no_more_memory_than_a_few_chunks(framing, s3):
     assert peak < 16 * 1_048_576  # the bucket's reply and the peer's threads count too
 
 
-def test_a_file_of_just_the_limit_is_stored(s3):
+def test_a_file_of_exactly_the_size_limit_is_stored(s3):
     assert copied(with_length(MP4), s3, max_bytes=len(MP4)).size == len(MP4)
 
 
-# ── A broken one ──────────────────────────────────────────────────────────────────────────────
+# ── Broken files and servers ──────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize("cut", [1, 100, 4_095, 4_096, 4_097, 100_000, CHUNK_BYTES, len(MP4) - 1])
-def test_a_file_cut_off_before_its_announced_length_is_not_stored(cut, s3):
+def test_a_file_shorter_than_its_content_length_is_not_stored(cut, s3):
     assert failure(with_length(MP4[:cut], len(MP4)), s3).code == "media_cut_off"
 
 
 @pytest.mark.parametrize("end", [b"", b"1f40\r\nabc", b"1f40", b"zz\r\n"])
-def test_a_file_cut_off_in_its_chunks_is_not_stored(end, s3):
+def test_a_file_with_incomplete_chunked_encoding_is_not_stored(end, s3):
     assert failure(in_chunks(MP4, end=end), s3).code == "media_cut_off"
 
 
@@ -234,22 +238,22 @@ def test_a_file_whose_connection_is_reset_is_not_stored(framing, s3):
 
 @pytest.mark.parametrize("framing", FRAMINGS.values(), ids=FRAMINGS.keys())
 @pytest.mark.parametrize("content", [HTML, PNG, b"\x00" * 5_000, b'{"error": "expired"}'])
-def test_what_is_no_video_is_not_stored_as_one(framing, content, s3):
+def test_a_file_that_is_not_a_video_is_not_stored_as_one(framing, content, s3):
     assert failure(framing(content), s3).code in {"media_wrong_type", "media_unknown_type"}
 
 
 @pytest.mark.parametrize("framing", FRAMINGS.values(), ids=FRAMINGS.keys())
 @pytest.mark.parametrize("size", [0, 1, 11, 700, 4_096, 262_144, 299_999])
-def test_a_file_whose_end_is_missing_is_not_stored_though_its_body_is_whole(framing, size, s3):
+def test_a_cut_off_file_in_a_complete_body_is_not_stored(framing, size, s3):
     assert failure(framing(MP4[:size]), s3).code == "media_cut_off"
 
 
 @pytest.mark.parametrize(("content", "named"), [(HTML, "a web page"), (PNG, "image/png")])
-def test_a_wrong_type_is_told_by_its_name(content, named, s3):
+def test_the_error_names_the_wrong_type(content, named, s3):
     assert named in str(failure(with_length(content), s3))
 
 
-def test_a_compressed_file_is_not_stored_as_if_it_were_none(s3):
+def test_a_compressed_body_is_not_stored(s3):
     packed = gzip.compress(MP4)
 
     error = failure(with_length(packed, headers=b"Content-Encoding: gzip\r\n"), s3)
@@ -257,7 +261,7 @@ def test_a_compressed_file_is_not_stored_as_if_it_were_none(s3):
     assert error.code == "media_encoded"
 
 
-def test_a_file_that_announces_too_much_is_not_even_read(s3):
+def test_a_file_with_too_large_a_content_length_is_not_read(s3):
     error = failure(with_length(b"", LIMIT + 1), s3)
 
     assert error.code == "media_too_large"
@@ -266,11 +270,11 @@ def test_a_file_that_announces_too_much_is_not_even_read(s3):
 
 @pytest.mark.parametrize("framing", [in_chunks, until_closed])
 @pytest.mark.parametrize("limit", [10, 4_096, len(MP4) - 1])
-def test_a_file_that_turns_out_too_large_is_not_stored(framing, limit, s3):
+def test_a_file_that_exceeds_the_size_limit_is_not_stored(framing, limit, s3):
     assert failure(framing(MP4), s3, max_bytes=limit).code == "media_too_large"
 
 
-def test_a_file_without_an_end_is_too_large(s3):
+def test_an_endless_file_is_too_large(s3):
     def endless(found, connection):
         found.read_request(connection)
         connection.sendall(until_closed(MP4))
@@ -290,7 +294,7 @@ def test_a_file_without_an_end_is_too_large(s3):
     ],
     ids=["in its first bytes", "with a length", "without one", "in chunks"],
 )
-def test_a_file_that_dribbles_is_given_up_in_time(head, pause, s3):
+def test_a_file_that_dribbles_fails_at_the_time_limit(head, pause, s3):
     def dribble(found, connection):
         found.read_request(connection)
         connection.sendall(head)
@@ -303,7 +307,7 @@ def test_a_file_that_dribbles_is_given_up_in_time(head, pause, s3):
     assert monotonic() - began_at < 8  # the whole takes 90 s
 
 
-def test_a_file_that_is_too_slow_is_given_up_before_all_the_time_is_over(s3, monkeypatch):
+def test_a_file_that_is_too_slow_fails_before_the_time_limit(s3, monkeypatch):
     monkeypatch.setattr(downloads, "SPEED_SECONDS", 0.3)
 
     def dribble(found, connection):
@@ -319,8 +323,8 @@ def test_a_file_that_is_too_slow_is_given_up_before_all_the_time_is_over(s3, mon
     assert monotonic() - began_at < 9  # it would be given up after ten
 
 
-def test_a_file_that_stalls_is_given_up(s3, monkeypatch):
-    monkeypatch.setattr(downloads, "READ_SECONDS", 0.3)
+def test_a_file_that_stalls_is_an_error(s3, monkeypatch):
+    monkeypatch.setattr(downloads, "SILENCE_SECONDS", 0.3)
 
     def stall(found, connection):
         found.read_request(connection)
@@ -330,8 +334,8 @@ def test_a_file_that_stalls_is_given_up(s3, monkeypatch):
     assert failure(stall, s3).code == "media_cut_off"
 
 
-def test_a_server_that_never_answers_is_given_up(s3, monkeypatch):
-    monkeypatch.setattr(downloads, "READ_SECONDS", 0.3)
+def test_a_server_that_never_answers_is_unreachable(s3, monkeypatch):
+    monkeypatch.setattr(downloads, "SILENCE_SECONDS", 0.3)
 
     def stall(found, connection):
         found.read_request(connection)
@@ -341,7 +345,7 @@ def test_a_server_that_never_answers_is_given_up(s3, monkeypatch):
 
 
 @pytest.mark.parametrize("code", [201, 204, 206, 304, 400, 403, 404, 410, 429, 500, 503])
-def test_anything_but_a_200_is_a_refusal(code, s3):
+def test_any_status_but_200_is_a_refusal(code, s3):
     error = failure(status(code), s3)
 
     assert error.code == "media_refused"
@@ -351,7 +355,7 @@ def test_anything_but_a_200_is_a_refusal(code, s3):
 @pytest.mark.parametrize(
     "content", [status(403), with_length(b"<" * 5_000, LIMIT)], ids=["refused", "HTML"]
 )
-def test_from_a_server_that_has_no_file_we_hang_up(content, s3):
+def test_the_connection_is_closed_when_the_file_is_refused(content, s3):
     hung_up = Event()
 
     def waits(_found, connection):
@@ -366,7 +370,7 @@ def test_from_a_server_that_has_no_file_we_hang_up(content, s3):
     assert caught.value.code in {"media_refused", "media_unknown_type"}
 
 
-def test_a_server_that_is_not_there_is_unreachable(s3):
+def test_a_closed_port_is_unreachable(s3):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         gone = SimpleNamespace(port=listener.getsockname()[1])
 
@@ -389,11 +393,11 @@ def test_a_server_that_is_not_there_is_unreachable(s3):
     ],
     ids=ascii,
 )
-def test_a_url_that_nothing_can_be_fetched_from_is_an_error_of_its_media(url, s3):
+def test_an_invalid_url_is_a_media_error(url, s3):
     with pytest.raises(MediaError) as caught:
         copy(
             url,
-            PLACE,
+            DESTINATION,
             types=RESULT_VIDEO_TYPES,
             max_bytes=LIMIT,
             seconds=5.0,
@@ -405,12 +409,12 @@ def test_a_url_that_nothing_can_be_fetched_from_is_an_error_of_its_media(url, s3
     assert "SECRET" not in str(caught.value)
 
 
-def test_an_address_that_is_refused_is_said_to_be(s3):
+def test_a_private_address_is_refused(s3):
     strict = downloads.Policy(allow_http=True)
     with peer(serves(with_length(MP4))) as found, pytest.raises(MediaError) as caught:
         copy(
             f"http://127.0.0.1:{found.port}/v.mp4?{QUERY}",
-            PLACE,
+            DESTINATION,
             types=RESULT_VIDEO_TYPES,
             max_bytes=LIMIT,
             seconds=5.0,
@@ -423,10 +427,10 @@ def test_an_address_that_is_refused_is_said_to_be(s3):
     assert found.requests == []
 
 
-def test_a_bucket_that_does_not_take_the_file_is_an_error_of_the_store(s3):
-    nowhere = Place(bucket="no-such-bucket", key="video", task_id="task_1")
+def test_a_missing_bucket_is_a_store_error(s3):
+    nowhere = Destination(bucket="no-such-bucket", key="video", task_id="task_1")
     with peer(serves(with_length(MP4))) as found, pytest.raises(MediaError) as caught:
-        copy_from(found, s3, place=nowhere)
+        copy_from(found, s3, destination=nowhere)
 
     assert caught.value.code == "store_failed"
     assert "NoSuchBucket" in str(caught.value)
@@ -436,7 +440,7 @@ def test_a_bucket_that_does_not_take_the_file_is_an_error_of_the_store(s3):
 
 
 class FakeBucket:
-    """S3 over TLS: takes one streamed put with its checksum in a trailer, as AWS does."""
+    """S3 over TLS: accepts one streamed put with its checksum in a trailer, as AWS does."""
 
     def __init__(self, answer=b"HTTP/1.1 200 OK\r\n", checksum=None):
         self.answer = answer
@@ -466,7 +470,7 @@ class FakeBucket:
         raise ConnectionError
 
     def _unwrap(self, body):
-        """Undo S3's own chunks inside of HTTP's."""
+        """Decode aws-chunked, which is inside HTTP's chunked encoding."""
         while True:
             line, _, body = body.partition(b"\r\n")
             size = int(line, 16)
@@ -480,7 +484,7 @@ class FakeBucket:
 
 @pytest.fixture
 def secure_s3(monkeypatch, tmp_path):
-    """Build the client that ships for a bucket at a port of this machine, over TLS."""
+    """Build the shipped client for a bucket at a local port, over TLS."""
     authority = tmp_path / "authority.pem"
     CA.cert_pem.write_to_path(str(authority))
     resolve = socket.getaddrinfo
@@ -504,7 +508,7 @@ BUCKET_TLS = server_tls("results.localhost")
 
 @pytest.mark.parametrize("framing", FRAMINGS.values(), ids=FRAMINGS.keys())
 @pytest.mark.parametrize("times", [1, 9])
-def test_over_tls_a_file_is_one_put_with_its_hash_behind_it(framing, times, secure_s3):
+def test_over_tls_a_file_is_one_put_with_its_hash_as_a_trailer(framing, times, secure_s3):
     content = small_mp4(300_000 * times)
     bucket = FakeBucket()
     with peer(bucket, BUCKET_TLS) as store, peer(serves(framing(content))) as found:
@@ -522,8 +526,8 @@ def test_over_tls_a_file_is_one_put_with_its_hash_behind_it(framing, times, secu
     assert len(store.requests) == 1
 
 
-def test_over_tls_no_chunk_but_the_last_is_smaller_than_s3_takes(secure_s3):
-    """S3 refuses a put with a chunk under 8,192 bytes that isn't its last."""
+def test_over_tls_only_the_last_chunk_is_smaller_than_s3_allows(secure_s3):
+    """S3 refuses chunks under 8,192 bytes, except the last."""
     bucket = FakeBucket()
 
     def in_small_pieces(found, connection):
@@ -542,7 +546,7 @@ def test_over_tls_no_chunk_but_the_last_is_smaller_than_s3_takes(secure_s3):
 
 def test_over_tls_a_file_is_hashed_once(secure_s3, monkeypatch):
     def hash_again(*_):
-        pytest.fail("botocore hashes the file too")
+        pytest.fail("botocore hashes the file again")
 
     monkeypatch.setattr(httpchecksum.Sha256Checksum, "update", hash_again)
     bucket = FakeBucket()
@@ -552,7 +556,7 @@ def test_over_tls_a_file_is_hashed_once(secure_s3, monkeypatch):
     assert bucket.content == MP4
 
 
-def test_over_tls_one_client_stores_one_file_after_the_other(secure_s3):
+def test_over_tls_one_client_stores_two_files_in_turn(secure_s3):
     first, second = FakeBucket(), FakeBucket()
     puts = iter([first, second])
     other = small_mp4(200_000)
@@ -570,7 +574,7 @@ def test_over_tls_one_client_stores_one_file_after_the_other(secure_s3):
     assert (first.content, second.content) == (MP4, other)
 
 
-def test_over_tls_an_object_with_another_hash_is_no_success(secure_s3):
+def test_over_tls_a_different_checksum_is_an_error(secure_s3):
     bucket = FakeBucket(checksum=base64.b64encode(hashlib.sha256(b"other").digest()).decode())
     with (
         peer(bucket, BUCKET_TLS) as store,
@@ -582,7 +586,7 @@ def test_over_tls_an_object_with_another_hash_is_no_success(secure_s3):
     assert caught.value.code == "store_failed"
 
 
-def test_over_tls_a_broken_file_is_a_broken_put(secure_s3):
+def test_over_tls_a_broken_file_aborts_the_put(secure_s3):
     bucket = FakeBucket()
     with (
         peer(bucket, BUCKET_TLS) as store,
@@ -596,7 +600,7 @@ def test_over_tls_a_broken_file_is_a_broken_put(secure_s3):
     assert store.connections == 1
 
 
-def test_over_tls_a_put_that_fails_is_not_sent_again(secure_s3):
+def test_over_tls_a_failed_put_is_not_repeated(secure_s3):
     bucket = FakeBucket(answer=b"HTTP/1.1 503 Slow Down\r\n")
     with (
         peer(bucket, BUCKET_TLS) as store,
@@ -609,9 +613,9 @@ def test_over_tls_a_put_that_fails_is_not_sent_again(secure_s3):
     assert store.connections == len(store.requests) == 1
 
 
-def test_a_put_that_meets_another_at_the_same_moment_is_left_to_the_next_attempt(s3):
+def test_a_conflict_with_a_concurrent_put_is_a_store_error(s3):
     class Busy:
-        """A bucket in which somebody else is writing this very object."""
+        """A bucket in which another client writes the same object."""
 
         meta = s3.meta
 

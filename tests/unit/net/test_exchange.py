@@ -2,6 +2,7 @@
 
 import socket
 import sys
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from threading import Event
@@ -167,7 +168,7 @@ def test_a_host_that_never_answers_the_connect_means_not_sent():
 @linux_only
 @pytest.mark.usefixtures("bounded")
 def test_connecting_has_a_bound_of_its_own(monkeypatch):
-    monkeypatch.setattr(exchange, "CONNECT_SECONDS", 0.3)
+    monkeypatch.setattr(exchange, "PROVIDER_CONNECT_SECONDS", 0.3)
 
     with deaf("127.0.0.1") as port, pytest.raises(NotSentError):
         send(f"https://127.0.0.1:{port}/", seconds=30)
@@ -176,7 +177,7 @@ def test_connecting_has_a_bound_of_its_own(monkeypatch):
 @pytest.mark.usefixtures("bounded")
 def test_a_name_that_takes_for_ever_to_resolve_means_not_sent(monkeypatch):
     over = Event()
-    monkeypatch.setattr(exchange, "CONNECT_SECONDS", 0.3)
+    monkeypatch.setattr(exchange, "PROVIDER_CONNECT_SECONDS", 0.3)
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: over.wait(10) and [])
 
     began_at = monotonic()
@@ -487,3 +488,60 @@ def test_a_reply_may_have_a_megabyte(size, error, framing):
 def test_a_slow_reply_within_the_bound_is_read():
     with peer(after_request(then=dribbles(OK, 0.005)), TLS) as found:
         assert send(secure(found)).status == 200
+
+
+# ── Bounds on what is held ────────────────────────────────────────────────────────────────────
+
+ENDLESS = {
+    "a negative chunk": (CHUNKED + b"-1\r\n", b"x" * 65_536),
+    "a huge chunk": (CHUNKED + b"ffffffffffff\r\n", b"x" * 65_536),
+    "a chunk extension": (CHUNKED + b"1;", b"x" * 65_536),
+    "trailers": (CHUNKED + b"0\r\n", b"X: x\r\n" * 1_000),
+    "headers": (HEAD, b"X: x\r\n" * 1_000),
+    "interim responses": (b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 1_000),
+    "a body": (UNTIL_CLOSED, b"x" * 65_536),
+}
+
+
+@pytest.mark.parametrize(("begin", "again"), ENDLESS.values(), ids=ENDLESS.keys())
+def test_an_endless_reply_is_given_up_without_holding_all_of_it(begin, again):
+    with peer(after_request(begin, then=endlessly(again))) as found:
+        tracemalloc.start()
+        try:
+            with pytest.raises(NoReplyError):
+                send(url_of(found, None), seconds=15.0)
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+
+    assert peak < 6 * MAX_REPLY_BYTES
+
+
+ODD_HEADS = {
+    "a header without a colon": HEAD + b"nonsense\r\n",
+    "a folded first header": HEAD + b" X: x\r\n",
+    "two lengths": HEAD + b"Content-Length: 9\r\nContent-Length: 12\r\n",
+    "an invalid length": HEAD + b"Content-Length: nine\r\n",
+    "a negative length": HEAD + b"Content-Length: -9\r\n",
+    "a length of 5,000 digits": HEAD + b"Content-Length: " + b"9" * 5_000 + b"\r\n",
+    "an unknown transfer encoding": HEAD + b"Transfer-Encoding: identity\r\n",
+    "a content encoding": HEAD + b"Content-Encoding: br\r\n",
+    "200 KB of headers": HEAD + (b"X: " + b"x" * 4_000 + b"\r\n") * 50,
+    "many interim responses": b"HTTP/1.1 100 Continue\r\nX: x\r\n\r\n" * 5_000 + HEAD,
+}
+
+
+@pytest.mark.parametrize("head", ODD_HEADS.values(), ids=ODD_HEADS.keys())
+def test_a_whole_reply_is_read_whatever_is_odd_around_it(head):
+    with peer(after_request(head + b'\r\n{"id": 1}')) as found:
+        reply = send(url_of(found, None))
+
+    assert (reply.status, reply.body) == (200, b'{"id": 1}')
+
+
+def test_a_whole_reply_is_read_from_many_small_chunks_with_extensions_and_trailers():
+    body = b'{"id": "' + b"x" * 20_000 + b'"}'
+    chunks = b"".join(b"1;a=%s\r\n%c\r\n" % (b"b" * 50, one) for one in body)
+    content = CHUNKED + chunks + b"0\r\n" + b"X: x\r\n" * 20_000 + b"\r\n"
+    with peer(after_request(content)) as found:
+        assert send(url_of(found, None), seconds=10.0).body == body

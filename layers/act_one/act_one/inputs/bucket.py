@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 
 from act_one.aws import LINK_SECONDS, s3_client
 from act_one.inputs.request import MAX_INPUT_URL_CHARACTERS, TransferRequest
-from act_one.media.stream import SNIFF_BYTES, sniff
+from act_one.media.sniff import SNIFF_BYTES, sniff
 from act_one.problems import ProblemError
 from act_one.tasks.task import PinnedFile, Task
 

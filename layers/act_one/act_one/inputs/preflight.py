@@ -17,8 +17,8 @@ from urllib.parse import unquote, urlsplit
 import requests
 
 from act_one.inputs.request import InputsCheck, TransferRequest
+from act_one.media.facts import MediaFacts, MediaFileError
 from act_one.media.probe import probe
-from act_one.media.stream import MediaFacts, MediaFileError
 from act_one.net import downloads
 from act_one.net.downloads import Download, PeerError, UnsafeAddressError
 from act_one.problems import ProblemError

@@ -1,15 +1,14 @@
 """What a client may ask for: the body of ``POST /v1/tasks``, checked before anything is written."""
 
-import ipaddress
 import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, NoReturn
-from urllib.parse import urlsplit
 
 from act_one.json_types import Json
-from act_one.net.addresses import Policy, UnsafeAddressError, target
+from act_one.net.addresses import Policy
+from act_one.net.urls import UnsafeAddressError, Url, parse_url
 from act_one.problems import ProblemError
 from act_one.tasks.events import DEFAULT_WEBHOOK_EVENTS, WEBHOOK_EVENTS
 from act_one.tasks.identifiers import hash_request
@@ -24,11 +23,7 @@ MAX_KEY_CHARACTERS: Final = 255
 FIELDS: Final = frozenset(
     {"video", "image", "upload_id", "metadata", "preflight", "webhook", "callback_url"}
 )
-_HOST: Final = re.compile(
-    r"(?!-)[a-z0-9_-]{1,63}(?<!-)(\.(?!-)[a-z0-9_-]{1,63}(?<!-))*\.?", re.IGNORECASE
-)
 _UPLOAD_ID: Final = re.compile(r"[0-9a-f]{16}")
-_NUMBER: Final = re.compile(r"0x[0-9a-f]*|[0-9]+", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,42 +174,34 @@ _WHAT: Final = {"video": "performance video", "image": "character image"}
 
 
 def _check_url(
-    url: str, name: str, *, allow_addresses: bool, use: str = "the provider could fetch"
-) -> None:
-    not_a_url = f"{name} is not a URL that {use}; percent-encode what is special"
-    if any(not "!" <= letter <= "~" or letter in '\\"<>^`{|}' for letter in url):
+    text: str, name: str, *, allow_addresses: bool, use: str = "the provider could fetch"
+) -> Url:
+    not_a_url = f"{name} is not a URL that {use}; percent-encode special characters"
+    if any(not "!" <= letter <= "~" or letter in '\\"<>^`{|}' for letter in text):
         _refuse("url-invalid", f"{name} is not a URL", not_a_url, name)
     try:
-        parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        _refuse("url-invalid", f"{name} is not a URL", not_a_url, name)
-    if parts.scheme and parts.scheme not in {"http", "https"}:
-        detail = f"{name} has the scheme {parts.scheme!r}, which is nothing {use}; use https"
-        _refuse("url-scheme", f"{name} is neither http nor https", detail, name)
-    if not parts.scheme or not host or port == 0:
-        _refuse("url-invalid", f"{name} is not a URL", not_a_url, name)
-    if parts.username is not None or parts.password is not None:
-        detail = f"{name} holds a user name or password; use a URL that needs neither"
-        _refuse("url-credentials", f"{name} holds credentials", detail, name)
-    if _is_address(host):
-        if not allow_addresses:
-            detail = f"{name} names an address; use a public host name that {use}"
-            _refuse("url-address", f"{name} names an address", detail, name)
-    elif not _HOST.fullmatch(host) or len(host) > 253 or "[" in parts.netloc:
-        _refuse("url-invalid", f"{name} is not a URL", not_a_url, name)
-    elif not allow_addresses and "." not in host.rstrip("."):
-        detail = f"{name} names {host!r}, which only its own network knows; use a public host name"
+        url = parse_url(text)
+    except UnsafeAddressError as error:
+        match error.code:
+            case "scheme":
+                detail = f"{name}: {error}; use an https URL that {use}"
+                _refuse("url-scheme", f"{name} is neither http nor https", detail, name)
+            case "credentials":
+                detail = f"{name} holds a user name or password; use a URL that needs neither"
+                _refuse("url-credentials", f"{name} holds credentials", detail, name)
+            case "address":
+                detail = f"{name}: {error}; use a public host name that {use}"
+                _refuse("url-address", f"{name} names an address", detail, name)
+        _refuse("url-invalid", f"{name} is not a URL", f"{not_a_url} ({error})", name)
+    if url.is_address and not allow_addresses:
+        detail = f"{name} names an address; use a public host name that {use}"
+        _refuse("url-address", f"{name} names an address", detail, name)
+    if "." not in url.host and not allow_addresses:
+        detail = (
+            f"{name} names {url.host!r}, which only its own network knows; use a public host name"
+        )
         _refuse("url-address", f"{name} names no public host", detail, name)
-
-
-def _is_address(host: str) -> bool:
-    """Tell addresses in any spelling: IPv6, dotted, and whatever ends in a number (127.1, 0x7f)."""
-    try:
-        ipaddress.ip_address(host.split("%", maxsplit=1)[0])
-    except ValueError:
-        return bool(_NUMBER.fullmatch(host.rstrip(".").rpartition(".")[2]))
-    return True
+    return url
 
 
 def _metadata(value: Json) -> dict[str, Json]:
@@ -274,11 +261,11 @@ def _called(url: Json, events: tuple[str, ...], name: str, *, allow_addresses: b
     if len(url) > MAX_INPUT_URL_CHARACTERS:
         detail = f"{name} has {len(url):,} characters and may have {MAX_INPUT_URL_CHARACTERS:,}"
         _refuse("url-too-long", f"{name} is too long", detail, name)
-    _check_url(url, name, allow_addresses=allow_addresses, use="the stack could call")
+    parsed = _check_url(url, name, allow_addresses=allow_addresses, use="the stack could call")
     try:
-        target(url, Policy(allow_http=allow_addresses, allow_private=allow_addresses))
+        Policy(allow_http=allow_addresses, allow_private=allow_addresses).check_url(parsed)
     except UnsafeAddressError as error:
-        detail = f"{name} can't be called: {error}; give an https URL at a port of the web"
+        detail = f"{name} can't be called: {error}; use an https URL on a web server's port"
         _refuse("webhook-url-refused", f"{name} can't be called", detail, name)
     return Webhook(url=url, events=events)
 

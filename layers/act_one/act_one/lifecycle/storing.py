@@ -16,7 +16,7 @@ from aws_lambda_powertools import Logger
 from act_one.clock import HOUR, day_path
 from act_one.lifecycle.services import Services
 from act_one.media import copy
-from act_one.media.copy import RESULT_IMAGE_TYPES, RESULT_VIDEO_TYPES, MediaError, Place
+from act_one.media.copy import RESULT_IMAGE_TYPES, RESULT_VIDEO_TYPES, Destination, MediaError
 from act_one.net import downloads
 from act_one.settings import Settings
 from act_one.tasks import moves
@@ -83,7 +83,7 @@ def store_result(task_id: str, services: Services, storage: Storage) -> Task | N
 def _copy_video(task: Task, source: MediaUrls, settings: Settings, storage: Storage) -> StoredMedia:
     return copy.copy(
         source.video,
-        _place(task, "video", storage),
+        _destination(task, "video", storage),
         types=RESULT_VIDEO_TYPES,
         max_bytes=settings.max_media_bytes,
         seconds=settings.copy_timeout_seconds - IMAGES_SECONDS - 15.0,
@@ -105,7 +105,7 @@ def _copy_images(
         try:
             images[name] = copy.copy(
                 url,
-                _place(task, name, storage),
+                _destination(task, name, storage),
                 types=RESULT_IMAGE_TYPES,
                 max_bytes=MAX_RESULT_IMAGE_BYTES,
                 seconds=ends_at - monotonic(),
@@ -118,9 +118,9 @@ def _copy_images(
     return images, warnings
 
 
-def _place(task: Task, name: str, storage: Storage) -> Place:
+def _destination(task: Task, name: str, storage: Storage) -> Destination:
     key = f"{result_prefix(task)}{name}"
-    return Place(bucket=storage.bucket, key=key, task_id=task.task_id)
+    return Destination(bucket=storage.bucket, key=key, task_id=task.task_id)
 
 
 def _succeed(

@@ -1,5 +1,6 @@
-"""Media files: reading, checking and copying them.
+"""Media files: check them and copy them to S3.
 
-``stream`` has the bytes in order, ``mp4``, ``webm`` and ``images`` know one format each, ``probe``
-picks one, ``copy`` stores a file in S3. Imports ``net`` and ``tasks``.
+``sniff`` recognises a format; ``mp4``, ``webm`` and ``images`` parse one from a ``stream`` and
+return its ``facts``; ``probe`` runs them over a download or a remote file; ``copy`` stores a file
+in S3. Imports ``net`` and ``tasks``.
 """

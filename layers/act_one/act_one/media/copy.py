@@ -1,8 +1,9 @@
-"""One media file: from the provider's URL into the results bucket, counted, hashed and checked.
+"""Copies one media file from the provider's URL into the results bucket, and checks it on the way.
 
-A known length is streamed by one ``PutObject`` (atomic, a few MB of memory); an unknown one goes
-through ``/tmp``. A broken body fails before its last chunk is handed over, so no object appears.
-Nothing here ever deletes or replaces an object: one that is there already is read and adopted.
+A file of known length is streamed by one ``PutObject`` (atomic, a few MB of memory); a file of
+unknown length is written to ``/tmp`` first. If the file is broken, the upload fails before its last
+chunk, so that no object is created. Objects are never deleted or replaced: if the object exists
+already, it is read and adopted.
 """
 
 import base64
@@ -15,8 +16,9 @@ from typing import IO, TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError
 
+from act_one.media.facts import MediaFacts, MediaFileError
 from act_one.media.probe import Scan
-from act_one.media.stream import MediaFacts, MediaFileError, sniff
+from act_one.media.sniff import sniff
 from act_one.net.downloads import Download, PeerError, UnsafeAddressError
 from act_one.tasks.task import StoredMedia
 
@@ -26,15 +28,18 @@ if TYPE_CHECKING:
 
 CHUNK_BYTES: Final = 262_144
 _HEAD_BYTES: Final = 4_096
-_BEFORE_SIGNING: Final = "before-sign.s3.PutObject"
-_TRAILER: Final = "x-amz-checksum-sha256"
+_BEFORE_SIGN_EVENT: Final = "before-sign.s3.PutObject"
+_CHECKSUM_TRAILER: Final = "x-amz-checksum-sha256"
 
 type Opener = Callable[[str, float, int], Download]
-"""GETs a URL within so many seconds and bytes, its body still to be read (``safe_http.get``)."""
+"""Opens a URL: ``(url, seconds, max_bytes)``, the time limit including the body (``get``)."""
 
 
 class MediaError(Exception):
-    """A media file can't be had now; ``code`` is a machine word, the message holds no query."""
+    """A media file could not be copied.
+
+    ``code`` is for programs; the message contains no URL query, because queries carry signatures.
+    """
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -42,15 +47,13 @@ class MediaError(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """Where an object goes: ``key`` without its extension, which the content decides."""
+class Destination:
+    """Where to store a file. ``key`` has no extension: the file's content determines it."""
 
     bucket: str
     key: str
     task_id: str
 
-
-# ── What is stored, and its name ──────────────────────────────────────────────────────────────
 
 RESULT_VIDEO_TYPES: Final = {"video/mp4": "mp4", "video/quicktime": "mov", "video/webm": "webm"}
 RESULT_IMAGE_TYPES: Final = {
@@ -61,14 +64,14 @@ RESULT_IMAGE_TYPES: Final = {
 }
 
 
-# ── Fetching ──────────────────────────────────────────────────────────────────────────────────
+# ── Copying ───────────────────────────────────────────────────────────────────────────────────
 
 
-class _Body:
-    """A download as a file to read: hashed and checked on the way, whole or an error.
+class _CheckedDownload:
+    """A readable file that hashes and checks a download while it is read.
 
-    What is wrong with it is raised before its last bytes are given away. botocore wraps what a
-    body raises; ``failure`` keeps the original.
+    A fault is raised before the last bytes are returned. botocore wraps exceptions that a body
+    raises; ``failure`` keeps the original.
     """
 
     def __init__(self, download: Download) -> None:
@@ -77,7 +80,7 @@ class _Body:
         self._scan = Scan(download.length)
         self.length = download.length
         self.facts: MediaFacts | None = None
-        """Known once all of it was read."""
+        """None until all of it was read."""
         self.failure: MediaError | None = None
         self._head = self._take(_HEAD_BYTES)
         self.media_type = sniff(self._head)
@@ -91,7 +94,7 @@ class _Body:
         return self._digest.digest()
 
     def read(self, amount: int = -1) -> bytes:
-        """Read that much, or what is left: of the chunks sent to S3 only the last may be short."""
+        """Read ``amount`` bytes; fewer only at the end, as S3 refuses other short chunks."""
         wanted = CHUNK_BYTES if amount < 0 else amount
         head, self._head = self._head[:wanted], self._head[wanted:]
         return head + self._take(wanted - len(head)) if len(head) < wanted else head
@@ -101,7 +104,7 @@ class _Body:
             yield chunk
 
     def _take(self, amount: int) -> bytes:
-        """Take that much, or what is left, from the peer."""
+        """Read ``amount`` bytes from the network, hash and check them; fewer only at the end."""
         try:
             taken = self._download.read(amount)
             self._digest.update(taken)
@@ -121,7 +124,7 @@ def _media_error(error: PeerError | MediaFileError) -> MediaError:
 
 def copy(
     url: str,
-    place: Place,
+    destination: Destination,
     *,
     types: Mapping[str, str],
     max_bytes: int,
@@ -129,10 +132,10 @@ def copy(
     open_url: Opener,
     s3: "S3Client",
 ) -> StoredMedia:
-    """Copy one file into the bucket, within ``seconds``, and say what was stored.
+    """Copy one file into the bucket within ``seconds``; returns what was stored.
 
-    ``types`` are the media types wanted, with their extensions. Raises ``MediaError`` when the
-    file can't be fetched, is broken or is something else; then no object was written.
+    ``types`` maps the accepted media types to their extensions. Raises ``MediaError`` if the file
+    can't be fetched, is broken or has another type; no object is written then.
     """
     try:
         download = open_url(url, seconds, max_bytes)
@@ -143,27 +146,29 @@ def copy(
     with download:
         if download.status != 200:
             raise MediaError("media_refused", f"its server answered HTTP {download.status}")
-        body = _Body(download)
+        body = _CheckedDownload(download)
         if body.media_type is None or body.media_type not in types:
             raise MediaError("media_wrong_type", f"it is {body.media_type}")
-        key = f"{place.key}.{types[body.media_type]}"
-        return _put(body, key, body.media_type, place, s3)
+        key = f"{destination.key}.{types[body.media_type]}"
+        return _put(body, key, body.media_type, destination, s3)
 
 
-def _put(body: _Body, key: str, media_type: str, place: Place, s3: "S3Client") -> StoredMedia:
+def _put(
+    body: _CheckedDownload, key: str, media_type: str, destination: Destination, s3: "S3Client"
+) -> StoredMedia:
     try:
         if body.length is not None:
-            answer = _put_object(body, body.length, key, media_type, place, s3)
+            answer = _put_object(body, body.length, key, media_type, destination, s3)
         else:
             with tempfile.TemporaryFile() as spool:
                 for chunk in body.chunks():
                     spool.write(chunk)
                 spool.seek(0)
-                answer = _put_object(spool, body.count, key, media_type, place, s3)
+                answer = _put_object(spool, body.count, key, media_type, destination, s3)
     except ClientError as error:
         code = str(error.response.get("Error", {}).get("Code"))
         if code in {"PreconditionFailed", "412"}:
-            return _adopt(key, place, s3)
+            return _adopt(key, destination, s3)
         raise MediaError("store_failed", f"S3 answered {code}") from error
     except MediaError:
         raise
@@ -173,58 +178,63 @@ def _put(body: _Body, key: str, media_type: str, place: Place, s3: "S3Client") -
         raise
     stored = answer.get("ChecksumSHA256")
     if stored is not None and base64.b64decode(stored) != body.sha256:
-        raise MediaError("store_failed", "S3 holds other bytes than those that were sent")
-    return _stored(place, key, body.count, body.sha256, media_type, body.facts)
+        raise MediaError(
+            "store_failed", "the checksum that S3 returned differs from that of the data sent"
+        )
+    return _stored(destination, key, body.count, body.sha256, media_type, body.facts)
 
 
 def _put_object(
-    source: _Body | IO[bytes],
+    source: _CheckedDownload | IO[bytes],
     length: int,
     key: str,
     media_type: str,
-    place: Place,
+    destination: Destination,
     s3: "S3Client",
 ) -> Mapping[str, Any]:
     secure = s3.meta.endpoint_url.startswith("https:")
     checksum: dict[str, Any] = {"ChecksumAlgorithm": "SHA256"} if secure else {}
-    with _hashed_once(source, s3):
+    with _checksum_in_trailer(source, s3):
         return s3.put_object(
-            Bucket=place.bucket,
+            Bucket=destination.bucket,
             Key=key,
             Body=source,  # type: ignore[arg-type]  # botocore reads anything that has read()
             ContentLength=length,
             ContentType=media_type,
-            Metadata={"task-id": place.task_id},
+            Metadata={"task-id": destination.task_id},
             IfNoneMatch="*",
             **checksum,
         )
 
 
 @contextmanager
-def _hashed_once(source: _Body | IO[bytes], s3: "S3Client") -> Iterator[None]:
-    """Send a body's own hash behind it: botocore would hash and copy every byte once more."""
+def _checksum_in_trailer(source: _CheckedDownload | IO[bytes], s3: "S3Client") -> Iterator[None]:
+    """Send the hash computed by ``source``: botocore would hash and copy every byte again."""
 
-    def with_trailer(request: "AWSRequest", **_: object) -> None:
-        if isinstance(source, _Body) and request.headers.get("X-Amz-Trailer") == _TRAILER:
-            request.data = _in_s3_chunks(source)
+    def set_body(request: "AWSRequest", **_: object) -> None:
+        if (
+            isinstance(source, _CheckedDownload)
+            and request.headers.get("X-Amz-Trailer") == _CHECKSUM_TRAILER
+        ):
+            request.data = _aws_chunked(source)
 
-    s3.meta.events.register(_BEFORE_SIGNING, with_trailer)
+    s3.meta.events.register(_BEFORE_SIGN_EVENT, set_body)
     try:
         yield
     finally:
-        s3.meta.events.unregister(_BEFORE_SIGNING, with_trailer)
+        s3.meta.events.unregister(_BEFORE_SIGN_EVENT, set_body)
 
 
-def _in_s3_chunks(body: _Body) -> Iterator[bytes]:
-    """Frame a body the way S3 takes one whose checksum is in a trailer."""
+def _aws_chunked(body: _CheckedDownload) -> Iterator[bytes]:
+    """Encode a body as ``aws-chunked``, with its checksum as a trailer."""
     for chunk in body.chunks():
         yield b"%x\r\n%b\r\n" % (len(chunk), chunk)
-    yield b"0\r\n%b:%b\r\n\r\n" % (_TRAILER.encode(), base64.b64encode(body.sha256))
+    yield b"0\r\n%b:%b\r\n\r\n" % (_CHECKSUM_TRAILER.encode(), base64.b64encode(body.sha256))
 
 
-def _adopt(key: str, place: Place, s3: "S3Client") -> StoredMedia:
-    """Take over the object that an earlier attempt finished: puts are atomic, so it is whole."""
-    answer = s3.get_object(Bucket=place.bucket, Key=key)
+def _adopt(key: str, destination: Destination, s3: "S3Client") -> StoredMedia:
+    """Adopt the object of an earlier attempt, which is complete because puts are atomic."""
+    answer = s3.get_object(Bucket=destination.bucket, Key=key)
     digest, count, scan = hashlib.sha256(), 0, Scan()
     try:
         for chunk in answer["Body"].iter_chunks(CHUNK_BYTES):
@@ -233,16 +243,21 @@ def _adopt(key: str, place: Place, s3: "S3Client") -> StoredMedia:
             count += len(chunk)
         facts = scan.finish()
     except MediaFileError as error:
-        message = f"another object is in its place in the bucket: {error}"
+        message = f"the bucket has another object at this key: {error}"
         raise MediaError("store_failed", message) from error
-    return _stored(place, key, count, digest.digest(), answer["ContentType"], facts)
+    return _stored(destination, key, count, digest.digest(), answer["ContentType"], facts)
 
 
 def _stored(
-    place: Place, key: str, size: int, sha256: bytes, media_type: str, facts: MediaFacts | None
+    destination: Destination,
+    key: str,
+    size: int,
+    sha256: bytes,
+    media_type: str,
+    facts: MediaFacts | None,
 ) -> StoredMedia:
     return StoredMedia(
-        s3_uri=f"s3://{place.bucket}/{key}",
+        s3_uri=f"s3://{destination.bucket}/{key}",
         size=size,
         sha256=sha256.hex(),
         content_type=media_type,

@@ -1,30 +1,40 @@
-"""Images: PNG, JPEG, WebP and GIF, as far as their outer structure."""
+"""PNG, JPEG, WebP and GIF: the structure of the file and the size of the picture."""
 
 import struct
+from collections.abc import Iterator
 from typing import Final
 
-from act_one.media.stream import MAX_PARTS, MediaFacts, MediaFileError, Stream, Waits, displayed
+from act_one.media.facts import MediaFacts, broken, display_size
+from act_one.media.stream import MAX_PARTS, Parser, Stream
 
-_TURNS: Final = {3: 180, 4: 180, 5: 270, 6: 90, 7: 90, 8: 270}
-"""Degrees clockwise by Exif orientation; those that also mirror keep their size all the same."""
-_ORIENTATION: Final = 0x0112
-_EXIF: Final = 0xE1
-_SCAN: Final = 0xDA
-_FRAMES: Final = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
+_EXIF_ROTATIONS: Final = {3: 180, 4: 180, 5: 270, 6: 90, 7: 90, 8: 270}
+"""Degrees clockwise by Exif orientation. Mirroring is ignored: it doesn't change the size."""
+_EXIF_ORIENTATION: Final = 0x0112
+
+_APP1: Final = 0xE1
+_START_OF_SCAN: Final = 0xDA
+_START_OF_FRAME: Final = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
+
+_GIF_TRAILER: Final = 0x3B
+_GIF_EXTENSION: Final = 0x21
+_GIF_IMAGE: Final = 0x2C
 
 
-def png(stream: Stream, media_type: str, *, whole: bool) -> Waits[MediaFacts]:
-    """Walk a PNG, up to its end chunk; what may come after that is nobody's business."""
+# ── PNG ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def parse_png(stream: Stream, media_type: str, *, whole: bool) -> Parser[MediaFacts]:
+    """Parse a PNG up to its IEND chunk, or only its IHDR. Bytes after IEND are ignored."""
     yield from stream.skip(8)
     width = height = 0
     kinds: set[bytes] = set()
     for _ in range(MAX_PARTS):
         size, kind = struct.unpack(">I4s", (yield from stream.take(8)))
         if size > 0x7FFF_FFFF or (kind == b"IHDR") != (not kinds):
-            raise _broken("there is no chunk where one begins")
+            raise broken("it has an invalid chunk")
         if kind == b"IHDR":
             if size != 13:
-                raise _broken("its header has a size that can't be")
+                raise broken("its IHDR chunk has an invalid size")
             width, height = struct.unpack(">II", (yield from stream.take(8)))
             size -= 8
             if not whole:
@@ -33,58 +43,61 @@ def png(stream: Stream, media_type: str, *, whole: bool) -> Waits[MediaFacts]:
         yield from stream.skip(size + 4)
         if kind == b"IEND":
             if b"IDAT" not in kinds:
-                raise _broken("it has no picture")
+                raise broken("it has no image data (IDAT)")
             break
     if whole:
         yield from stream.skip_rest()
     return _facts(media_type, width, height)
 
 
-def jpeg(stream: Stream, media_type: str, *, whole: bool) -> Waits[MediaFacts]:
-    """Walk a JPEG, segment by segment up to its picture, then look for the mark of its end."""
+# ── JPEG ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def parse_jpeg(stream: Stream, media_type: str, *, whole: bool) -> Parser[MediaFacts]:
+    """Parse a JPEG's segments up to its scan, then search for the end marker."""
     yield from stream.skip(2)
     width = height = rotation = 0
     for _ in range(MAX_PARTS):
         marker, size = yield from _next_segment(stream)
-        if marker == _EXIF:
+        if marker == _APP1:
             rotation = _exif_rotation((yield from stream.take(size))) or rotation
-        elif marker in _FRAMES:
+        elif marker in _START_OF_FRAME:
             frame = yield from stream.take(size)
             if len(frame) < 5:
-                raise _broken("its header has a size that can't be")
+                raise broken("its frame header is too short")
             height, width = struct.unpack_from(">HH", frame, 1)
         else:
             yield from stream.skip(size)
-        if marker == _SCAN or (width and not whole):
+        if marker == _START_OF_SCAN or (width and not whole):
             break
     facts = _facts(media_type, width, height, rotation)
     if whole:
-        yield from _find_end(stream)
+        yield from _skip_to_end_marker(stream)
     return facts
 
 
-def _next_segment(stream: Stream) -> Waits[tuple[int, int]]:
-    """Take a segment's marker and the size of what it holds."""
+def _next_segment(stream: Stream) -> Parser[tuple[int, int]]:
+    """Take a segment's marker and length; returns the marker and the size of the payload."""
     fill, marker = yield from stream.take(2)
     if fill != 0xFF:
-        raise _broken("there is no marker where one begins")
+        raise broken("it has no marker where a segment should begin")
     for _ in range(MAX_PARTS):
         if marker != 0xFF:
             break
         marker = (yield from stream.take(1))[0]
     if marker < 0xC0 or 0xD0 <= marker <= 0xD9 or marker == 0xFF:
-        raise _broken("a marker stands where it can't")
+        raise broken("it has an invalid marker")
     (size,) = struct.unpack(">H", (yield from stream.take(2)))
     if size < 2:
-        raise _broken("a segment has a size that can't be")
+        raise broken("a segment has an invalid size")
     return marker, size - 2
 
 
-def _find_end(stream: Stream) -> Waits[None]:
-    """Look for the end mark. In coded pictures, 0xFF is never followed by it."""
+def _skip_to_end_marker(stream: Stream) -> Parser[None]:
+    """Search the scans for the end marker, whose bytes never occur in entropy-coded data."""
     last = b""
     while True:
-        data = yield from stream.some()
+        data = yield from stream.take_available()
         if not data:
             raise stream.cut_off()
         if (last == b"\xff" and data[:1] == b"\xd9") or b"\xff\xd9" in data:
@@ -94,6 +107,7 @@ def _find_end(stream: Stream) -> Waits[None]:
 
 
 def _exif_rotation(segment: bytes) -> int:
+    """Return the rotation that an APP1 segment states, in degrees clockwise; 0 if none."""
     if not segment.startswith(b"Exif\0\0"):
         return 0
     exif = segment[6:]
@@ -105,15 +119,18 @@ def _exif_rotation(segment: bytes) -> int:
         (count,) = struct.unpack_from(f"{order}H", exif, at)
         for number in range(count):
             tag, kind, _, value = struct.unpack_from(f"{order}HHIH", exif, at + 2 + 12 * number)
-            if tag == _ORIENTATION and kind == 3:
-                return _TURNS.get(value, 0)
+            if tag == _EXIF_ORIENTATION and kind == 3:
+                return _EXIF_ROTATIONS.get(value, 0)
     except struct.error:
-        pass  # a picture with broken notices is a picture
+        pass  # the picture can be shown without its Exif data
     return 0
 
 
-def webp(stream: Stream, media_type: str, *, whole: bool) -> Waits[MediaFacts]:
-    """Read a WebP's header and check that all is there of the length that it says."""
+# ── WebP ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def parse_webp(stream: Stream, media_type: str, *, whole: bool) -> Parser[MediaFacts]:
+    """Read a WebP's header; if ``whole``, check that the file has the size that RIFF states."""
     head = yield from stream.peek(30)
     size = 8 + int.from_bytes(head[4:8], "little")
     stream.must_reach(size)
@@ -135,50 +152,53 @@ def webp(stream: Stream, media_type: str, *, whole: bool) -> Waits[MediaFacts]:
     return facts
 
 
-def gif(stream: Stream, media_type: str, *, whole: bool) -> Waits[MediaFacts]:
-    """Walk a GIF, block by block up to its trailer."""
+# ── GIF ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def parse_gif(stream: Stream, media_type: str, *, whole: bool) -> Parser[MediaFacts]:
+    """Parse a GIF's blocks up to its trailer, or only its header."""
     head = yield from stream.take(13)
     width, height = struct.unpack_from("<HH", head, 6)
     facts = _facts(media_type, width, height)
     if not whole:
         return facts
-    yield from stream.skip(_colours(head[10]))
-    pictures = 0
+    yield from stream.skip(_colour_table_bytes(head[10]))
+    images = 0
     parts = iter(range(MAX_PARTS))
     for _ in parts:
         block = (yield from stream.take(1))[0]
-        if block == 0x3B:
-            if not pictures:
-                raise _broken("it has no picture")
+        if block == _GIF_TRAILER:
+            if not images:
+                raise broken("it has no image")
             break
-        if block == 0x21:
+        if block == _GIF_EXTENSION:
             yield from stream.skip(1)
-        elif block == 0x2C:
+        elif block == _GIF_IMAGE:
             descriptor = yield from stream.take(9)
-            yield from stream.skip(_colours(descriptor[8]) + 1)
-            pictures += 1
+            yield from stream.skip(_colour_table_bytes(descriptor[8]) + 1)
+            images += 1
         else:
-            raise _broken("there is no block where one begins")
-        for _ in parts:
-            size = (yield from stream.peek(1)) or b"\xff"
-            yield from stream.skip(1 + size[0])
-            if not size[0]:
-                break
+            raise broken("it has an invalid block")
+        yield from _skip_sub_blocks(stream, parts)
     yield from stream.skip_rest()
     return facts
 
 
-def _colours(flags: int) -> int:
-    """Say how many bytes a GIF's colour table has."""
+def _skip_sub_blocks(stream: Stream, parts: Iterator[int]) -> Parser[None]:
+    """Skip a block's sub-blocks, one of ``parts`` each, up to and including the empty one."""
+    for _ in parts:
+        size = (yield from stream.peek(1)) or b"\xff"
+        yield from stream.skip(1 + size[0])
+        if not size[0]:
+            break
+
+
+def _colour_table_bytes(flags: int) -> int:
     return 3 << (flags & 7) + 1 if flags & 0x80 else 0
 
 
 def _facts(media_type: str, width: int, height: int, rotation: int = 0) -> MediaFacts:
     if not width or not height:
-        raise _broken("its picture has no size")
-    size = displayed(width, height, rotation=rotation)
+        raise broken("its width or height is 0 or missing")
+    size = display_size(width, height, rotation=rotation)
     return MediaFacts(media_type=media_type, width=size[0], height=size[1], rotation=rotation)
-
-
-def _broken(message: str) -> MediaFileError:
-    return MediaFileError("media_broken", message)

@@ -1,7 +1,7 @@
-"""MP4 and QuickTime files: a row of boxes, each with its size and kind (ISO 14496-12, QTFF).
+"""MP4 and QuickTime files: a sequence of boxes, each with a size and a kind (ISO 14496-12, QTFF).
 
-The index is the ``moov`` box, before or after the media data (``mdat``); a fragmented file has an
-index per fragment (``moof``) besides. The media themselves are never looked at.
+The ``moov`` box is the index. It comes before or after the media data (``mdat``). A fragmented
+file also has a ``moof`` before each fragment's media data. Media data is never read.
 """
 
 import struct
@@ -11,81 +11,89 @@ from dataclasses import dataclass, replace
 from math import atan2, pi
 from typing import Final
 
-from act_one.media.stream import MAX_PARTS, MediaFacts, MediaFileError, Stream, Waits, displayed
+from act_one.media.facts import MediaFacts, MediaFileError, broken, display_size
+from act_one.media.stream import MAX_CHILDREN, MAX_PARTS, Parser, Stream
 
-MAX_INDEX_BYTES: Final = 8_388_608
-"""A larger ``moov`` is not read, which leaves the facts open."""
-_MAX_CHILDREN: Final = 128
+MAX_MOOV_BYTES: Final = 8_388_608
+"""A larger ``moov`` or ``sidx`` is skipped, and its facts stay unknown."""
 _MAX_TRACKS: Final = 32
 _MAX_PIXEL_ASPECT: Final = 16.0
-_VISUAL_ENTRY_BYTES: Final = 86
+_VISUAL_SAMPLE_ENTRY_BYTES: Final = 86
+_UNKNOWN_DURATIONS: Final = {0, 0xFFFF_FFFF, 0xFFFF_FFFF_FFFF_FFFF}
 
 type _Child = tuple[bytes, memoryview]
-"""A box inside the index: its kind and what it holds."""
+"""A box inside another box: its kind and its payload."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Box:
-    """A box of the file; ``size`` counts its header, None: it goes on to the file's end."""
+class _Header:
+    """The header of a top-level box; ``size`` includes it, None if the box is the file's rest."""
 
     kind: bytes
-    head_size: int
+    header_size: int
     size: int | None
 
 
 @dataclass(slots=True, kw_only=True)
-class _Seen:
-    """What a walk has met so far."""
+class _Movie:
+    """What has been read of a file so far."""
 
     facts: MediaFacts
-    index: bool = False
-    media: bool = False
-    owed: bool = False
-    """A fragment's index came, its media data didn't yet."""
+    has_moov: bool = False
+    has_media: bool = False
+    mdat_missing: bool = False
+    """A ``moof`` was read whose ``mdat`` has not come yet."""
     fragmented: bool = False
-    reach: int = 0
-    """Where the last media data that an index speaks of ends in the file."""
+    data_end: int = 0
+    """End of the last media data that ``moov`` or ``sidx`` refers to, as an offset in the file."""
     video_id: int = 0
     segments_end: int = 0
+    """End of the fragments that ``sidx`` boxes have listed so far."""
     segments_seconds: float = 0.0
 
 
 # ── The file ──────────────────────────────────────────────────────────────────────────────────
 
 
-def movie(stream: Stream, media_type: str, *, whole: bool) -> Waits[MediaFacts]:
-    """Walk an MP4 or QuickTime file: all of it, or until it is known what it is.
+def parse_mp4(stream: Stream, media_type: str, *, whole: bool) -> Parser[MediaFacts]:
+    """Parse an MP4 or QuickTime file to its end, or if not ``whole``, until its facts are known.
 
-    The duration is that of the video track as it is shown, its edit list included. The movie as a
-    whole lasts as long as its longest track, and what counts here is the picture. A fragmented
-    file has one if it tells it ahead (``mehd``, ``sidx``).
+    The duration is that of the video track with its edit list, not that of the movie, which lasts
+    as long as its longest track. A fragmented file has one only if ``mehd`` or ``sidx`` states it.
     """
-    seen = _Seen(facts=MediaFacts(media_type=media_type))
+    movie = _Movie(facts=MediaFacts(media_type=media_type))
     for _ in range(MAX_PARTS):
-        box = yield from _next_box(stream, padded=seen.index and seen.media)
-        if box is None:
+        header = yield from _peek_header(stream, padded=movie.has_moov and movie.has_media)
+        if header is None:
             break
-        if not whole and seen.index and box.kind in {b"moof", b"mdat"}:
-            return seen.facts
-        if box.kind == b"moov" and not seen.index:
-            yield from _see_index(stream, box, seen)
-            told = seen.facts.duration_seconds is not None
-            if not whole and (told or not seen.fragmented):
-                return seen.facts
-        elif box.kind == b"sidx" and seen.fragmented:
-            yield from _see_segments(stream, box, seen)
-            if not whole and seen.segments_end:
-                return (yield from _told_by_segments(stream, seen))
+        is_media = header.kind in {b"moof", b"mdat"}
+        if is_media and movie.has_moov and not whole:
+            return movie.facts
+        if header.kind == b"moov" and not movie.has_moov:
+            yield from _take_moov(stream, header, movie)
+            known = movie.facts.duration_seconds is not None
+            if not whole and (known or not movie.fragmented):
+                return movie.facts
+        elif header.kind == b"sidx" and movie.fragmented:
+            yield from _take_sidx(stream, header, movie)
+            if not whole and movie.segments_end:
+                return (yield from _facts_by_sidx(stream, movie))
         else:
-            if box.kind in {b"moof", b"mdat"}:
-                seen.media, seen.owed = True, box.kind == b"moof"
-            yield from _pass_by(stream, box)
+            if is_media:
+                movie.has_media, movie.mdat_missing = True, header.kind == b"moof"
+            if header.size is None:
+                yield from stream.skip_rest()
+            else:
+                yield from stream.skip(header.size)
     yield from stream.skip_rest()
-    return _conclude(stream, seen)
+    return _facts_at_end(stream, movie)
 
 
-def _next_box(stream: Stream, *, padded: bool) -> Waits[_Box | None]:
-    """Look at the next box; None at the file's end, or at the zeros that may pad it."""
+def _peek_header(stream: Stream, *, padded: bool) -> Parser[_Header | None]:
+    """Read the next box's header without taking it.
+
+    Returns None at the file's end, or, if ``padded``, at zeros.
+    """
     head = yield from stream.peek(16)
     if not head or (padded and not any(head)):
         return None
@@ -93,150 +101,134 @@ def _next_box(stream: Stream, *, padded: bool) -> Waits[_Box | None]:
         raise stream.cut_off()
     size, kind = struct.unpack_from(">I4s", head)
     if not all(0x20 <= byte < 0x7F or byte == 0xA9 for byte in kind):
-        raise _broken(f"there is no box where one begins, at {stream.position:,}")
+        raise broken(f"it has an invalid box at byte {stream.position:,}")
     if size == 0:
-        return _Box(kind=kind, head_size=8, size=None)
-    head_size = 8
+        return _Header(kind=kind, header_size=8, size=None)
+    header_size = 8
     if size == 1:
         if len(head) < 16:
             raise stream.cut_off()
-        size, head_size = int.from_bytes(head[8:]), 16
-    if not head_size <= size <= sys.maxsize:
-        raise _broken(f"the box at {stream.position:,} has a size that can't be")
-    return _Box(kind=kind, head_size=head_size, size=size)
+        size, header_size = int.from_bytes(head[8:]), 16
+    if not header_size <= size <= sys.maxsize:
+        raise broken(f"its box at byte {stream.position:,} has an invalid size")
+    return _Header(kind=kind, header_size=header_size, size=size)
 
 
-def _pass_by(stream: Stream, box: _Box) -> Waits[None]:
-    if box.size is None:
-        yield from stream.skip_rest()
-    else:
-        yield from stream.skip(box.size)
+def _take_payload(stream: Stream, header: _Header) -> Parser[memoryview | None]:
+    """Take a box's payload; None, and skipped, if the box is too large."""
+    data = yield from stream.take_up_to(MAX_MOOV_BYTES, header.size)
+    return None if data is None else memoryview(data)[header.header_size :]
 
 
-def _contents(stream: Stream, box: _Box) -> Waits[memoryview | None]:
-    """Take a box of the index; None if it is too large to be read."""
-    data: bytes | None = None
-    if box.size is None:
-        data = yield from stream.take_rest(MAX_INDEX_BYTES)
-    elif box.size <= MAX_INDEX_BYTES:
-        data = yield from stream.take(box.size)
-    else:
-        yield from stream.skip(box.size)
-    return None if data is None else memoryview(data)[box.head_size :]
-
-
-def _see_index(stream: Stream, box: _Box, seen: _Seen) -> Waits[None]:
-    seen.index = True
-    moov = yield from _contents(stream, box)
+def _take_moov(stream: Stream, header: _Header, movie: _Movie) -> Parser[None]:
+    movie.has_moov = True
+    moov = yield from _take_payload(stream, header)
     if moov is None:
         return
     try:
-        _read_index(moov, seen)
+        _read_moov(moov, movie)
     except (struct.error, IndexError):
-        raise _broken("a box of its index is too short for what it must hold") from None
-    stream.must_reach(seen.reach)
+        raise broken("a box in its index (moov) is too short") from None
+    stream.must_reach(movie.data_end)
 
 
-def _see_segments(stream: Stream, box: _Box, seen: _Seen) -> Waits[None]:
-    """Read a segment index: how long the fragments after it are, in bytes and in time.
+def _take_sidx(stream: Stream, header: _Header, movie: _Movie) -> Parser[None]:
+    """Take a segment index: the sizes and durations of the fragments after it.
 
-    One that lies among those that an earlier one tells of goes into detail, and adds nothing.
+    A ``sidx`` among fragments that an earlier one lists only subdivides them.
     """
-    detail = stream.position < seen.segments_end
-    sidx = yield from _contents(stream, box)
+    nested = stream.position < movie.segments_end
+    sidx = yield from _take_payload(stream, header)
     if sidx is None:
         return
     try:
-        track, scale = struct.unpack_from(">II", sidx, 4)
+        track_id, scale = struct.unpack_from(">II", sidx, 4)
         at, code = (16, ">I") if sidx[0] == 0 else (20, ">Q")
-        (first,) = struct.unpack_from(code, sidx, at)
+        (first_offset,) = struct.unpack_from(code, sidx, at)
         at += struct.calcsize(code)
         (count,) = struct.unpack_from(">H", sidx, at + 2)
         entries = list(struct.iter_unpack(">III", sidx[at + 4 : at + 4 + 12 * count]))
     except (struct.error, IndexError):
-        raise _broken("its segment index is too short for what it must hold") from None
-    end = stream.position + first + sum(entry[0] & 0x7FFF_FFFF for entry in entries)
+        raise broken("its segment index (sidx) is too short") from None
+    end = stream.position + first_offset + sum(entry[0] & 0x7FFF_FFFF for entry in entries)
     stream.must_reach(end)
-    seen.reach = max(seen.reach, end)
-    if track == seen.video_id and not detail:
-        seen.segments_end = end
-        seen.segments_seconds += sum(entry[1] for entry in entries) / scale if scale else 0.0
+    movie.data_end = max(movie.data_end, end)
+    if track_id == movie.video_id and not nested:
+        movie.segments_end = end
+        movie.segments_seconds += sum(entry[1] for entry in entries) / scale if scale else 0.0
 
 
-def _told_by_segments(stream: Stream, seen: _Seen) -> Waits[MediaFacts]:
-    """Say how long a fragmented file is, if its first segment index tells of all of it."""
-    yield from stream.skip(seen.segments_end - stream.position)
-    box = yield from _next_box(stream, padded=True)
-    if box is None or box.kind not in {b"sidx", b"styp", b"emsg", b"prft", b"moof", b"mdat"}:
-        return replace(seen.facts, duration_seconds=seen.segments_seconds or None)
-    return seen.facts
+def _facts_by_sidx(stream: Stream, movie: _Movie) -> Parser[MediaFacts]:
+    """Return the facts; with a duration if the first ``sidx`` lists all fragments of the file."""
+    yield from stream.skip(movie.segments_end - stream.position)
+    header = yield from _peek_header(stream, padded=True)
+    if header is None or header.kind not in {b"sidx", b"styp", b"emsg", b"prft", b"moof", b"mdat"}:
+        return replace(movie.facts, duration_seconds=movie.segments_seconds or None)
+    return movie.facts
 
 
-def _conclude(stream: Stream, seen: _Seen) -> MediaFacts:
-    if not seen.index:
+def _facts_at_end(stream: Stream, movie: _Movie) -> MediaFacts:
+    if not movie.has_moov:
         raise MediaFileError("media_cut_off", "it has no index (moov): its end is missing")
-    if not seen.media or seen.owed:
-        raise MediaFileError("media_cut_off", "it has an index, and no media data (mdat) after it")
-    if seen.reach > stream.position:
+    if not movie.has_media or movie.mdat_missing:
+        raise MediaFileError("media_cut_off", "it has an index, but its media data is missing")
+    if movie.data_end > stream.position:
         raise MediaFileError(
             "media_cut_off",
-            f"it ends after {stream.position:,} bytes, and its index speaks of {seen.reach:,}",
+            f"it is cut off after {stream.position:,} of at least {movie.data_end:,} bytes",
         )
-    if seen.facts.duration_seconds is None and seen.segments_seconds:
-        return replace(seen.facts, duration_seconds=seen.segments_seconds)
-    return seen.facts
+    if movie.facts.duration_seconds is None and movie.segments_seconds:
+        return replace(movie.facts, duration_seconds=movie.segments_seconds)
+    return movie.facts
 
 
-# ── The index ─────────────────────────────────────────────────────────────────────────────────
+# ── moov ──────────────────────────────────────────────────────────────────────────────────────
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Track:
-    """A track of the index: times in seconds, ``turn`` in quarters clockwise."""
+    """A track of ``moov``; ``quarter_turns`` are clockwise."""
 
     id: int
     handler: bytes
     enabled: bool
     seconds: float | None
-    turn: int
-    shown: tuple[float, float]
-    entry: memoryview
-    """Its first sample entry, which says how it is coded."""
+    quarter_turns: int
+    display_size: tuple[float, float]
+    sample_entry: memoryview
+    """Its first sample entry, which describes the codec."""
     samples: int
-    reach: int
+    data_end: int
 
 
-def _read_index(moov: memoryview, seen: _Seen) -> None:
+def _read_moov(moov: memoryview, movie: _Movie) -> None:
     children = _children(moov)
     header = _first(children, b"mvhd")
     if header is None:
         if _first(children, b"cmov") is not None:
-            return  # compressed, as QuickTime did last century
-        raise _broken("its index (moov) has no header (mvhd)")
+            return  # compressed, as in old QuickTime files
+        raise broken("its index (moov) has no header (mvhd)")
     scale, length, at = _times(header, 12)
-    turn = _turn(header, at + 16)
+    quarter_turns = _quarter_turns(header, at + 16)
     extends = _first(children, b"mvex")
-    seen.fragmented = extends is not None
+    movie.fragmented = extends is not None
     trak_boxes = [child for kind, child in children if kind == b"trak"]
     found = [_read_track(trak, scale) for trak in trak_boxes[:_MAX_TRACKS]]
     tracks = [track for track in found if track is not None]
-    seen.reach = max((track.reach for track in tracks), default=0)
-    videos = [track for track in tracks if track.handler == b"vide"]
-    if not videos:
-        raise MediaFileError("media_no_video", "it has no video track")
-    video = max(videos, key=lambda track: (track.samples > 0, track.enabled))
+    movie.data_end = max((track.data_end for track in tracks), default=0)
+    video = _main_video(tracks)
+    movie.video_id = video.id
     if extends is not None:
-        seconds = _announced(_first(_children(extends), b"mehd"), scale)
+        seconds = _fragments_seconds(_first(_children(extends), b"mehd"), scale)
     else:
         seconds = video.seconds or _seconds(length, scale)
         if not video.samples or not seconds:
-            raise MediaFileError("media_empty", "its video track holds no picture, or for no time")
-    seen.video_id = video.id
-    rotation = (turn + video.turn) % 4 * 90
-    width, height, pixel_aspect = _coded(video)
-    size = displayed(width, height, rotation=rotation, pixel_aspect=pixel_aspect)
-    seen.facts = replace(
-        seen.facts,
+            raise MediaFileError("media_empty", "its video track has no samples or no duration")
+    rotation = (quarter_turns + video.quarter_turns) % 4 * 90
+    width, height, pixel_aspect = _stored_size(video)
+    size = display_size(width, height, rotation=rotation, pixel_aspect=pixel_aspect)
+    movie.facts = replace(
+        movie.facts,
         duration_seconds=seconds,
         width=size[0],
         height=size[1],
@@ -246,8 +238,15 @@ def _read_index(moov: memoryview, seen: _Seen) -> None:
     )
 
 
+def _main_video(tracks: list[_Track]) -> _Track:
+    videos = [track for track in tracks if track.handler == b"vide"]
+    if not videos:
+        raise MediaFileError("media_no_video", "it has no video track")
+    return max(videos, key=lambda track: (track.samples > 0, track.enabled))
+
+
 def _read_track(trak: memoryview, movie_scale: int) -> _Track | None:
-    """Read a track; None if it lacks a header, as nobody can show it then."""
+    """Read a track; None if it lacks a header, because no player can show it then."""
     children = _children(trak)
     header = _first(children, b"tkhd")
     media = _children(_first(children, b"mdia"))
@@ -258,26 +257,26 @@ def _read_track(trak: memoryview, movie_scale: int) -> _Track | None:
     long = header[0] == 1
     (length,) = struct.unpack_from(">Q" if long else ">I", header, 28 if long else 20)
     at = 52 if long else 40
-    wide, high = struct.unpack_from(">II", header, at + 36)
+    width, height = struct.unpack_from(">II", header, at + 36)
     scale, media_length, _ = _times(media_header, 12)
     table = _children(_first(_children(_first(media, b"minf")), b"stbl"))
-    samples, reach = _read_table(table)
+    samples, data_end = _read_sample_table(table)
     description = _first(table, b"stsd")
     return _Track(
         id=struct.unpack_from(">I", header, 20 if long else 12)[0],
         handler=bytes(handler[8:12]),
         enabled=bool(header[3] & 1),
         seconds=_seconds(length, movie_scale) or _seconds(media_length, scale),
-        turn=_turn(header, at),
-        shown=(wide / 65_536, high / 65_536),
-        entry=memoryview(b"") if description is None else description[8:],
+        quarter_turns=_quarter_turns(header, at),
+        display_size=(width / 65_536, height / 65_536),
+        sample_entry=memoryview(b"") if description is None else description[8:],
         samples=samples,
-        reach=reach,
+        data_end=data_end,
     )
 
 
-def _read_table(table: list[_Child]) -> tuple[int, int]:
-    """Count a track's samples and say where its last chunk of them ends in the file."""
+def _read_sample_table(table: list[_Child]) -> tuple[int, int]:
+    """Return how many samples a track has, and where its last chunk ends in the file."""
     sizes = _first(table, b"stsz") or _first(table, b"stz2")
     samples = struct.unpack_from(">I", sizes, 8)[0] if sizes else 0
     offsets, code = _first(table, b"stco"), "I"
@@ -285,7 +284,7 @@ def _read_table(table: list[_Child]) -> tuple[int, int]:
         offsets, code = _first(table, b"co64"), "Q"
     if not offsets or not samples:
         return samples, 0
-    chunks = _numbers(code, offsets, 8, struct.unpack_from(">I", offsets, 4)[0])
+    chunks = _integers(code, offsets, 8, struct.unpack_from(">I", offsets, 4)[0])
     if not chunks:
         return samples, 0
     chunks[-1] += _last_chunk_bytes(table, samples)
@@ -293,54 +292,54 @@ def _read_table(table: list[_Child]) -> tuple[int, int]:
 
 
 def _last_chunk_bytes(table: list[_Child], samples: int) -> int:
-    """Add up the samples of the last chunk; 0 where the tables don't say it simply."""
-    sizes, spread = _first(table, b"stsz"), _first(table, b"stsc")
-    if not sizes or not spread or len(spread) < 20:
+    """Return the size of the last chunk; 0 if ``stsz`` or ``stsc`` is missing or too short."""
+    sizes, chunk_runs = _first(table, b"stsz"), _first(table, b"stsc")
+    if not sizes or not chunk_runs or len(chunk_runs) < 20:
         return 0
-    (runs,) = struct.unpack_from(">I", spread, 4)
-    if len(spread) < 8 + 12 * runs or not runs:
+    (runs,) = struct.unpack_from(">I", chunk_runs, 4)
+    if len(chunk_runs) < 8 + 12 * runs or not runs:
         return 0
-    (per_chunk,) = struct.unpack_from(">I", spread, 12 * runs)
-    count = min(per_chunk, samples)
-    (each,) = struct.unpack_from(">I", sizes, 4)
-    if each:
-        return int(each * count)
-    return sum(_numbers("I", sizes, 12 + 4 * (samples - count), count))
+    (samples_per_chunk,) = struct.unpack_from(">I", chunk_runs, 12 * runs)
+    count = min(samples_per_chunk, samples)
+    (sample_size,) = struct.unpack_from(">I", sizes, 4)
+    if sample_size:
+        return int(sample_size * count)
+    return sum(_integers("I", sizes, 12 + 4 * (samples - count), count))
 
 
-def _numbers(code: str, data: memoryview, start: int, count: int) -> "array[int]":
+def _integers(code: str, data: memoryview, start: int, count: int) -> "array[int]":
     found = array(code)
     end = start + count * found.itemsize
     if end > len(data):
-        raise _broken("a table of its index is shorter than it says")
+        raise broken("a table in its index (moov) is shorter than its entry count")
     found.frombytes(data[start:end])
     if sys.byteorder == "little":
         found.byteswap()
     return found
 
 
-def _coded(video: _Track) -> tuple[int, int, float]:
-    """Say how large its pictures are stored, and how wide a pixel of them is for its height.
+def _stored_size(video: _Track) -> tuple[int, int, float]:
+    """Return the stored width and height, and the pixel aspect ratio.
 
-    ``pasp`` says the latter; where it is missing, the size at which the track is shown does.
+    The ratio is that of ``pasp``, or else follows from the track's display size.
     """
-    if len(video.entry) < _VISUAL_ENTRY_BYTES:
-        raise _broken("its video track does not say how it is coded")
-    (entry_size,) = struct.unpack_from(">I", video.entry)
-    width, height = struct.unpack_from(">HH", video.entry, 32)
+    if len(video.sample_entry) < _VISUAL_SAMPLE_ENTRY_BYTES:
+        raise broken("its video track has no complete sample entry (stsd)")
+    (entry_size,) = struct.unpack_from(">I", video.sample_entry)
+    width, height = struct.unpack_from(">HH", video.sample_entry, 32)
     if not width or not height:
-        raise _broken("its pictures have no size")
-    # What follows in the entry is the codec's own, and not always boxes.
-    extensions = _children(video.entry[_VISUAL_ENTRY_BYTES:entry_size], strict=False)
+        raise broken("its video has no width or height")
+    # Some codecs append bytes here that are not boxes.
+    extensions = _children(video.sample_entry[_VISUAL_SAMPLE_ENTRY_BYTES:entry_size], strict=False)
     pasp = _first(extensions, b"pasp")
     across, down = struct.unpack_from(">II", pasp) if pasp else (0, 0)
     if not across or not down:
-        across, down = video.shown[0] * height, video.shown[1] * width
+        across, down = video.display_size[0] * height, video.display_size[1] * width
     aspect = across / down if across and down else 1.0
     return width, height, aspect if 1 / _MAX_PIXEL_ASPECT <= aspect <= _MAX_PIXEL_ASPECT else 1.0
 
 
-def _announced(mehd: memoryview | None, scale: int) -> float | None:
+def _fragments_seconds(mehd: memoryview | None, scale: int) -> float | None:
     if not mehd:
         return None
     (length,) = struct.unpack_from(">Q" if mehd[0] else ">I", mehd, 4)
@@ -348,7 +347,7 @@ def _announced(mehd: memoryview | None, scale: int) -> float | None:
 
 
 def _times(header: memoryview, at: int) -> tuple[int, int, int]:
-    """Read the time scale and the duration of an ``mvhd`` or ``mdhd``, and where they end."""
+    """Read time scale and duration of an ``mvhd`` or ``mdhd``; returns also where they end."""
     if header[0] == 1:
         scale, length = struct.unpack_from(">IQ", header, at + 8)
         return scale, length, at + 20
@@ -357,40 +356,34 @@ def _times(header: memoryview, at: int) -> tuple[int, int, int]:
 
 
 def _seconds(length: int, scale: int) -> float | None:
-    # All ones are "not known", in either width.
-    known = length not in {0, 0xFFFF_FFFF, 0xFFFF_FFFF_FFFF_FFFF}
-    return length / scale if known and scale else None
+    return length / scale if length not in _UNKNOWN_DURATIONS and scale else None
 
 
-def _turn(header: memoryview, at: int) -> int:
-    """Say by how many quarters clockwise a matrix turns the picture, once it has mirrored it."""
+def _quarter_turns(header: memoryview, at: int) -> int:
+    """Return a matrix's rotation in quarter turns clockwise, once any mirroring is undone."""
     across, along = struct.unpack_from(">ii", header, at + 12)
     return round(atan2(-across, along) / (pi / 2)) % 4
 
 
 def _children(box: memoryview | None, *, strict: bool = True) -> list[_Child]:
-    """List the boxes in a box, at most 128 of them; if not strictly, those before a broken one."""
+    """List the boxes in a payload, at most ``MAX_CHILDREN``; if not strict, up to a broken one."""
     found: list[_Child] = []
     at, end = 0, 0 if box is None else len(box)
-    while box is not None and at + 8 <= end and len(found) < _MAX_CHILDREN:
+    while box is not None and at + 8 <= end and len(found) < MAX_CHILDREN:
         size, kind = struct.unpack_from(">I4s", box, at)
-        head_size = 8
+        header_size = 8
         if size == 1:
-            size, head_size = int.from_bytes(box[at + 8 : at + 16]), 16
+            size, header_size = int.from_bytes(box[at + 8 : at + 16]), 16
         elif size == 0:
             size = end - at
-        if size < head_size or at + size > end:
+        if size < header_size or at + size > end:
             if not strict:
                 break
-            raise _broken("a box of its index is larger than what it lies in, or has no size")
-        found.append((kind, box[at + head_size : at + size]))
+            raise broken("a box in its index (moov) has an invalid size or exceeds its parent")
+        found.append((kind, box[at + header_size : at + size]))
         at += size
     return found
 
 
 def _first(children: list[_Child], wanted: bytes) -> memoryview | None:
     return next((child for kind, child in children if kind == wanted), None)
-
-
-def _broken(message: str) -> MediaFileError:
-    return MediaFileError("media_broken", message)

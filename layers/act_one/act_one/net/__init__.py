@@ -1,5 +1,6 @@
 """The only ways out of this account to hosts that are not AWS.
 
-``addresses`` says where a URL leads and whether that is allowed, ``dialing`` connects, ``exchange``
-makes one bounded request, ``downloads`` streams a body. Imports the ground modules only.
+``urls`` parses, ``addresses`` says what is allowed, ``dialing`` connects, ``sending`` and
+``response`` speak HTTP. On top of them, ``exchange`` makes one paid request and ``downloads``
+fetches from addresses that others chose. Imports the ground modules only.
 """

@@ -1,21 +1,17 @@
-"""The only way out to an address that somebody else chose.
+"""Downloads from addresses that others chose, and calls to them.
 
-A name is resolved once, every address of it must be public, and one of just these is connected to,
-with TLS still verified for the name; each redirect is checked the same way. Whatever the peer does
-ends in the time that was given, and in no more memory than one read asks for. Connections are never
-kept: one that was may have died while the process was frozen.
+A name is resolved once, all of its addresses must be public, and only those are connected to; TLS
+verifies the name, and each redirect is checked in the same way. Whatever the peer does, a download
+ends within its time and holds no more memory than one read asks for. Connections are not reused:
+they may have died while the process was frozen.
 """
 
-import io
-import math
 import re
-import socket
 import ssl
-from collections import deque
 from collections.abc import Callable, Mapping
-from http.client import HTTPConnection, HTTPException, HTTPResponse
+from http.client import HTTPException
 from time import monotonic
-from typing import TYPE_CHECKING, Final, Self, override
+from typing import Final, Self, override
 
 import requests
 from requests.adapters import BaseAdapter
@@ -23,37 +19,42 @@ from requests.structures import CaseInsensitiveDict
 from urllib3.exceptions import HeaderParsingError
 from urllib3.util.response import assert_header_parsing
 
-from act_one.net.addresses import Policy, Target, UnsafeAddressError, is_public, redirected, target
-from act_one.net.dialing import DialError, dial, resolve
-from act_one.net.exchange import trusted
-
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
+from act_one.net.addresses import Policy
+from act_one.net.dialing import DialError, connect, describe, public_authorities
+from act_one.net.response import (
+    BadResponseError,
+    DeadlineError,
+    Response,
+    Source,
+    TooSlowError,
+)
+from act_one.net.sending import send, write_head
+from act_one.net.urls import UnsafeAddressError, parse_url, redirect_url
 
 __all__ = ["Download", "PeerError", "Policy", "UnsafeAddressError", "get", "request", "session"]
 
-CONNECT_SECONDS: Final = 10.0
+MEDIA_CONNECT_SECONDS: Final = 10.0
 """For resolving, connecting and TLS together."""
-READ_SECONDS: Final = 15.0
+SILENCE_SECONDS: Final = 15.0
 """How long a peer may send nothing."""
 MIN_BYTES_PER_SECOND: Final = 65_536
 SPEED_SECONDS: Final = 30.0
-"""Over so long a body must not be slower than that, what is around its chunks included; time in
-which nobody reads doesn't count."""
+"""The window in which a body must keep that speed; the time between reads doesn't count."""
 MAX_REDIRECTS: Final = 3
-MAX_HEAD_BYTES: Final = 65_536
-"""Of status line and headers, those of interim answers included."""
-MAX_FRAMING_BYTES: Final = 65_536
-"""What chunks may have around them in one read."""
+MAX_OVERHEAD_BYTES: Final = 65_536
+"""For the head with all interim responses, and again around the chunks of each read."""
 
-_FOLLOWED: Final = frozenset({301, 302, 303, 307, 308})
+_HEADERS: Final = {"User-Agent": "act-one", "Accept": "*/*", "Accept-Encoding": "identity"}
+_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+_LENGTH: Final = re.compile(r"[0-9]{1,18}")
 
 
 class PeerError(Exception):
-    """What was asked for can't be had from this peer now; the message holds no query string.
+    """A peer doesn't give what was asked for; the message holds no query string.
 
-    ``code`` is ``unreachable`` (no whole, sensible head of an answer came), or of the body
-    ``encoded`` (compressed, though asked for as it is), ``too_large``, ``too_slow`` or ``cut_off``.
+    ``code`` is ``unreachable`` (no complete, valid head of a response came), or, of the body,
+    ``encoded`` (compressed, although that was not asked for), ``too_large``, ``too_slow`` or
+    ``cut_off``.
     """
 
     def __init__(self, code: str, message: str) -> None:
@@ -64,14 +65,9 @@ class PeerError(Exception):
 def session(policy: Policy, tls: ssl.SSLContext | None = None) -> requests.Session:
     """Build a session that reaches only what the policy allows.
 
-    It trusts ``tls``, or the public authorities; it knows no proxies and keeps no cookies.
+    It trusts ``tls``, or the public authorities, uses no proxies and keeps no cookies.
     """
-    made = requests.Session()
-    made.trust_env = False
-    adapter = _CheckedAdapter(policy, tls or trusted())
-    for scheme in ("https://", "http://", ""):
-        made.mount(scheme, adapter)
-    return made
+    return _Session(_CheckedAdapter(policy, tls or public_authorities()))
 
 
 def request(
@@ -85,45 +81,49 @@ def request(
     body: bytes | None = None,
     redirects: int = MAX_REDIRECTS,
 ) -> "Download":
-    """Ask for a URL, the answer's body still to be read; all within ``seconds`` of wall clock.
+    """Send a request and read the head of the response, all within ``seconds`` of wall clock.
 
-    Of GET and HEAD so many redirects are followed, ``headers`` going to each; with 0, and for other
-    methods, a redirect is an answer like any other. More than ``max_bytes`` of body are an error
-    when they are read. Raises ``UnsafeAddressError`` for what the session's policy refuses and
+    GET and HEAD follow up to ``redirects`` redirects and send ``headers`` to each; with 0, and for
+    other methods, a redirect is a response like any other. A body of more than ``max_bytes`` is an
+    error when it is read. Raises ``UnsafeAddressError`` for what the session's policy refuses and
     ``PeerError`` for what the peer does.
     """
     ends_at = monotonic() + seconds
     followed = 0
     while True:
-        asked = requests.PreparedRequest()
-        asked.method, asked.url, asked.body = method, url, body
-        asked.headers = CaseInsensitiveDict(headers or {})
+        to = parse_url(url)
+        prepared = http.prepare_request(
+            requests.Request(method, to.origin, headers=headers, data=body)
+        )
+        # requests would decode parts of the path, which breaks some signatures.
+        prepared.url = str(to)
         left = ends_at - monotonic()
-        response = http.get_adapter(url).send(asked, stream=True, timeout=left)
+        response = http.send(prepared, stream=True, timeout=left, allow_redirects=False)
         location = response.headers.get("location")
         following = redirects and method in {"GET", "HEAD"}
-        if not following or response.status_code not in _FOLLOWED or location is None:
+        if not following or response.status_code not in _REDIRECTS or location is None:
             return Download(response, ends_at=ends_at, max_bytes=max_bytes)
         response.close()
         if followed == redirects:
-            raise UnsafeAddressError(f"it redirects more than {redirects} times")
+            message = f"it redirects more than {redirects} times"
+            raise UnsafeAddressError("redirects", message)
         followed += 1
-        url = redirected(response.url, location)
+        url = redirect_url(response.url, location)
 
 
 def get(url: str, http: requests.Session, *, seconds: float, max_bytes: int) -> "Download":
-    """GET a URL: short for ``request``."""
+    """GET a URL; see ``request``."""
     return request("GET", url, http, seconds=seconds, max_bytes=max_bytes)
 
 
 class Download:
-    """An answer, its body still to be read; a context manager that hangs up at its end."""
+    """A response whose body is still to be read; a context manager that closes the connection."""
 
     def __init__(self, response: requests.Response, *, ends_at: float, max_bytes: int) -> None:
         self.status = response.status_code
         self.headers: Mapping[str, str] = response.headers
         self.length = _announced(response.headers)
-        """What was announced, in bytes; None if nothing was."""
+        """The body's announced length in bytes; None if there is none."""
         self.count = 0
         """Bytes of the body read so far."""
         self._response = response
@@ -138,7 +138,7 @@ class Download:
         self.close()
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         self._response.close()
 
     def read(self, amount: int) -> bytes:
@@ -164,15 +164,15 @@ class Download:
         if not self.count:
             self._check_announced()
         try:
-            # The byte that is one too many is an error as soon as it comes.
+            # One byte more than allowed, so that too long a body fails as soon as it is.
             piece = read(min(amount, self._max_bytes + 1 - self.count))
-        except _LateError:
-            raise PeerError("too_slow", f"{self._so_far()} came in the time there was") from None
-        except _SlowError as error:
-            message = f"{error}, when {self._so_far()} had come"
+        except DeadlineError:
+            message = f"time ran out after {self._so_far()}"
             raise PeerError("too_slow", message) from None
+        except TooSlowError as error:
+            raise PeerError("too_slow", f"{error}, after {self._so_far()}") from None
         except TimeoutError:
-            silence = f"nothing came for {READ_SECONDS:g} s"
+            silence = f"nothing came for {SILENCE_SECONDS:g} s"
             raise PeerError("cut_off", f"{silence} after {self._so_far()}") from None
         except (OSError, HTTPException) as error:
             raise PeerError("cut_off", f"{_reason(error)} after {self._so_far()}") from None
@@ -188,7 +188,7 @@ class Download:
     def _check_announced(self) -> None:
         encoding = self.headers.get("content-encoding", "identity").strip().lower()
         if encoding != "identity":
-            message = f"its body comes as {encoding[:40]!r}, though asked for as it is"
+            message = f"its body is encoded as {encoding[:40]!r}, which was not asked for"
             raise PeerError("encoded", message)
         if self.length is not None and self.length > self._max_bytes:
             raise PeerError("too_large", f"it announces {self.length:,} bytes")
@@ -205,23 +205,26 @@ def _announced(headers: Mapping[str, str]) -> int | None:
     return int(text)
 
 
-# ── One exchange ──────────────────────────────────────────────────────────────────────────────
+# ── The transport under requests ──────────────────────────────────────────────────────────────
 
 
-class _LateError(Exception):
-    """The time for all of it is over."""
+class _Session(requests.Session):
+    """A session whose redirects are left to ``request``, which checks where they lead."""
 
+    def __init__(self, adapter: "_CheckedAdapter") -> None:
+        super().__init__()
+        self.trust_env = False
+        self.headers = CaseInsensitiveDict(_HEADERS)
+        for scheme in ("https://", "http://"):
+            self.mount(scheme, adapter)
 
-class _SlowError(Exception):
-    """Too little comes; the message says how much."""
-
-
-class _BrokenError(HTTPException):
-    """The peer breaks the rules of HTTP; the message says which, in our words."""
+    @override
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        return None
 
 
 class _CheckedAdapter(BaseAdapter):
-    """Sends a request over a connection of its own; ``timeout`` is for all of the exchange."""
+    """Sends each request over a new connection; ``timeout`` bounds all of it, in wall clock."""
 
     def __init__(self, policy: Policy, tls: ssl.SSLContext) -> None:
         super().__init__()
@@ -238,238 +241,76 @@ class _CheckedAdapter(BaseAdapter):
         cert: object = None,
         proxies: object = None,
     ) -> requests.Response:
-        seconds = timeout if isinstance(timeout, int | float) else READ_SECONDS
+        seconds = timeout if isinstance(timeout, int | float) else SILENCE_SECONDS
         ends_at = monotonic() + seconds
-        to = target(request.url or "", self._policy)
         try:
-            with _connect(to, self._policy, self._tls, ends_at) as connected:
-                _send(connected, to, request, ends_at)
-                answer = _answer(connected, request.method, ends_at)
-        except (_LateError, TimeoutError):
+            answer = self._exchange(request, ends_at)
+        except DialError as error:
+            raise PeerError("unreachable", str(error)) from None
+        except TimeoutError:
             late = monotonic() >= ends_at
-            silence = "in the time there was" if late else f"for {READ_SECONDS:g} s"
-            raise PeerError("unreachable", f"no answer came {silence}") from None
+            waited = "in the time allowed" if late else f"for {SILENCE_SECONDS:g} s"
+            raise PeerError("unreachable", f"no response came {waited}") from None
         except (OSError, HTTPException) as error:
-            raise PeerError("unreachable", f"no answer: {_reason(error)}") from None
-        response = requests.Response()
-        response.request, response.url, response.raw = request, to.url, answer
-        response.status_code, response.reason = answer.status, answer.reason
-        for name, value in answer.headers.items():
-            earlier = response.headers.get(name)
-            response.headers[name] = value if earlier in {None, value} else f"{earlier}, {value}"
-        return response
+            raise PeerError("unreachable", f"no response: {_reason(error)}") from None
+        return _as_requests_has_it(request, answer)
+
+    def _exchange(self, request: requests.PreparedRequest, ends_at: float) -> Response:
+        """Send a request and read the head of its response."""
+        method = request.method or "GET"
+        body = request.body if isinstance(request.body, bytes) else b""
+        to = parse_url(request.url or "")
+        self._policy.check_url(to)
+        connect_by = min(ends_at, monotonic() + MEDIA_CONNECT_SECONDS)
+        with connect(to, connect_by, self._tls, self._policy) as connected:
+            send(write_head(connected, method, to, request.headers), body, ends_at)
+            source = Source(
+                connected,
+                ends_at=ends_at,
+                max_overhead_bytes=MAX_OVERHEAD_BYTES,
+                max_silence_seconds=SILENCE_SECONDS,
+                min_bytes_per_second=MIN_BYTES_PER_SECOND,
+                speed_seconds=SPEED_SECONDS,
+            )
+            answer = Response(source, method)
+            try:
+                answer.begin()
+                _check_head(answer)
+            except BaseException:
+                answer.close()
+                raise
+        return answer
 
     @override
     def close(self) -> None:
-        """Nothing is kept."""
+        """Do nothing: no connection is kept."""
+
+
+def _as_requests_has_it(request: requests.PreparedRequest, answer: Response) -> requests.Response:
+    response = requests.Response()
+    response.request, response.url, response.raw = request, request.url or "", answer
+    response.status_code, response.reason = answer.status, answer.reason
+    for name, value in answer.headers.items():
+        earlier = response.headers.get(name)
+        response.headers[name] = value if earlier in {None, value} else f"{earlier}, {value}"
+    return response
+
+
+def _check_head(answer: Response) -> None:
+    """Refuse a head that is incomplete or that two readers could understand differently."""
+    if answer.hung_up:
+        raise BadResponseError("the connection closed within its headers")
+    try:
+        assert_header_parsing(answer.msg)
+    except HeaderParsingError:
+        raise BadResponseError("its headers are malformed") from None
+    lengths = set(answer.msg.get_all("content-length", []))
+    if len(lengths) > 1 or not all(_LENGTH.fullmatch(length) for length in lengths):
+        raise BadResponseError("its Content-Length is not one number")
+    encodings = [value.lower() for value in answer.msg.get_all("transfer-encoding", [])]
+    if encodings and encodings != ["chunked"]:
+        raise BadResponseError("its Transfer-Encoding is not supported")
 
 
 def _reason(error: OSError | HTTPException) -> str:
-    """Say what went wrong, in no words of the peer's: it might echo what it was sent."""
-    match error:
-        case _BrokenError():
-            return str(error)
-        case ssl.SSLCertVerificationError():
-            return f"its certificate is refused: {error.verify_message}"
-        case ssl.SSLError():
-            return f"TLS failed ({error.reason})"
-    return type(error).__name__
-
-
-def _connect(
-    to: Target, policy: Policy, tls: ssl.SSLContext, ends_at: float
-) -> socket.socket | ssl.SSLSocket:
-    """Connect to a public address of a host, and check over TLS that it is the host."""
-    ends_at = min(ends_at, monotonic() + CONNECT_SECONDS)
-    try:
-        found = resolve(to.host, to.port, ends_at)
-        if not policy.allow_private and not all(is_public(str(one[0])) for _, one in found):
-            raise UnsafeAddressError(f"{to.host} is at an address that is not public")
-        connected = dial(found, ends_at)
-    except DialError as error:
-        raise PeerError("unreachable", str(error)) from None
-    if to.scheme == "http":
-        return connected
-    try:
-        connected = tls.wrap_socket(
-            connected, server_hostname=to.host, do_handshake_on_connect=False
-        )
-        connected.settimeout(max(0.001, ends_at - monotonic()))
-        connected.do_handshake()
-    except TimeoutError:
-        connected.close()
-        raise PeerError("unreachable", "TLS was not agreed on in time") from None
-    except OSError:
-        connected.close()
-        raise
-    return connected
-
-
-def _send(
-    connected: socket.socket, to: Target, request: requests.PreparedRequest, ends_at: float
-) -> None:
-    writing = HTTPConnection(to.host, to.port)
-    writing.auto_open = 0
-    writing.sock = connected
-    body = request.body if isinstance(request.body, bytes) else b""
-    ours = {
-        "Host": to.authority,
-        "User-Agent": "act-one",
-        "Accept": "*/*",
-        "Accept-Encoding": "identity",
-    }
-    if request.body is not None:
-        ours["Content-Length"] = str(len(body))
-    writing.putrequest(request.method or "GET", to.path, skip_host=True, skip_accept_encoding=True)
-    for name, value in CaseInsensitiveDict(ours | dict(request.headers)).items():
-        writing.putheader(name, value)
-    connected.settimeout(max(0.001, ends_at - monotonic()))
-    writing.endheaders()
-    for start in range(0, len(body), 16_384):
-        connected.settimeout(max(0.001, ends_at - monotonic()))
-        connected.sendall(body[start : start + 16_384])
-
-
-def _answer(connected: socket.socket, method: str | None, ends_at: float) -> "_Answer":
-    answer = _Answer(connected, method, ends_at)
-    try:
-        answer.begin()
-    except BaseException:
-        answer.close()
-        raise
-    return answer
-
-
-class _Answer(HTTPResponse):
-    """An answer of which no more is taken in than was asked for, and no nonsense."""
-
-    def __init__(self, connected: socket.socket, method: str | None, ends_at: float) -> None:
-        super().__init__(connected, method=method)
-        self._line = _Line(self.fp.detach(), connected, ends_at)
-        self.fp = io.BufferedReader(self._line)
-        self._head_bytes = 0
-        self._chunked_bytes = 0
-
-    @override
-    def begin(self) -> None:
-        try:
-            super().begin()
-            assert_header_parsing(self.msg)
-        except (HeaderParsingError, ValueError):
-            raise _BrokenError("its headers make no sense") from None
-        lengths = set(self.msg.get_all("content-length", []))
-        if len(lengths) > 1 or not all(_LENGTH.fullmatch(length) for length in lengths):
-            raise _BrokenError("the length it announces is none")
-        encodings = [value.lower() for value in self.msg.get_all("transfer-encoding", [])]
-        if encodings and encodings != ["chunked"]:
-            raise _BrokenError("it sends its body in a way that nobody asked for")
-        self._head_bytes = self.fp.tell()
-        self._line.begin_body(self._head_bytes)
-
-    @override
-    def tell(self) -> int:
-        """Count what came of the body, even if a read that failed has lost it."""
-        return self._chunked_bytes if self.chunked else self._line.received - self._head_bytes
-
-    @override
-    def read(self, amt: int | None = None) -> bytes:
-        """Read so much of the body, less only at its end; nothing unless one says how much."""
-        amount = amt or 0
-        if not self.chunked:
-            self._line.allow(amount)
-            return super().read(amount)
-        taken = bytearray()
-        while len(taken) < amount and (piece := self.read1(amount - len(taken))):
-            taken += piece
-        return bytes(taken)
-
-    @override
-    def read1(self, n: int = -1) -> bytes:
-        """Read some of the body, of one chunk at most."""
-        self._line.allow(n)
-        piece = super().read1(n)
-        if self.chunked and (self.chunk_left or 0) < 0:
-            raise _BrokenError("a chunk of negative length")
-        self._chunked_bytes += len(piece)
-        return piece
-
-
-_LENGTH: Final = re.compile(r"[0-9]{1,18}")
-
-
-class _Line(io.RawIOBase):
-    """What a peer sends, as far as there is time and room for it, and it comes fast enough."""
-
-    def __init__(self, raw: io.RawIOBase, connected: socket.socket, ends_at: float) -> None:
-        super().__init__()
-        self.received = 0
-        self._raw = raw
-        self._connected = connected
-        self._ends_at = ends_at
-        self._timeout = 0.0
-        self._in_head = True
-        self._room = MAX_HEAD_BYTES
-        self._waited = 0.0
-        self._marks: deque[tuple[float, int]] = deque()
-        self._next_mark = math.inf
-
-    def begin_body(self, at: int) -> None:
-        """Watch its speed from now on; ``at`` is where the head ended."""
-        self._in_head = False
-        self._waited = self._next_mark = 0.0
-        self._marks.append((0.0, at))
-
-    def allow(self, amount: int) -> None:
-        """Let so much of a body come, and no more around it than is sensible."""
-        self._room = self.received + amount + MAX_FRAMING_BYTES
-
-    @override
-    def readable(self) -> bool:
-        return True
-
-    @override
-    def tell(self) -> int:
-        """Count what was received; a ``BufferedReader`` subtracts what nobody read yet."""
-        return self.received
-
-    @override
-    def readinto(self, buffer: "WriteableBuffer") -> int:
-        began_at = monotonic()
-        left = self._ends_at - began_at
-        if left <= 0:
-            raise _LateError
-        seconds = min(READ_SECONDS, left)
-        if seconds != self._timeout:  # to set one is a system call
-            self._connected.settimeout(seconds)
-            self._timeout = seconds
-        try:
-            count = self._connected.recv_into(buffer)
-        except TimeoutError:
-            if seconds == left:
-                raise _LateError from None
-            raise
-        self._waited += monotonic() - began_at
-        self.received += count
-        if self.received > self._room:
-            longer = "longer headers" if self._in_head else "more around its chunks"
-            raise _BrokenError(f"it sends {longer} than anybody needs")
-        if not count and self._in_head:
-            raise _BrokenError("it hung up before its answer had begun")
-        if count and self._waited >= self._next_mark:
-            self._check_speed()
-        return count
-
-    def _check_speed(self) -> None:
-        """Look at the last 30 s of waiting, by marks that are made once a second."""
-        while self._marks and (seconds := self._waited - self._marks[0][0]) >= SPEED_SECONDS:
-            _, before = self._marks.popleft()
-            rate = (self.received - before) / seconds
-            if rate < MIN_BYTES_PER_SECOND:
-                raise _SlowError(f"{rate / 1_024:,.1f} KB/s over {seconds:.3g} s")
-        self._marks.append((self._waited, self.received))
-        self._next_mark = self._waited + SPEED_SECONDS / 30
-
-    @override
-    def close(self) -> None:
-        self._raw.close()
-        super().close()
+    return str(error) if isinstance(error, BadResponseError) else describe(error)

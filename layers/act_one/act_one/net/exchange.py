@@ -1,31 +1,29 @@
-"""One HTTP exchange whose outcome is never guessed: connecting and sending are separate steps.
+"""One paid HTTP exchange whose outcome is never guessed: connecting and sending are separate steps.
 
 ``requests`` raises one ``ConnectionError`` for a reset during the TLS handshake and for one after
 the whole request was received. Around a call that costs money these are two different things, so
-this talks over a connection of its own: fresh each time, no redirects, no retries, and one
-wall-clock bound on all of it, however slowly the peer dribbles.
+this makes its own connection: a new one each time, without redirects or retries, and with one
+wall-clock bound on all of it.
 """
 
-import http.client
-import socket
 import ssl
-import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
-from functools import cache
+from http.client import HTTPException
 from time import monotonic
 from typing import Final
-from urllib.parse import urlsplit
 
-import certifi
+from act_one.net.dialing import DialError, connect, public_authorities
+from act_one.net.response import Response, Source
+from act_one.net.sending import send, write_head
+from act_one.net.urls import UnsafeAddressError, parse_url
 
-from act_one.net.dialing import DialError, dial, resolve
-
-CONNECT_SECONDS: Final = 3.0
+PROVIDER_CONNECT_SECONDS: Final = 3.0
 MAX_REPLY_BYTES: Final = 1_048_576
+MAX_REPLY_OVERHEAD_BYTES: Final = 8_388_608
+"""More than ``http.client`` takes for a head, so that no whole reply is lost to this bound."""
 
 
 class NotSentError(Exception):
@@ -45,16 +43,10 @@ class Reply:
     body: bytes
 
 
-@cache
-def trusted() -> ssl.SSLContext:
-    """Trust the public authorities, read once per process."""
-    return ssl.create_default_context(cafile=certifi.where())
-
-
 def retry_after(text: str | None, now: float, *, longest: float) -> float | None:
-    """Read a ``Retry-After`` header, seconds or a date: seconds from now, at most ``longest``.
+    """Read a ``Retry-After`` header, seconds or a date, as seconds from now, at most ``longest``.
 
-    None for no header, or one that makes no sense.
+    None if there is no header or it can't be read.
     """
     text = (text or "").strip()
     if text.isascii() and text.isdigit():
@@ -80,90 +72,30 @@ def post(
     Raises ``NotSentError`` when not a byte of the request was sent and ``NoReplyError`` when one
     may have been, so that only the first may be tried again.
     """
-    target = urlsplit(url)
-    ends_at = monotonic() + seconds
-    connected = _connect(url, min(CONNECT_SECONDS, seconds), tls or trusted())
-    with _closing_at(ends_at, connected):
-        connection = http.client.HTTPConnection(target.netloc)
-        connection.sock = connected
-        path = f"{target.path or '/'}?{target.query}" if target.query else target.path or "/"
-        _write_head(connection, path, {**headers, "Content-Length": str(len(body))})
+    began_at = monotonic()
+    ends_at = began_at + seconds
+    connect_by = min(ends_at, began_at + PROVIDER_CONNECT_SECONDS)
+    try:
+        to = parse_url(url)
+        connected = connect(to, connect_by, tls or public_authorities())
+    except (UnsafeAddressError, DialError) as error:
+        raise NotSentError(str(error)) from error
+    with connected:
         try:
-            connection.endheaders(body)
-            response = connection.getresponse()
-            content = response.read(MAX_REPLY_BYTES + 1)
-            expected = response.length
-        except (OSError, http.client.HTTPException, ValueError) as error:
+            asked = {"Accept-Encoding": "identity", **headers, "Content-Length": str(len(body))}
+            request = write_head(connected, "POST", to, asked)
+        except (HTTPException, ValueError) as error:
+            raise NotSentError(type(error).__name__) from error
+        try:
+            send(request, body, ends_at)
+            source = Source(connected, ends_at=ends_at, max_overhead_bytes=MAX_REPLY_OVERHEAD_BYTES)
+            with Response(source, "POST") as response:
+                response.begin()
+                content = response.read(MAX_REPLY_BYTES + 1)
+                missing = response.length
+        except (OSError, HTTPException, ValueError) as error:
             raise NoReplyError(type(error).__name__) from error
-    if expected or len(content) > MAX_REPLY_BYTES or monotonic() >= ends_at:
-        message = "the reply was cut off, endless or too slow"
-        raise NoReplyError(message)
+    if missing or len(content) > MAX_REPLY_BYTES:
+        raise NoReplyError("the reply was cut off or too long")
     names = {name.lower(): value for name, value in response.getheaders()}
     return Reply(status=response.status, headers=names, body=content)
-
-
-def _write_head(
-    connection: http.client.HTTPConnection, path: str, headers: Mapping[str, str]
-) -> None:
-    """Put the head together; it leaves with `endheaders`, so what is no header is never sent."""
-    try:
-        connection.putrequest("POST", path, skip_accept_encoding=True)
-        connection.putheader("Accept-Encoding", "identity")
-        for name, value in headers.items():
-            connection.putheader(name, value)
-    except (http.client.HTTPException, ValueError) as error:
-        raise NotSentError(type(error).__name__) from error
-
-
-def _connect(url: str, seconds: float, tls: ssl.SSLContext) -> socket.socket:
-    target = urlsplit(url)
-    if target.hostname is None:
-        message = f"{url!r} has no host"
-        raise NotSentError(message)
-    secure = target.scheme == "https"
-    ends_at = monotonic() + seconds
-    try:
-        port = target.port or (443 if secure else 80)
-        connected = dial(resolve(target.hostname, port, ends_at), ends_at)
-        if not secure:
-            return connected
-        connected = tls.wrap_socket(
-            connected, server_hostname=target.hostname, do_handshake_on_connect=False
-        )
-        with _shutting_down_at(ends_at, connected):
-            connected.do_handshake()
-    except DialError as error:
-        raise NotSentError(str(error)) from error
-    except (OSError, ValueError) as error:
-        raise NotSentError(type(error).__name__) from error
-    return connected
-
-
-@contextmanager
-def _shutting_down_at(ends_at: float, connected: socket.socket) -> Iterator[None]:
-    """Cut a connection at a moment: a socket's own time-out bounds each read, not the whole."""
-    watchdog = threading.Timer(max(0.0, ends_at - monotonic()), _shut_down, [connected])
-    watchdog.daemon = True
-    watchdog.start()
-    try:
-        yield
-    finally:
-        watchdog.cancel()
-
-
-@contextmanager
-def _closing_at(ends_at: float, connected: socket.socket) -> Iterator[None]:
-    connected.settimeout(max(0.001, ends_at - monotonic()))
-    try:
-        with _shutting_down_at(ends_at, connected):
-            yield
-    finally:
-        connected.close()
-
-
-def _shut_down(connected: socket.socket) -> None:
-    try:
-        # Not SSLSocket.shutdown, which would take the TLS state from under the reading thread.
-        socket.socket.shutdown(connected, socket.SHUT_RDWR)
-    except OSError:
-        return

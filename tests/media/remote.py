@@ -1,11 +1,11 @@
-"""Asking what a file is, in both ways; an error is an answer."""
+"""Runs both checks on bytes in memory; an error is returned as a result."""
 
+from act_one.media.facts import MediaFileError
 from act_one.media.probe import Scan, probe
-from act_one.media.stream import MediaFileError
 
 
 class Remote:
-    """A file to be read by ranges, which counts what is read of it."""
+    """A file that is read by ranges and records the size of each read."""
 
     def __init__(self, data):
         self.data = data

@@ -6,7 +6,7 @@ from tests.simulator.caller import Caller
 
 
 def whole_task(provider, callbacks, number):
-    """One task from its create to its bytes; its sha256 as announced and as downloaded."""
+    """Run one task; returns its SHA-256 as recorded and as downloaded."""
     caller = Caller(provider, callbacks)
     shape = ("wrapped", "legacy")[number % 2]
     task_id, provider_task_id = caller.accepted(seconds=0.3, feed=shape)
@@ -17,7 +17,7 @@ def whole_task(provider, callbacks, number):
     return task_id, caller.task(provider_task_id)["media"]["result.mp4"]["sha256"]
 
 
-def test_fifty_tasks_run_side_by_side(provider, callbacks):
+def test_fifty_tasks_run_concurrently(provider, callbacks):
     with ThreadPoolExecutor(50) as pool:
         results = list(pool.map(lambda number: whole_task(provider, callbacks, number), range(50)))
 

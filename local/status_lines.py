@@ -1,4 +1,4 @@
-"""Status lines: redrawn in place on a terminal, elsewhere one more line for each change."""
+"""Status lines, redrawn in place on a terminal; elsewhere, a new line for each change."""
 
 import os
 import shutil
@@ -12,15 +12,15 @@ ERASE_LINE: Final = "\x1b[K"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """One line: who, for how long, and what is happening to it."""
+    """One line: a name, its elapsed time and a text."""
 
     name: str
     seconds: float
-    says: str
+    text: str
 
 
-class Live:
-    """The lines of things that happen side by side."""
+class StatusLines:
+    """Writes the status lines of concurrent tasks."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
@@ -29,7 +29,7 @@ class Live:
         self._drawn = 0
 
     def show(self, statuses: Sequence[Status]) -> None:
-        """Show what is true now."""
+        """Write the current status of all tasks."""
         if self._redraws:
             columns = shutil.get_terminal_size().columns
             up = UP.format(self._drawn) if self._drawn else ""
@@ -37,12 +37,12 @@ class Live:
             self._out.write(up + "".join(lines))
             self._drawn = len(lines)
         else:
-            said = (*self._shown, *[""] * len(statuses))
-            changed = [new for new, old in zip(statuses, said, strict=False) if new.says != old]
+            before = (*self._shown, *[""] * len(statuses))
+            changed = [new for new, old in zip(statuses, before, strict=False) if new.text != old]
             self._out.writelines(f"{_line(status)}\n" for status in changed)
-        self._shown = tuple(status.says for status in statuses)
+        self._shown = tuple(status.text for status in statuses)
         self._out.flush()
 
 
 def _line(status: Status) -> str:
-    return f"   {status.name:<15} {status.seconds:5.1f} s  {status.says}"
+    return f"   {status.name:<15} {status.seconds:5.1f} s  {status.text}"
