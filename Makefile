@@ -7,6 +7,7 @@ MAKEFLAGS += --no-builtin-rules
 export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/.tools/uv/bin:$(PATH)
 export SAM_CLI_TELEMETRY := 0
 export __SAM_CLI_APP_DIR := $(CURDIR)/.tools/sam/settings
+unexport PYTHONDONTWRITEBYTECODE # each worker of pytest would compile every test anew
 
 STEP := @local/step.sh
 SHIPPED := layers/dependencies/requirements
@@ -55,9 +56,16 @@ local-down: $(DEV) ## Stop it
 redrive: $(DEV) ## Try again what the stack STACK gave up fetching
 	@PYTHONPATH=layers/act_one .venv/bin/python -m ops.redrive '$(STACK)'
 
+.PHONY: unit
+unit: $(DEV) $(MINISTACK) ## Run the tests that need no deployed stack, in a minute
+	@ACT_ONE_HISTORIES=20 .venv/bin/pytest -q --tb=short -n 2 $(addprefix tests/,$(UNIT))
+
+UNIT := unit template media simulator local protocol
+
+# More workers than cores, because the tests of deployed stacks mostly wait.
 .PHONY: test
 test: $(DEV) $(SAM) $(MINISTACK) $(BUILD) ## Run every test
-	@.venv/bin/pytest -q --tb=short --durations=10
+	@.venv/bin/pytest -q --tb=short --durations=10 -n 4
 
 .PHONY: bench
 bench: $(DEV) $(MINISTACK) $(BENCH) $(BUILD) ## Measure what is built
@@ -76,6 +84,7 @@ check: $(DEV) $(SAM) ## Lint, check types, check the template
 	$(STEP) 'Linting' ruff check --output-format concise
 	$(STEP) 'Checking the format' ruff format --check
 	$(STEP) 'Checking types' mypy
+	$(STEP) 'Checking the layers of imports' env PYTHONPATH=layers/act_one lint-imports
 	$(STEP) 'Validating the template' .tools/sam/bin/sam validate --lint --region us-east-1
 	$(STEP) 'Expanding the template' sh -c 'mkdir -p .aws-sam && python -m local.expand >.aws-sam/expanded.json'
 	$(STEP) 'Linting the expanded template' cfn-lint --regions us-east-1 -- .aws-sam/expanded.json

@@ -49,7 +49,7 @@ class Endpoint:
     def of(self, path: str) -> list[Received]:
         return [one for one in self.received if one.path.partition("?")[0] == path]
 
-    def wait(self, count: int = 1, path: str | None = None, seconds: float = 30) -> list[Received]:
+    def wait(self, count: int = 1, path: str | None = None, seconds: float = 120) -> list[Received]:
         """Wait for so many requests."""
         ends_at = time.monotonic() + seconds
         while len(found := self.received if path is None else self.of(path)) < count:

@@ -46,8 +46,8 @@ At every point it also holds that
   the same `Idempotency-Key` it gives the same task, right after the crash and after the end;
 - a task that succeeded has its four objects, the media byte for byte the provider's; any other task
   has none;
-- an open task always has a due time in the sweeper's index, so nobody has to remember it;
-- every move was told on the bus, at least once, with its version;
+- an open task always has a due time in the sweeper's index;
+- every move was published on the bus, at least once, with its version;
 - no queue of dead letters holds anything.
 
 ## How to read it
@@ -65,10 +65,10 @@ Where the provider is well and the end is `expired` all the same, that is meant:
 
 - *nothing paid*: the worker died between the row and the create's answer, or with the answer that
   nothing was billed. Nobody can know then that nothing was taken, so it is never sent again.
-- *paid*: the create was taken, but its reply died with the worker and no callback ever told us the
+- *paid*: the create was taken, but its reply died with the worker and no callback ever brought the
   id. The provider lists no tasks, so this one is lost to us; if there was a reply, the log line of
   the create has the id.
-- *refused and called*: somebody with the task's own callback URL says that the provider has it, so
+- *refused and called*: a caller with the task's own callback URL says that the provider has it, so
   the refusal can't be trusted; never sent again, and the feed never knew the id that was named.
 
 """
@@ -99,14 +99,14 @@ def _tables(points: Sequence[Point]) -> Iterator[str]:
 
 def _row(point: Point) -> str:
     crashes = (*point.also, (point.function, point.call, point.when))
-    told = [
+    crashes = [
         f"{when} `{call}`" if function == point.function else f"{function} {when} `{call}`"
         for function, call, when in crashes
     ]
     cells = (
         "•" if point.often else "",
         point.life,
-        ", then ".join(told),
+        ", then ".join(crashes),
         str(point.answer),
         f"`{point.stage}`",
         f"`{point.billing}`",

@@ -32,7 +32,7 @@ class Life:
     fallback: bool | None = False
     """Whether it takes part even so; None: that is a matter of moments."""
     then: Literal["cancel", "handle_callback"] | None = None
-    """What is done once the task is `accepted`: its client cancels it; a callback rings."""
+    """What is done once the task is `accepted`: its client cancels it; the provider calls back."""
 
 
 _REFUSED: Final = "seconds=1&create=throttled&create_times=1&retry_after=600"
@@ -294,10 +294,10 @@ def _copy() -> Iterator[Point]:
 
 
 def _relay() -> Iterator[Point]:
-    told = {"rescue": "stream"}
-    yield from _at("normal", "relay", "publish Task Submitted", **told)
-    yield from _at("normal", "relay", "publish Task Storing", often=BEFORE, **told)
-    yield from _at("normal", "relay", "publish Task Succeeded", **told)
+    by_stream = {"rescue": "stream"}
+    yield from _at("normal", "relay", "publish Task Submitted", **by_stream)
+    yield from _at("normal", "relay", "publish Task Storing", often=BEFORE, **by_stream)
+    yield from _at("normal", "relay", "publish Task Succeeded", **by_stream)
 
 
 POINTS: Final = (

@@ -1,4 +1,4 @@
-"""Running points: kill, leave the system alone, and take down what became of it.
+"""Runs points: kills, leaves the system alone, and records the outcome.
 
 Leases and waits that take minutes are not waited for. A task to which nothing happens any more
 gets its time moved instead: the times in its row move into the past by the same amount, as far as
@@ -30,7 +30,7 @@ from local.stack import LocalStack
 from tests.crashes.calls import Call
 from tests.crashes.points import LIVES, Point
 from tests.crashes.tap import Trap, Watch
-from tests.crashes.workers import count_busy, kill, workers_of
+from tests.crashes.workers import count_busy, is_busy, kill, workers_of
 from tests.e2e.caller import Bus, Caller
 
 AT_ONCE: Final = 4
@@ -43,7 +43,7 @@ QUIET_SWEEPS: Final = 20
 """The same, in times that a sweep takes: where that is longer, everything is."""
 LATEST: Final = 20.0
 """Seconds after its task's end in which a crash must come, if it is to come at all."""
-SETTLES_WITHIN: Final = 200.0
+SETTLES_WITHIN: Final = 400.0
 PARAMETERS: Final = {
     "MinPollSeconds": "1",
     "PollIntervalSeconds": "2",
@@ -62,7 +62,7 @@ _AWAITING_CALLBACK: Final = frozenset({"submitting", "unconfirmed", "submitted",
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of the task of a point."""
+    """The outcome of a point's task."""
 
     point: Point
     task_id: str
@@ -105,7 +105,7 @@ def run(points: Sequence[Point], stack: LocalStack, watch: Watch, bus: Bus) -> l
 def make_due(row: Task, caller: Caller) -> float | None:
     """Move a task's times into the past until it is due, unless it changes meanwhile.
 
-    Answers by how many seconds; None: nothing was moved.
+    Returns by how many seconds; None: nothing was moved.
     """
     if row.due_at is None:
         return None
@@ -194,7 +194,7 @@ class _Run:
             self.watch.set(trap)
         lead_there()
         for trap in outcome.traps:
-            trap.sprung.wait(60)
+            trap.sprung.wait(120)
 
     def _bring_due(self, outcome: Outcome) -> None:
         row = self.caller.row(outcome.task_id)
@@ -270,7 +270,7 @@ class _Run:
         return self._not_in_hand(quiet) if quiet else []
 
     def _not_in_hand(self, quiet: Sequence[Outcome]) -> list[Outcome]:
-        """Leave out what somebody still has: its client, a callback, an execution, the queue."""
+        """Leave out tasks that a client, a worker, a callback, an execution or the queue has."""
         called = set()
         for task in self.caller.simulator("tasks"):
             if _is_to_be_called(task):
@@ -285,14 +285,20 @@ class _Run:
             if outcome.row is not None
             and outcome.left_alone
             and outcome.task_id not in held
+            and not self._is_worked_on(outcome.task_id)
             and not (outcome.row.stage in _AWAITING_CALLBACK and outcome.task_id in called)
             and not (outcome.row.stage == "storing" and self._is_announced(outcome.task_id))
         ]
 
+    def _is_worked_on(self, task_id: str) -> bool:
+        """Return whether the worker that last called about a task is still busy, however slow."""
+        worker = self.watch.last_worker.get(task_id)
+        return worker is not None and is_busy(worker)
+
     def _is_announced(self, task_id: str) -> bool:
         """Tell whether a result was announced more often than a copy began on it."""
-        told = self.watch.carried_out["relay", Call("publish Task Storing", task_id)]
-        return told > self.watch.seen["copy", Call("claim the copy", task_id)]
+        published = self.watch.carried_out["relay", Call("publish Task Storing", task_id)]
+        return published > self.watch.seen["copy", Call("claim the copy", task_id)]
 
     # ── The client ────────────────────────────────────────────────────────────────────────────
 
@@ -310,7 +316,7 @@ class _Run:
                 outcome.answer = canceled.status_code
             case "handle_callback":
                 self.caller.wait(outcome.task_id, {"accepted"})
-                self._ring(outcome.task_id)
+                self._call_back(outcome.task_id)
         outcome.left_alone = True
 
     def _post(self, outcome: Outcome) -> requests.Response:
@@ -322,7 +328,7 @@ class _Run:
         body = self.caller.body(behaviour)
         return self.caller.post(body, {"Idempotency-Key": outcome.point.name.encode()})
 
-    def _ring(self, task_id: str) -> None:
+    def _call_back(self, task_id: str) -> None:
         """Call back as the provider would, about an id that the feed doesn't know (yet)."""
         secret = self.stack.client("secretsmanager").get_secret_value(
             SecretId=f"{self.stack.stack_name}/callback"
@@ -337,7 +343,7 @@ class _Run:
             timeout=60,
         )
 
-    # ── What became of them ───────────────────────────────────────────────────────────────────
+    # ── The outcomes ───────────────────────────────────────────────────────────────────────────
 
     def _finish(self, outcome: Outcome) -> None:
         outcome.repeated_at_the_end = self._post(outcome)

@@ -56,6 +56,8 @@ class Watch:
         self.aws_url = ""
         self.seen: Counter[tuple[str, Call]] = Counter()
         self.carried_out: Counter[tuple[str, Call]] = Counter()
+        self.last_worker: dict[str, Worker] = {}
+        """Task → the worker that last made a call about it."""
         self._traps: list[Trap] = []
         self._lock = threading.Lock()
 
@@ -64,9 +66,11 @@ class Watch:
         with self._lock:
             self._traps.append(trap)
 
-    def notice(self, function: str, calls: list[Call]) -> Trap | None:
-        """Take down what a function calls; answer the trap that this springs."""
+    def notice(self, worker: Worker, calls: list[Call]) -> Trap | None:
+        """Record what a worker calls; return the trap that this springs."""
+        function = worker.function
         with self._lock:
+            self.last_worker.update({call.task_id: worker for call in calls if call.task_id})
             self.seen.update((function, call) for call in calls)
             caught = next((trap for trap in self._traps if trap.catches(function, calls)), None)
             if caught is not None:
@@ -192,7 +196,7 @@ class _Connection(BaseHTTPRequestHandler):
     def _trap(self, calls: list[Call]) -> Trap | None:
         if self.worker is None:  # it died meanwhile
             return None
-        return self.server.watch.notice(self.worker.function, calls)
+        return self.server.watch.notice(self.worker, calls)
 
     def _pass_on(
         self, upstream: HTTPConnection, body: bytes, length: int, trap: Trap | None

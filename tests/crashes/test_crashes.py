@@ -82,15 +82,17 @@ def test_no_sweep_would_ever_have_missed_it(point, outcomes):
 
 
 @at_each_point
-def test_every_move_was_told_on_the_bus(point, outcomes):
+def test_every_move_was_published(point, outcomes):
     outcome = outcomes[point]
-    heard = {event["detail"]["version"]: event for event in outcome.events}
+    published = {event["detail"]["version"]: event for event in outcome.events}
     version = outcome.row.version
 
-    untold = {2, 3} if point.life.startswith("refused") else set()  # to accepted, to submitting
+    unpublished = (
+        {2, 3} if point.life.startswith("refused") else set()
+    )  # to accepted, to submitting
 
-    assert heard[version]["detail-type"] == DETAIL_TYPES[outcome.row.stage]
-    assert set(range(2, version + 1)) - set(heard) <= untold
+    assert published[version]["detail-type"] == DETAIL_TYPES[outcome.row.stage]
+    assert set(range(2, version + 1)) - set(published) <= unpublished
     for event in outcome.events:
         assert event["detail"]["event_id"] == f"{outcome.task_id}#{event['detail']['version']}"
 
@@ -113,7 +115,7 @@ def test_no_object_is_without_a_succeeded_task(outcomes, stack, caller):
     assert {caller.row(task_id).stage for task_id in owners} == {"succeeded"}
 
 
-def test_nothing_was_given_up_by_what_carries_it(outcomes, stack):
+def test_no_dead_letter_queue_holds_anything(outcomes, stack):
     del outcomes
     queues = stack.client("sqs")
     left = {
@@ -131,7 +133,7 @@ def test_nothing_was_given_up_by_what_carries_it(outcomes, stack):
 @only_with_all
 def test_every_call_that_was_seen_is_a_point(outcomes, watch):
     del outcomes
-    same = ("publish ", "read back ")  # told alike, read back alike: some stand for all of them
+    same = ("publish ", "read back ")  # some of these stand for all of them
 
     def kind(function, call):
         return function, next((word for word in same if call.startswith(word)), call)
@@ -143,7 +145,7 @@ def test_every_call_that_was_seen_is_a_point(outcomes, watch):
 
 
 @only_with_all
-def test_a_message_that_comes_again_finds_the_lease_of_who_died(outcomes, stack, watch, caller):
+def test_a_repeated_message_finds_the_lease_of_the_worker_that_died(outcomes, stack, watch, caller):
     del outcomes
     queues = stack.client("sqs")
     was = {"VisibilityTimeout": "330"}

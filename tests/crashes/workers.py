@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-_TRIES = 10
-_GONE_SECONDS = 5.0
+_TRIES = 50
+_GONE_SECONDS = 60.0
 _known: dict[tuple[str, str], "Worker"] = {}
 
 
@@ -56,14 +56,18 @@ def _all_workers() -> Iterator[Worker]:
 
 def count_busy(aws_url: str) -> int:
     """Count the workers that are doing something, or starting to; the others await an event."""
+    return sum(worker.aws_url == aws_url and is_busy(worker) for worker in _all_workers())
+
+
+def is_busy(worker: Worker) -> bool:
+    """Tell whether a worker runs and does anything else than to wait for an event."""
     waits = ("0 0x0 ", "63 0x0 ")  # read(0, …), its number on x86-64 and on arm64
-    found = 0
-    for worker in _all_workers():
-        if worker.aws_url == aws_url and _is_running(worker.pid):
-            with suppress(OSError):
-                does = Path(f"/proc/{worker.pid}/syscall").read_text()
-                found += not does.startswith(waits)
-    return found
+    if not _is_running(worker.pid):
+        return False
+    try:
+        return not Path(f"/proc/{worker.pid}/syscall").read_text().startswith(waits)
+    except OSError:
+        return False
 
 
 def kill(worker: Worker) -> None:

@@ -15,7 +15,7 @@ from act_one.tasks.table import TaskTable
 from act_one.tasks.task import Task
 from local.stack import LocalStack
 
-SECONDS = 60
+SECONDS = 180
 
 
 class Caller:
@@ -158,7 +158,7 @@ class Bus:
         self._stop.set()
         self._thread.join(10)
 
-    def of(self, task_id: str, last: str, seconds: float = 15) -> list[dict[str, Any]]:
+    def of(self, task_id: str, last: str, seconds: float = SECONDS) -> list[dict[str, Any]]:
         """Return a task's events once one of the type `last` is among them."""
         ends_at = time.monotonic() + seconds
         while last not in {event["detail-type"] for event in self._heard[task_id]}:

@@ -1,5 +1,7 @@
 """One local stack for all end-to-end tests: the real template, the real functions, IAM enforced."""
 
+import os
+
 import pytest
 
 from local.stack import ROOT, LocalStack, running_stack, use_only_this_machine
@@ -22,7 +24,8 @@ PARAMETERS = {
 @pytest.fixture(scope="session")
 def stack():
     use_only_this_machine()
-    with running_stack(PARAMETERS, ROOT / ".local/test") as running:
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+    with running_stack(PARAMETERS, ROOT / f".local/test{worker}") as running:
         yield running
 
 

@@ -1,4 +1,4 @@
-"""Files as people drop them into the uploads bucket: each one whole, and no two alike."""
+"""Files as people put them into the uploads bucket: each one whole, and no two alike."""
 
 import hashlib
 import json
@@ -20,8 +20,8 @@ IMAGE = (ROOT / "local/media/character.png").read_bytes()
 
 def video(name: str) -> bytes:
     """A performance video of its own: with a box that players skip."""
-    told = name.encode()
-    return VIDEO + struct.pack(">I4s", 8 + len(told), b"free") + told
+    tag = name.encode()
+    return VIDEO + struct.pack(">I4s", 8 + len(tag), b"free") + tag
 
 
 def image(name: str) -> bytes:
@@ -34,7 +34,7 @@ def sha256(data: bytes) -> str:
 
 
 class Dropper(Caller):
-    """Somebody who has only S3."""
+    """A client that has access to S3 only."""
 
     def put(self, folder: str, name: str, data: bytes | Any) -> None:
         body = data if isinstance(data, bytes) else json.dumps(data).encode()
@@ -109,7 +109,7 @@ class Dropper(Caller):
             time.sleep(0.3)
 
     def message(self, body: Any) -> str:
-        """Put a message onto the ingest queue, as AWS or somebody else does; its id."""
+        """Put a message onto the ingest queue; return its id."""
         text = body if isinstance(body, str) else json.dumps(body)
         answer = self.stack.client("sqs").send_message(
             QueueUrl=self.stack.ingest_queue_url, MessageBody=text
@@ -117,7 +117,7 @@ class Dropper(Caller):
         return str(answer["MessageId"])
 
     def event(self, detail: Any, detail_type: str = "Task Requested") -> str:
-        """Put an event of another service onto the stack's bus; its id."""
+        """Put an event of another service onto the stack's bus; return its id."""
         entry = {
             "EventBusName": self.stack.event_bus,
             "Source": "my.shop",

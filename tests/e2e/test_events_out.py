@@ -1,4 +1,4 @@
-"""The stacks of the documentation that listen to the bus hear what they say they hear."""
+"""The documentation's stacks on the bus get the events that they are for."""
 
 import json
 import time
@@ -13,7 +13,7 @@ SNIPPETS = ROOT / "docs/snippets"
 
 @pytest.fixture(scope="module")
 def listening(stack):
-    """Deploy both beside the stack; answers their resources by logical id."""
+    """Deploy both beside the stack; yields their resources by logical id."""
     client = stack.client("cloudformation")
     found = {}
     for name in ("events-to-queue", "events-to-function"):
@@ -33,12 +33,12 @@ def listening(stack):
         client.delete_stack(StackName=name)
 
 
-def test_a_queue_of_ones_own_hears_the_ends_and_nothing_else(listening, stack, caller):
+def test_a_queue_on_the_bus_gets_the_ends_and_nothing_else(listening, stack, caller):
     good = caller.submit("seconds=1")
     bad = caller.submit("seconds=1&result=failed")
 
     heard = {}
-    ends_at = time.monotonic() + 30
+    ends_at = time.monotonic() + 120
     sqs = stack.client("sqs")
     while {good, bad} - heard.keys() and time.monotonic() < ends_at:
         answer = sqs.receive_message(
@@ -53,13 +53,13 @@ def test_a_queue_of_ones_own_hears_the_ends_and_nothing_else(listening, stack, c
     assert faults_of(heard[good][0]) + faults_of(heard[bad][0]) == []
 
 
-def test_a_function_of_ones_own_hears_a_success(listening, stack, caller):
+def test_a_function_on_the_bus_gets_a_success(listening, stack, caller):
     task_id = caller.submit("seconds=1")
 
     logs = stack.client("logs")
     group = f"/aws/lambda/{listening['OnSuccess']}"
     said = ""
-    ends_at = time.monotonic() + 30
+    ends_at = time.monotonic() + 120
     while task_id not in said and time.monotonic() < ends_at:
         time.sleep(0.5)
         if logs.describe_log_groups(logGroupNamePrefix=group)["logGroups"]:

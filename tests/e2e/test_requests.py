@@ -1,4 +1,4 @@
-"""What callers may say, what they get told when it is wrong, and who is let in."""
+"""What requests may hold, the problems that others get, and who is let in."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -125,7 +125,7 @@ def test_a_bad_idempotency_key_is_refused(key, code, caller):
 
 
 @pytest.mark.parametrize("headers", [{}, {"x-api-key": "guessed"}])
-def test_without_the_right_api_key_the_gateway_lets_nobody_in(headers, caller):
+def test_the_gateway_refuses_requests_without_the_right_api_key(headers, caller):
     for method, path in (("POST", "tasks"), ("GET", "tasks/task_1")):
         answer = requests.request(
             method, f"{caller.stack.api_url}/{path}", headers=headers, data="{}", timeout=20
@@ -183,7 +183,7 @@ def test_an_idempotency_key_is_not_for_another_body(caller):
     assert answer.json()["code"] == "idempotency-key-reused"
 
 
-def test_a_task_is_nobody_elses(caller):
+def test_a_task_is_not_shown_to_another_client(caller):
     task_id = caller.submit("seconds=1")
     gateway = caller.stack.client("apigateway")
     plan = gateway.get_usage_plans()["items"][0]["id"]

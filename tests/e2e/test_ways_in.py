@@ -62,14 +62,14 @@ def test_an_event_that_is_delivered_twice_is_one_task(dropper):
 def test_an_invalid_event_is_rejected_and_says_why(dropper, bus):
     event_id = dropper.event({**dropper.body(), "image": "character.png?sig=secret"})
 
-    [told] = bus.of(event_id, "Task Rejected")
+    [rejected] = bus.of(event_id, "Task Rejected")
 
-    assert told["source"] == "act-one"
-    assert told["detail"]["origin"] == {"event": event_id}
-    assert told["detail"]["problem"]["code"] == "url-invalid"
-    assert told["detail"]["problem"]["field"] == "image"
-    assert told["detail"]["event_id"].startswith("rejected_")
-    assert "secret" not in json.dumps(told)
+    assert rejected["source"] == "act-one"
+    assert rejected["detail"]["origin"] == {"event": event_id}
+    assert rejected["detail"]["problem"]["code"] == "url-invalid"
+    assert rejected["detail"]["problem"]["field"] == "image"
+    assert rejected["detail"]["event_id"].startswith("rejected_")
+    assert "secret" not in json.dumps(rejected)
 
 
 def test_a_key_that_was_used_with_another_body_is_rejected(dropper, bus):
@@ -78,8 +78,8 @@ def test_a_key_that_was_used_with_another_body_is_rejected(dropper, bus):
 
     event_id = dropper.event(dropper.body("seconds=2", idempotency_key="taken by event"))
 
-    [told] = bus.of(event_id, "Task Rejected")
-    assert told["detail"]["problem"]["code"] == "idempotency-key-reused"
+    [rejected] = bus.of(event_id, "Task Rejected")
+    assert rejected["detail"]["problem"]["code"] == "idempotency-key-reused"
 
 
 MESSAGES = {
@@ -99,8 +99,8 @@ def test_a_message_that_is_no_request_is_rejected_and_never_comes_back(case, dro
 
     message_id = dropper.message(message)
 
-    [told] = bus.of(message_id, "Task Rejected")
-    assert told["detail"]["problem"]["code"] == (code or "idempotency-key-missing")
+    [rejected] = bus.of(message_id, "Task Rejected")
+    assert rejected["detail"]["problem"]["code"] == (code or "idempotency-key-missing")
     dropper.settle()
 
 
@@ -219,7 +219,7 @@ def test_what_the_provider_does_not_take_cannot_be_uploaded(dropper):
     assert upload(elsewhere, image("a"), "image/png").status_code == 403
 
 
-def test_nobody_uses_the_files_of_another_client(dropper):
+def test_a_client_cannot_use_the_files_of_another(dropper):
     upload_id = uploaded(dropper, "mine")
     mine = dropper.post({"upload_id": upload_id}).json()["input"]
     gateway = dropper.stack.client("apigateway")

@@ -323,5 +323,5 @@ def test_both_files_share_the_time_limit(server, sources, monkeypatch):
     began_at = monotonic()
     warnings = check(slow)
 
-    assert monotonic() - began_at < 1.0
+    assert monotonic() - began_at < 2.5  # either file takes longer than that
     assert [warning.code for warning in warnings] == ["input_not_checked"] * 2

@@ -30,14 +30,14 @@ def test_a_handler_imports_with_only_the_layers_beside_it(function):
 
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_a_cold_start_costs_little_more_than_boto3(function):
-    pairs = []
+    ratios = []
     for _ in range(7):  # side by side, since the machine's speed drifts from minute to minute
         bare = seconds_to_run(BARE_BOTO3, [DEPENDENCIES], {})
-        pairs.append(seconds_of(FUNCTIONS[function]) / bare)
-        if len(pairs) >= 3 and statistics.median(pairs) < 2:
+        ratios.append(seconds_of(FUNCTIONS[function]) / bare)
+        if statistics.median(ratios) < 1.9:
             break
 
-    assert statistics.median(pairs) < 2
+    assert statistics.median(ratios) < 2
 
 
 def seconds_of(handler):

@@ -52,10 +52,10 @@ def _due(world, new: Task) -> Iterator[str]:
             yield f"is left alone for {new.due_at - world.now:,.0f} s"
         return
     if new.stage not in SETTLED:
-        yield f"is {new.stage} and nobody will look at it"
+        yield f"is {new.stage} and is never due again"
     hourly_until = (new.sent_at or new.created_at) + DAY - HOUR - 2 * SKEW_SECONDS
     if new.stage is Stage.EXPIRED and world.now < hourly_until:
-        yield "is expired and nobody will look at it"
+        yield "is expired and is never due again"
 
 
 def _billing(world, new: Task) -> Iterator[str]:
@@ -137,7 +137,7 @@ def faults_of_end(world) -> Iterator[str]:
         yield f"events tell of no move: {sorted(unheard)}"
     for name, detail_type in world.moves.items():
         if name in world.events and world.events[name]["type"] != detail_type:
-            yield f"{name} is told as {world.events[name]['type']}"
+            yield f"{name} is published as {world.events[name]['type']}"
 
 
 def _promised(world, intent, task: Task) -> str:
@@ -149,7 +149,7 @@ def _promised(world, intent, task: Task) -> str:
         return ""
     told_at = intent.told_success_at
     if made.was_failed or intent.task_id in world.provider.deceived:
-        # Nobody looks at a failed task until a callback rings.
+        # A failed task is polled only after a callback.
         if told_at is None or told_at < made.settled_at:
             return ""
     in_time = made.made_at + KEPT_FOR_SECONDS

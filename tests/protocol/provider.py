@@ -1,4 +1,4 @@
-"""A provider kept by the test, at the level of HTTP replies: it bills, lags, lies and fails."""
+"""A provider under the test's control: it bills, lags, reports falsely and fails."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""Histories worth telling one by one: how each promise could be broken, and isn't."""
+"""One history for each way in which a promise could be broken, and is not."""
 
 import pytest
 
@@ -398,7 +398,7 @@ def test_two_sweeps_claim_a_due_row_once(world):
     ends(world, Stage.SUCCEEDED)
 
 
-def test_an_execution_that_nobody_started_is_started_by_a_later_sweep(world):
+def test_a_later_sweep_starts_an_execution_that_was_not_started(world):
     world.run(world.submit("a"))
     world.wait(1_000)
     sweep = world.run(world.sweep(), until="start execution")

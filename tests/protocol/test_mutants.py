@@ -1,13 +1,12 @@
-"""The mutants fit the code as it is; whether they are killed takes a minute to find out."""
+"""The mutants fit the code as it is; trying them all takes a minute (`mutants.py`)."""
 
 import pytest
 
 from tests.protocol import test_histories
-from tests.protocol.mutants import MUTANTS, broken
+from tests.protocol.mutants import MUTANTS
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
 def test_a_mutant_can_be_made_and_has_a_killer(mutant):
-    compile(broken(mutant), mutant.module, "exec")
-
+    assert callable(getattr(mutant.owner, mutant.attribute))
     assert callable(getattr(test_histories, mutant.killer))

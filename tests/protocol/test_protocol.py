@@ -1,4 +1,4 @@
-"""Histories that nobody thought of: every part of the core, interleaved, dying, unheard.
+"""Generated histories: every part of the core, interleaved, killed, its replies lost.
 
 `make test` tries the same few dozen each time (`ACT_ONE_HISTORIES` says how many). To try new ones
 for ten minutes, and to see that broken cores are noticed:

@@ -344,7 +344,7 @@ class World:
                     told = self.tasks.get(intent.task_id)
                     other = told is not None and told.request_hash != request.fingerprint()
                     if problem.code != "idempotency-key-reused" or not other:
-                        self.broken.append(f"{actor} is told {problem.code}")
+                        self.broken.append(f"{actor} gets {problem.code}")
                 case (task, _) if (
                     task.task_id != intent.task_id or task.request_hash != request.fingerprint()
                 ):
@@ -601,7 +601,7 @@ class World:
             table = self.deployment.table
             item = self.deployment.client.get_item(TableName=table, Key=key)["Item"]
             if read_item(item) != self.tasks[task_id]:
-                self.broken.append("the table holds what nobody wrote")
+                self.broken.append("the table holds what no actor wrote")
         self.broken += faults_of_end(self)
 
     def tell(self, line: str) -> None:

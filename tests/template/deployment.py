@@ -5,8 +5,8 @@ knows only later is text: `!Ref Queue` is "${Queue}" and `!GetAtt Queue.Arn` "${
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
-from functools import cache, cached_property, wraps
+from collections.abc import Iterator, Mapping
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -37,18 +37,6 @@ _LOGICAL_ID = re.compile(r"\$\{(\w+)(?:\.\w+)?\}")
 @cache
 def expanded() -> dict[str, Any]:
     return expand(SOURCE)
-
-
-def check(faults_of: Callable[["Template"], Faults]):
-    """Make a test of a generator of faults: there are none. Its `faults` are the generator."""
-
-    @wraps(faults_of)
-    def holds(template):
-        faults = [*faults_of(template)]
-        assert not faults, "\n".join(faults)
-
-    holds.faults = faults_of
-    return holds
 
 
 class Template:

@@ -133,7 +133,7 @@ class Source:
 
 @cache
 def source(module: str) -> Source | None:
-    """Read a module of ours, None for anybody else's."""
+    """Read a module of ours; None for any other."""
     for folder in FOLDERS:
         path = folder / f"{module.replace('.', '/')}.py"
         if path.exists():
@@ -380,7 +380,7 @@ def _constant(own: Source, name: str) -> str | None:
 
 
 def untyped_operations() -> Iterator[str]:
-    """List where a call is named like an operation of ours but its client can't be told."""
+    """List where a call is named like an operation of ours but its client is unknown."""
     sources = [
         source(".".join(path.relative_to(folder).with_suffix("").parts))
         for folder in FOLDERS

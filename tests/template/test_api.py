@@ -5,7 +5,8 @@ import json
 import re
 from collections.abc import Iterator
 
-from tests.template.deployment import Faults, Template, as_list, check, named
+from tests.template.checks import ANSWERS, SUBMIT, Break, add, check, drop, get_arn, put, without
+from tests.template.deployment import Faults, Template, as_list, named
 from tests.template.reach import source
 
 API_GATEWAY = "apigateway.amazonaws.com"
@@ -45,7 +46,13 @@ def functions_behind_apis(template: Template) -> set[str]:
 # ── The REST API ──────────────────────────────────────────────────────────────────────────────
 
 
-@check
+@check(
+    Break("a method without a key", put(*SUBMIT, "security", to=[])),
+    Break(
+        "a key in the query",
+        put("Api", "Body", "components", "securitySchemes", "api_key", "in", to="query"),
+    ),
+)
 def test_every_method_requires_an_api_key(template: Template) -> Faults:
     for api, path, method, operation in methods_of(template):
         schemes = template.of("ApiGateway::RestApi")[api]["Body"]["components"]["securitySchemes"]
@@ -55,7 +62,27 @@ def test_every_method_requires_an_api_key(template: Template) -> Faults:
             yield f"{method} {path} can be called without a key"
 
 
-@check
+@check(
+    Break("no permission", without("SubmitFunctionPostTaskPermissionv1")),
+    Break(
+        "a permission for all paths",
+        put(
+            "SubmitFunctionPostTaskPermissionv1",
+            "SourceArn",
+            "Fn::Sub",
+            0,
+            to="arn:aws:execute-api:${AWS::Region}:${AWS::AccountId}:${__ApiId__}/*",
+        ),
+    ),
+    Break(
+        "a permission for nothing",
+        put("SubmitFunctionPostTaskPermissionv1", "Action", to="lambda:GetFunction"),
+    ),
+    Break(
+        "a permission for another function",
+        put("TasksFunctionGetTaskPermissionv1", "FunctionName", to={"Ref": "SubmitFunction"}),
+    ),
+)
 def test_every_method_may_invoke_its_function_and_only_by_that_path(template: Template) -> Faults:
     allowed = {
         (named(permission["FunctionName"]), permission.get("SourceArn"))
@@ -74,7 +101,23 @@ def test_every_method_may_invoke_its_function_and_only_by_that_path(template: Te
         yield f"{arn} may invoke {function}, but is no method"
 
 
-@check
+@check(
+    Break(
+        "a method without a route",
+        put(
+            "Api",
+            "Body",
+            "paths",
+            "/tasks/{task_id}",
+            "delete",
+            to={
+                "x-amazon-apigateway-integration": {
+                    "uri": {"Fn::Sub": "x/functions/${TasksFunction.Arn}/invocations"}
+                }
+            },
+        ),
+    ),
+)
 def test_every_route_in_code_is_a_method_and_the_other_way_round(template: Template) -> Faults:
     for name in functions_behind_apis(template):
         function = template.of("Lambda::Function")[name]
@@ -99,7 +142,13 @@ def _routes(module: str) -> Iterator[tuple[str, str]]:
                         yield method, re.sub(r"<(\w+)>", r"{\1}", path)
 
 
-@check
+@check(
+    Break("an edge-optimised API", drop("Api", "EndpointConfiguration")),
+    Break(
+        "SAM's second stage",
+        add("ApiStage", "ApiGateway::Stage", RestApiId={"Ref": "Api"}, StageName="Stage"),
+    ),
+)
 def test_every_api_is_regional_and_has_only_the_stage_that_we_named(template: Template) -> Faults:
     for api, properties in template.of("ApiGateway::RestApi").items():
         if properties.get("EndpointConfiguration") != {"Types": ["REGIONAL"]}:
@@ -118,7 +167,11 @@ def test_every_api_is_regional_and_has_only_the_stage_that_we_named(template: Te
             yield f"{api} has the stages {stages + deployed}"
 
 
-@check
+@check(
+    Break("a plan for another stage", put("UsagePlan", "ApiStages", 0, "Stage", to="v2")),
+    Break("a plan without a limit", drop("UsagePlan", "Throttle")),
+    Break("a plan before its stage", drop("Resources", "UsagePlan", "DependsOn")),
+)
 def test_every_stage_is_in_a_usage_plan_that_throttles(template: Template) -> Faults:
     plans = template.of("ApiGateway::UsagePlan")
     covered = {
@@ -139,7 +192,10 @@ def test_every_stage_is_in_a_usage_plan_that_throttles(template: Template) -> Fa
             yield f"{name} may be made before the stage that it names"
 
 
-@check
+@check(
+    Break("a key without a plan", without("UsagePlanKey")),
+    Break("a known key", put("ApiKey", "Value", to="correct-horse-battery-staple")),
+)
 def test_every_api_key_is_in_a_usage_plan(template: Template) -> Faults:
     joined = {
         named(key["KeyId"])
@@ -155,7 +211,25 @@ def test_every_api_key_is_in_a_usage_plan(template: Template) -> Faults:
             yield f"{name} is in the template"
 
 
-@check
+@check(
+    Break("AWS's own text", drop(*ANSWERS, "THROTTLED")),
+    Break("no content type", drop(*ANSWERS, "DEFAULT_5XX", "responseParameters")),
+    Break(
+        "half a document",
+        put(*ANSWERS, "DEFAULT_4XX", "responseTemplates", "application/json", to='{"type":'),
+    ),
+    Break(
+        "a message that ends early",
+        put(
+            *ANSWERS,
+            "DEFAULT_4XX",
+            "responseTemplates",
+            "application/json",
+            to='{"type":"","title":"","detail":"$context.error.message","code":""}',
+        ),
+    ),
+    Break("two statuses", put(*ANSWERS, "QUOTA_EXCEEDED", "statusCode", to="403")),
+)
 def test_what_api_gateway_answers_itself_is_a_problem_document(template: Template) -> Faults:
     for api, properties in template.of("ApiGateway::RestApi").items():
         answers = properties["Body"].get("x-amazon-apigateway-gateway-responses", {})
@@ -189,7 +263,11 @@ def _faults_of_problem(kind: str, answer: dict) -> Faults:
 # ── Everything else ───────────────────────────────────────────────────────────────────────────
 
 
-@check
+@check(
+    Break("only one permission", without("CallbackInvokePermission")),
+    Break("not the other one", drop("CallbackUrlPermission", "FunctionUrlAuthType")),
+    Break("a URL that wants a signature", put("CallbackUrl", "AuthType", to="AWS_IAM")),
+)
 def test_a_function_url_is_open_to_all_and_so_are_both_permissions_for_it(
     template: Template,
 ) -> Faults:
@@ -212,7 +290,14 @@ def test_a_function_url_is_open_to_all_and_so_are_both_permissions_for_it(
                 yield f"{name} answers 403: {needed} is missing"
 
 
-@check
+@check(
+    Break("everyone may invoke", drop("CallbackInvokePermission", "InvokedViaFunctionUrl")),
+    Break(
+        "a second URL",
+        add("Url", "Lambda::Url", TargetFunctionArn=get_arn("CopyFunction"), AuthType="NONE"),
+    ),
+    Break("an API of any account", drop("TasksFunctionGetTaskPermissionv1", "SourceArn")),
+)
 def test_only_the_callback_is_public(template: Template) -> Faults:
     public = {named(url["TargetFunctionArn"]) for url in template.of("Lambda::Url").values()}
     handlers = {template.of("Lambda::Function")[name]["Handler"] for name in public}

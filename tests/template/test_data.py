@@ -5,7 +5,8 @@ import string
 
 from act_one.tasks.table import DUE_INDEX, PROVIDER_TASK_INDEX
 from act_one.tasks.task import Task
-from tests.template.deployment import Faults, Template, as_list, check, named
+from tests.template.checks import Break, allow, check, drop, get_arn, put, without
+from tests.template.deployment import OTHERWISE, Faults, Template, as_list, named
 from tests.template.test_permissions import RESULTS_PREFIX
 
 DATA = {"AWS::DynamoDB::Table": "TableName", "AWS::S3::Bucket": "BucketName"}
@@ -13,7 +14,15 @@ PRIVATE = {"BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "Restrict
 NO_NAMES_OF_RESOURCES = {"StageName", "LayerName"}  # a stage's is its API's, layers have versions
 
 
-@check
+@check(
+    Break("a table that goes", drop("Resources", "TasksTable", "DeletionPolicy")),
+    Break(
+        "a replaced bucket", put("Resources", "ResultsBucket", "UpdateReplacePolicy", to="Delete")
+    ),
+    Break(
+        "a named table", put("TasksTable", "TableName", to={"Fn::Sub": "${AWS::StackName}-tasks"})
+    ),
+)
 def test_data_outlives_the_stack_but_not_a_deployment_that_failed(template: Template) -> Faults:
     for name, resource in template.resources.items():
         if resource["Type"] in DATA:
@@ -25,7 +34,10 @@ def test_data_outlives_the_stack_but_not_a_deployment_that_failed(template: Temp
                 yield f"{name} has a name: one that was kept stands in a new stack's way"
 
 
-@check
+@check(
+    Break("a named queue", put("MediaQueue", "QueueName", to="media")),
+    Break("a named role", put("CopyRole", "RoleName", to={"Fn::Sub": "${AWS::StackName}-copy"})),
+)
 def test_nothing_has_a_name_that_a_second_stack_would_want(template: Template) -> Faults:
     for name, resource in template.resources.items():
         for key, value in resource.get("Properties", {}).items():
@@ -40,7 +52,10 @@ def test_nothing_has_a_name_that_a_second_stack_would_want(template: Template) -
 # ── The table ─────────────────────────────────────────────────────────────────────────────────
 
 
-@check
+@check(
+    Break("no way back", drop("TasksTable", "PointInTimeRecoverySpecification")),
+    Break("capacity that costs", put("TasksTable", "BillingMode", to="PROVISIONED")),
+)
 def test_every_table_is_on_demand_and_can_be_restored_to_any_moment(template: Template) -> Faults:
     for name, table in template.of("DynamoDB::Table").items():
         if table.get("BillingMode") != "PAY_PER_REQUEST":
@@ -50,13 +65,25 @@ def test_every_table_is_on_demand_and_can_be_restored_to_any_moment(template: Te
             yield f"{name} can't be restored"
 
 
-@check
+@check(
+    Break(
+        "another index", put("TasksTable", "GlobalSecondaryIndexes", 0, "IndexName", to="overdue")
+    ),
+    Break(
+        "an index of whole rows",
+        put("TasksTable", "GlobalSecondaryIndexes", 1, "Projection", "ProjectionType", to="ALL"),
+    ),
+    Break(
+        "half a stream", put("TasksTable", "StreamSpecification", "StreamViewType", to="NEW_IMAGE")
+    ),
+    Break("no expiry", drop("TasksTable", "TimeToLiveSpecification")),
+)
 def test_the_tasks_table_is_what_its_code_takes_it_for(template: Template) -> Faults:
     for name, table in _tasks_tables(template).items():
         if table["KeySchema"] != [{"AttributeName": "task_id", "KeyType": "HASH"}]:
             yield f"{name} is not keyed by task_id"
         if table.get("StreamSpecification") != {"StreamViewType": "NEW_AND_OLD_IMAGES"}:
-            yield f"{name}: without both images a move can't be told from a claim"
+            yield f"{name}: without both images a move looks like a claim"
         expiry = table.get("TimeToLiveSpecification", {})
         if expiry != {"AttributeName": "expires_at", "Enabled": True}:
             yield f"{name}: rows never go"
@@ -90,7 +117,13 @@ def _tasks_tables(template: Template) -> dict[str, dict]:
 # ── Buckets ───────────────────────────────────────────────────────────────────────────────────
 
 
-@check
+@check(
+    Break(
+        "a public bucket",
+        put("ResultsBucket", "PublicAccessBlockConfiguration", "BlockPublicPolicy", to=False),
+    ),
+    Break("a bucket in the clear", drop("RelayFailuresBucket", "BucketEncryption")),
+)
 def test_every_bucket_is_private_and_encrypted(template: Template) -> Faults:
     for name, bucket in template.of("S3::Bucket").items():
         access = bucket.get("PublicAccessBlockConfiguration", {})
@@ -103,7 +136,32 @@ def test_every_bucket_is_private_and_encrypted(template: Template) -> Faults:
             yield f"{name} has an access control list"
 
 
-@check
+@check(
+    Break("no policy", without("ResultsBucketPolicy")),
+    Break(
+        "a policy for the bucket alone",
+        put(
+            "RelayFailuresBucketPolicy",
+            "PolicyDocument",
+            "Statement",
+            0,
+            "Resource",
+            to=get_arn("RelayFailuresBucket"),
+        ),
+    ),
+    Break(
+        "plain writes",
+        put(
+            "ResultsBucketPolicy",
+            "PolicyDocument",
+            "Statement",
+            0,
+            "Action",
+            to=["s3:GetObject", "s3:DeleteObject", "s3:ListBucket"],
+        ),
+    ),
+    Break("TLS on a laptop", drop("Resources", "ResultsBucketPolicy", "Condition"), OTHERWISE),
+)
 def test_every_bucket_refuses_plain_http_unless_the_stack_is_local(template: Template) -> Faults:
     refused = {
         named(policy["Bucket"]): statement
@@ -133,7 +191,14 @@ def test_every_bucket_refuses_plain_http_unless_the_stack_is_local(template: Tem
             yield f"{name} allows {sorted(missing)} over plain http"
 
 
-@check
+@check(
+    Break("inputs for ever", drop("UploadsBucket", "LifecycleConfiguration")),
+    Break(
+        "old versions for ever",
+        drop("UploadsBucket", "LifecycleConfiguration", "Rules", 0, "NoncurrentVersionExpiration"),
+    ),
+    Break("no versions", drop("UploadsBucket", "VersioningConfiguration")),
+)
 def test_inputs_go_after_the_days_that_the_parameter_says_their_old_versions_too(
     template: Template,
 ) -> Faults:
@@ -153,8 +218,16 @@ def test_inputs_go_after_the_days_that_the_parameter_says_their_old_versions_too
             yield f"{name} keeps inputs: {rules}"
 
 
-@check
-def test_nobody_but_a_distribution_that_was_named_is_let_in_by_a_bucket(
+@check(
+    Break(
+        "any distribution",
+        put(
+            "UploadsBucketPolicy", "PolicyDocument", "Statement", 1, "Fn::If", 1, "Condition", to={}
+        ),
+        {"InputDistributionArn": "arn:aws:cloudfront::123456789012:distribution/E1"},
+    ),
+)
+def test_a_bucket_lets_in_only_the_distribution_that_was_named(
     template: Template,
 ) -> Faults:
     for name, policy in template.of("S3::BucketPolicy").items():
@@ -166,7 +239,12 @@ def test_nobody_but_a_distribution_that_was_named_is_let_in_by_a_bucket(
                     yield f"{name} lets in {statement['Principal']}"
 
 
-@check
+@check(
+    Break(
+        "another",
+        allow("TasksRole", "s3:PutObject", {"Fn::Sub": "${UploadsBucket.Arn}/incoming/*"}),
+    ),
+)
 def test_only_ingest_may_put_where_files_start_tasks(template: Template) -> Faults:
     arn = f"${{{_uploads_bucket(template)}.Arn}}/"
     for name, function in template.of("Lambda::Function").items():
@@ -185,7 +263,17 @@ def _uploads_bucket(template: Template) -> str:
     return bucket or ""
 
 
-@check
+@check(
+    Break(
+        "results that go",
+        put(
+            "ResultsBucket",
+            "LifecycleConfiguration",
+            to={"Rules": [{"Status": "Enabled", "ExpirationInDays": 30}]},
+        ),
+    ),
+    Break("results that stay", drop("ResultsBucket", "LifecycleConfiguration"), OTHERWISE),
+)
 def test_results_expire_only_if_that_is_asked_for_and_nothing_else_does(
     template: Template,
 ) -> Faults:
@@ -207,7 +295,10 @@ def test_results_expire_only_if_that_is_asked_for_and_nothing_else_does(
 # ── Secrets ───────────────────────────────────────────────────────────────────────────────────
 
 
-@check
+@check(
+    Break("a fixed name", put("ProviderSecret", "Name", to="provider")),
+    Break("no name", drop("CallbackSecret", "Name")),
+)
 def test_every_secret_is_named_after_the_stack(template: Template) -> Faults:
     """Their references differ between AWS and the emulator; their names don't."""
     for name, secret in template.of("SecretsManager::Secret").items():
@@ -215,7 +306,15 @@ def test_every_secret_is_named_after_the_stack(template: Template) -> Faults:
             yield f"{name} is named {secret.get('Name')}"
 
 
-@check
+@check(
+    Break(
+        "another secret",
+        put("WebhookSecret", "GenerateSecretString", "SecretStringTemplate", to='{"a":1}'),
+    ),
+    Break(
+        "a longer secret", put("CallbackSecret", "GenerateSecretString", "PasswordLength", to=64)
+    ),
+)
 def test_what_makes_a_secret_never_changes(template: Template) -> Faults:
     """Any change in here makes AWS generate another value: it would orphan every running task, and
     no receiver of webhooks would know it."""
@@ -232,7 +331,10 @@ def test_what_makes_a_secret_never_changes(template: Template) -> Faults:
         yield f"a generated secret is not as it was: {generated}"
 
 
-@check
+@check(
+    Break("an empty key", put("ProviderSecret", "SecretString", to="")),
+    Break("a lost key", drop("ProviderSecret", "SecretString"), OTHERWISE),
+)
 def test_the_provider_secret_has_no_value_until_there_is_a_key(template: Template) -> Faults:
     """A stored empty string would read as a key; without a value the API says what to do."""
     key = template.parameters["ProviderApiKey"]
@@ -243,7 +345,14 @@ def test_the_provider_secret_has_no_value_until_there_is_a_key(template: Templat
                 yield f"{name} holds {secret.get('SecretString')!r}"
 
 
-@check
+@check(
+    Break("a key on show", drop("Parameters", "ProviderApiKey", "NoEcho")),
+    Break(
+        "a key in an output",
+        put("Outputs", "EventBus", "Value", to={"Fn::Sub": "${ProviderApiKey}"}),
+    ),
+    Break("a default key", put("Parameters", "ProviderApiKey", "Default", to="sk-1")),
+)
 def test_a_hidden_parameter_goes_into_a_secret_and_nowhere_else(template: Template) -> Faults:
     hidden = {n for n, p in template.written["Parameters"].items() if p.get("NoEcho") is True}
     if "ProviderApiKey" not in hidden:

@@ -2,7 +2,8 @@
 
 import json
 
-from tests.template.deployment import Faults, Template, check, named
+from tests.template.checks import Break, check, drop, get_arn, put
+from tests.template.deployment import Faults, Template, named
 
 ALL_FUNCTIONS_OF_A_NEW_ACCOUNT = 10
 LONGEST_RETENTION = 1_209_600
@@ -35,7 +36,12 @@ def dead_letter_queues(template: Template) -> dict[str, str]:
     return found
 
 
-@check
+@check(
+    Break(
+        "a queue of others",
+        put("CopyFunctionMedia", "EventSourceArn", to="arn:aws:sqs:us-east-1:1:q"),
+    ),
+)
 def test_every_event_source_and_its_function_are_of_this_template(template: Template) -> Faults:
     known = mappings_of(template, "SQS::Queue") | mappings_of(template, "DynamoDB::Table")
     for name, mapping in template.of("Lambda::EventSourceMapping").items():
@@ -48,7 +54,10 @@ def test_every_event_source_and_its_function_are_of_this_template(template: Temp
 # ── Queues ────────────────────────────────────────────────────────────────────────────────────
 
 
-@check
+@check(
+    Break("a message that comes back", put("MediaQueue", "VisibilityTimeout", to=300)),
+    Break("AWS's 30 seconds", drop("MediaQueue", "VisibilityTimeout")),
+)
 def test_every_queue_consumer_sees_a_message_longer_than_it_may_run(template: Template) -> Faults:
     for name, mapping in mappings_of(template, "SQS::Queue").items():
         function = template.the("Lambda::Function", mapping["FunctionName"])
@@ -58,7 +67,11 @@ def test_every_queue_consumer_sees_a_message_longer_than_it_may_run(template: Te
             yield f"{name}: a message comes back while it may still be worked on"
 
 
-@check
+@check(
+    Break("no dead letter queue", drop("MediaQueue", "RedrivePolicy")),
+    Break("one try", put("MediaQueue", "RedrivePolicy", "maxReceiveCount", to=1)),
+    Break("forgotten first", put("MediaQueue", "MessageRetentionPeriod", to=1_209_600)),
+)
 def test_every_consumed_queue_sets_aside_what_keeps_failing(template: Template) -> Faults:
     for name, mapping in mappings_of(template, "SQS::Queue").items():
         queue = template.the("SQS::Queue", mapping["EventSourceArn"])
@@ -68,12 +81,14 @@ def test_every_consumed_queue_sets_aside_what_keeps_failing(template: Template) 
             yield f"{name} has no dead letter queue"
             continue
         if aside["MessageRetentionPeriod"] <= queue["MessageRetentionPeriod"]:
-            yield f"{name}: what was set aside is gone before anybody looks"
+            yield f"{name}: what was set aside is gone too soon"
         if not 3 <= redrive["maxReceiveCount"] <= 10:
             yield f"{name} sets messages aside after {redrive['maxReceiveCount']} tries"
 
 
-@check
+@check(
+    Break("a batch", put("CopyFunctionMedia", "BatchSize", to=10)),
+)
 def test_every_queue_mapping_takes_one_message_or_reports_single_failures(
     template: Template,
 ) -> Faults:
@@ -84,7 +99,10 @@ def test_every_queue_mapping_takes_one_message_or_reports_single_failures(
             yield f"{name}: one failed message repeats its whole batch"
 
 
-@check
+@check(
+    Break("no limit", drop("CopyFunctionMedia", "ScalingConfig")),
+    Break("all of them", put("CopyFunctionMedia", "ScalingConfig", "MaximumConcurrency", to=10)),
+)
 def test_queues_leave_functions_for_the_api_even_in_a_new_account(template: Template) -> Faults:
     limits = {
         name: mapping.get("ScalingConfig", {}).get("MaximumConcurrency")
@@ -97,7 +115,9 @@ def test_queues_leave_functions_for_the_api_even_in_a_new_account(template: Temp
         yield f"together they may take all that a new account runs: {limits}"
 
 
-@check
+@check(
+    Break("two", put("CopyFunctionMedia", "BatchSize", to=2)),
+)
 def test_a_copy_takes_one_task_at_a_time(template: Template) -> Faults:
     copies = [
         mapping
@@ -109,7 +129,13 @@ def test_a_copy_takes_one_task_at_a_time(template: Template) -> Faults:
         yield "the copy's time-out is for one task"
 
 
-@check
+@check(
+    Break("four days", drop("UndeliveredQueue", "MessageRetentionPeriod")),
+    Break("no queue for a rule", drop("MediaRule", "Targets", 0, "DeadLetterConfig")),
+    Break(
+        "no queue for a schedule", drop("SweeperFunctionEveryMinute", "Target", "DeadLetterConfig")
+    ),
+)
 def test_every_dead_letter_queue_is_there_and_keeps_messages_for_two_weeks(
     template: Template,
 ) -> Faults:
@@ -121,7 +147,10 @@ def test_every_dead_letter_queue_is_there_and_keeps_messages_for_two_weeks(
             yield f"{named(arn)}, with what {name} couldn't do, forgets it early"
 
 
-@check
+@check(
+    Break("a customer's key", put("MediaQueue", "KmsMasterKeyId", to="alias/ours")),
+    Break("no encryption", put("MediaDeadLetterQueue", "SqsManagedSseEnabled", to=False)),
+)
 def test_every_queue_is_encrypted_with_a_key_that_eventbridge_may_use(template: Template) -> Faults:
     for name, queue in template.of("SQS::Queue").items():
         if queue.get("SqsManagedSseEnabled") is not True or "KmsMasterKeyId" in queue:
@@ -131,7 +160,11 @@ def test_every_queue_is_encrypted_with_a_key_that_eventbridge_may_use(template: 
 # ── The stream ────────────────────────────────────────────────────────────────────────────────
 
 
-@check
+@check(
+    Break("retries without end", drop("RelayFunctionMoves", "MaximumRetryAttempts")),
+    Break("no bisecting", put("RelayFunctionMoves", "BisectBatchOnFunctionError", to=False)),
+    Break("no report", drop("RelayFunctionMoves", "FunctionResponseTypes")),
+)
 def test_a_bad_record_never_stops_a_stream(template: Template) -> Faults:
     for name, mapping in mappings_of(template, "DynamoDB::Table").items():
         if mapping.get("BisectBatchOnFunctionError") is not True:
@@ -142,7 +175,10 @@ def test_a_bad_record_never_stops_a_stream(template: Template) -> Faults:
             yield f"{name} repeats what was published already"
 
 
-@check
+@check(
+    Break("no filter", drop("RelayFunctionMoves", "FilterCriteria")),
+    Break("from now on", put("RelayFunctionMoves", "StartingPosition", to="LATEST")),
+)
 def test_a_stream_is_read_from_its_beginning_and_only_for_rows_that_are(
     template: Template,
 ) -> Faults:
@@ -157,7 +193,20 @@ def test_a_stream_is_read_from_its_beginning_and_only_for_rows_that_are(
             yield f"{name} is run for rows that are gone"
 
 
-@check
+@check(
+    Break("nowhere", drop("RelayFunctionMoves", "DestinationConfig")),
+    Break(
+        "pointers in a queue",
+        put(
+            "RelayFunctionMoves",
+            "DestinationConfig",
+            "OnFailure",
+            "Destination",
+            to=get_arn("UndeliveredQueue"),
+        ),
+    ),
+    Break("rows for ever", drop("RelayFailuresBucket", "LifecycleConfiguration")),
+)
 def test_records_that_a_stream_gives_up_are_kept_whole(template: Template) -> Faults:
     for name, mapping in mappings_of(template, "DynamoDB::Table").items():
         failed = mapping.get("DestinationConfig", {}).get("OnFailure", {})

@@ -4,7 +4,8 @@ from act_one.ingest import folders
 from act_one.inputs.bucket import UPLOADS
 from act_one.tasks.events import DETAIL_TYPES, END_DETAIL_TYPES, SOURCE, WEBHOOK_EVENTS
 from act_one.tasks.task import Stage
-from tests.template.deployment import Faults, Template, as_list, check, named
+from tests.template.checks import Break, allow, check, drop, forbid, get_arn, put, without
+from tests.template.deployment import Faults, Template, as_list, named
 
 EVENTBRIDGE = "events.amazonaws.com"
 
@@ -41,7 +42,30 @@ def targets_of(template: Template) -> list[tuple[str, dict]]:
 # ── Rules ─────────────────────────────────────────────────────────────────────────────────────
 
 
-@check
+@check(
+    Break("no policy", without("MediaQueuePolicy")),
+    Break(
+        "another rule's policy",
+        put(
+            "MediaQueuePolicy",
+            "PolicyDocument",
+            "Statement",
+            0,
+            "Condition",
+            "ArnEquals",
+            "aws:SourceArn",
+            to=get_arn("OtherRule"),
+        ),
+    ),
+    Break(
+        "a policy on another queue",
+        put("MediaQueuePolicy", "Queues", 0, to={"Ref": "MediaDeadLetterQueue"}),
+    ),
+    Break(
+        "a function that wasn't told",
+        put("MediaRule", "Targets", 0, "Arn", to=get_arn("CopyFunction")),
+    ),
+)
 def test_every_rule_may_deliver_to_its_targets(template: Template) -> Faults:
     for rule, target in targets_of(template):
         if template.the("SQS::Queue", target["Arn"]) is not None:
@@ -60,7 +84,10 @@ def test_every_rule_may_deliver_to_its_targets(template: Template) -> Faults:
             yield f"{rule} has no role for {target['Arn']}"
 
 
-@check
+@check(
+    Break("no queue", drop("MediaRule", "Targets", 0, "DeadLetterConfig")),
+    Break("a queue that doesn't take it", without("UndeliveredQueuePolicy")),
+)
 def test_what_a_rule_cannot_deliver_is_kept(template: Template) -> Faults:
     for rule, target in targets_of(template):
         kept_in = target.get("DeadLetterConfig", {}).get("Arn")
@@ -70,7 +97,10 @@ def test_what_a_rule_cannot_deliver_is_kept(template: Template) -> Faults:
             yield f"{rule}: the policy of {kept_in} doesn't take its failures"
 
 
-@check
+@check(
+    Break("a misspelt event", put("MediaRule", "EventPattern", "detail-type", to=["Task Stored"])),
+    Break("the account's bus", drop("MediaRule", "EventBusName")),
+)
 def test_every_rule_on_our_bus_waits_for_events_that_are_sent(template: Template) -> Faults:
     sent = set(DETAIL_TYPES.values()) | {"Task Rejected", "Task Requested"}
     for name, rule in template.of("Events::Rule").items():
@@ -81,10 +111,14 @@ def test_every_rule_on_our_bus_waits_for_events_that_are_sent(template: Template
             either = [one.get("detail-type", []) for one in pattern.get("$or", [])]
             for awaited in sum(either, pattern.get("detail-type", [])):
                 if isinstance(awaited, str) and awaited not in sent:
-                    yield f"{name} waits for {awaited}, which nobody sends"
+                    yield f"{name} waits for {awaited}, which no code sends"
 
 
-@check
+@check(
+    Break("a misspelt source", put("MediaRule", "EventPattern", "source", to=["act_one"])),
+    Break("no target", put("MediaRule", "Targets", to=[])),
+    Break("an idle function", without("CopyFunctionMedia")),
+)
 def test_every_result_to_be_stored_reaches_the_copy(template: Template) -> Faults:
     reached = {
         template.the("Lambda::Function", mapping["FunctionName"])["Handler"]
@@ -95,10 +129,31 @@ def test_every_result_to_be_stored_reaches_the_copy(template: Template) -> Fault
         == {"source": [SOURCE], "detail-type": [DETAIL_TYPES[Stage.STORING]]}
     }
     if "callback.copy.handler" not in reached:
-        yield f"a task that is storing reaches {reached or 'nobody'}"
+        yield f"a task that is storing reaches {reached or 'no function'}"
 
 
-@check
+@check(
+    Break(
+        "a misspelt event",
+        put(
+            "WebhookRule",
+            "EventPattern",
+            "$or",
+            4,
+            "detail",
+            "webhook",
+            "events",
+            to=["task.success"],
+        ),
+    ),
+    Break(
+        "another's event",
+        put("WebhookRule", "EventPattern", "$or", 4, "detail-type", to=["Task Failed"]),
+    ),
+    Break("every event", put("WebhookRule", "EventPattern", to={"source": ["act-one"]})),
+    Break("an idle function", without("WebhooksFunctionWebhooks")),
+    Break("an idle queue", put("WebhookRule", "Targets", 0, "Arn", to=get_arn("MediaQueue"))),
+)
 def test_every_event_that_a_webhook_asks_for_reaches_it_and_no_other(template: Template) -> Faults:
     wanted = [
         {"detail-type": [kind], "detail": {"webhook": {"events": [WEBHOOK_EVENTS[stage]]}}}
@@ -124,7 +179,28 @@ def test_every_event_that_a_webhook_asks_for_reaches_it_and_no_other(template: T
     yield "no rule leads to the webhooks"
 
 
-@check
+@check(
+    Break(
+        "our own files",
+        put(
+            "UploadsRule",
+            "EventPattern",
+            "detail",
+            "object",
+            "key",
+            0,
+            "anything-but",
+            "wildcard",
+            to=["uploads/*", "*/problem.json"],
+        ),
+    ),
+    Break("a silent bucket", drop("UploadsBucket", "NotificationConfiguration")),
+    Break("no rule", without("UploadsRule")),
+    Break("no requests", without("RequestsRule")),
+    Break(
+        "half of the ends", put("ResultsRule", "EventPattern", "detail-type", to=["Task Succeeded"])
+    ),
+)
 def test_every_way_in_reaches_ingest_and_our_own_files_never_do(template: Template) -> Faults:
     patterns = [
         template.of("Events::Rule")[rule]["EventPattern"]
@@ -138,24 +214,29 @@ def test_every_way_in_reaches_ingest_and_our_own_files_never_do(template: Templa
     excluded = {f"*/{name}" for name in folders.OWN_FILES} | {f"{UPLOADS}*"}
     buckets = template.of("S3::Bucket")
     if len(by_file) != 1:
-        yield "files in the uploads bucket reach nobody"
+        yield "files in the uploads bucket reach no function"
     for pattern in by_file:
         [condition] = pattern["detail"]["object"]["key"]
         if {*condition["anything-but"]["wildcard"]} != excluded:
-            yield f"ingest is told of {condition}"
+            yield f"ingest gets {condition}"
         [bucket] = pattern["detail"]["bucket"]["name"]
-        told = buckets[named(bucket)].get("NotificationConfiguration", {})
-        if told != {"EventBridgeConfiguration": {"EventBridgeEnabled": True}}:
+        notifies = buckets[named(bucket)].get("NotificationConfiguration", {})
+        if notifies != {"EventBridgeConfiguration": {"EventBridgeEnabled": True}}:
             yield f"{bucket} tells EventBridge nothing"
     if {"detail-type": ["Task Requested"]} not in patterns:
-        yield "requested tasks reach nobody"
+        yield "requested tasks reach no function"
     ends = [pattern for pattern in patterns if pattern.get("source") == [SOURCE]]
     if [{*pattern["detail-type"]} for pattern in ends] != [END_DETAIL_TYPES]:
         yield f"results are written after {ends}"
 
 
-@check
-def test_no_queue_takes_messages_from_just_anybody(template: Template) -> Faults:
+@check(
+    Break(
+        "a rule of any account",
+        drop("MediaQueuePolicy", "PolicyDocument", "Statement", 0, "Condition"),
+    ),
+)
+def test_no_queue_takes_messages_from_any_account(template: Template) -> Faults:
     for name, policy in template.of("SQS::QueuePolicy").items():
         for statement in policy["PolicyDocument"]["Statement"]:
             if statement["Effect"] == "Allow" and not statement.get("Condition"):
@@ -165,7 +246,13 @@ def test_no_queue_takes_messages_from_just_anybody(template: Template) -> Faults
 # ── Schedules and asynchronous calls ──────────────────────────────────────────────────────────
 
 
-@check
+@check(
+    Break("not its failures", forbid("SweeperFunctionEveryMinuteRole", "sqs:SendMessage")),
+    Break(
+        "another function",
+        allow("SweeperFunctionEveryMinuteRole", "lambda:InvokeFunction", get_arn("CopyFunction")),
+    ),
+)
 def test_every_schedule_may_invoke_its_function_and_nothing_else(template: Template) -> Faults:
     for name, schedule in template.of("Scheduler::Schedule").items():
         target = schedule["Target"]
@@ -175,7 +262,13 @@ def test_every_schedule_may_invoke_its_function_and_nothing_else(template: Templ
             yield f"{name}: its role allows {sorted(template.grants(target['RoleArn']))}"
 
 
-@check
+@check(
+    Break("185 tries in a day", drop("SweeperFunctionEveryMinute", "Target", "RetryPolicy")),
+    Break(
+        "two more of Lambda's",
+        put("SweeperFunctionEventInvokeConfig", "MaximumRetryAttempts", to=2),
+    ),
+)
 def test_a_schedule_never_tries_a_run_again_that_the_next_one_replaces(
     template: Template,
 ) -> Faults:
@@ -192,14 +285,19 @@ def test_a_schedule_never_tries_a_run_again_that_the_next_one_replaces(
                 yield f"{name} piles up runs"
 
 
-@check
+@check(
+    Break("SAM's name", put("SweeperFunctionEveryMinute", "Name", to="SweeperFunctionEveryMinute")),
+)
 def test_two_stacks_in_one_account_have_a_schedule_each(template: Template) -> Faults:
     for name, schedule in template.of("Scheduler::Schedule").items():
         if "Name" in schedule:
             yield f"{name} has the name {schedule['Name']}"
 
 
-@check
+@check(
+    Break("nowhere", drop("SweeperFunctionEventInvokeConfig", "DestinationConfig")),
+    Break("no config", without("SweeperFunctionEventInvokeConfig")),
+)
 def test_every_function_that_is_called_asynchronously_says_where_failures_go(
     template: Template,
 ) -> Faults:

@@ -1,10 +1,11 @@
-"""What every function has, and what it is told."""
+"""What every function has, and the settings that it is given."""
 
 from dataclasses import MISSING, fields
 
 from act_one.settings import SettingError, Settings
 from local.expand import load
-from tests.template.deployment import SOURCE, Faults, Template, check, named
+from tests.template.checks import VARIABLES, Break, add, check, drop, put
+from tests.template.deployment import SOURCE, Faults, Template, named
 from tests.template.reach import Function, reached_from, source
 
 LAYERS = ("DependenciesLayer", "ActOneLayer")
@@ -16,7 +17,13 @@ def variables_of(function: dict) -> dict[str, str]:
     return function.get("Environment", {}).get("Variables", {})
 
 
-@check
+@check(
+    Break("another Python", put("CopyFunction", "Runtime", to="python3.12")),
+    Break("another processor", put("CopyFunction", "Architectures", to=["x86_64"])),
+    Break("no layers", drop("RelayFunction", "Layers")),
+    Break("no memory", drop("RelayFunction", "MemorySize")),
+    Break("no time-out", drop("RelayFunction", "Timeout")),
+)
 def test_every_function_says_how_it_runs(template: Template) -> Faults:
     for name, function in template.of("Lambda::Function").items():
         if function.get("Runtime") != "python3.13":
@@ -42,7 +49,9 @@ def test_every_timeout_and_memory_is_written_down_and_not_aws_default():
             assert {"Timeout", "MemorySize"} <= common.keys() | resource["Properties"].keys(), name
 
 
-@check
+@check(
+    Break("five", put("CallbackFunction", "ReservedConcurrentExecutions", to=5)),
+)
 def test_no_function_reserves_what_a_new_account_cannot_spare(template: Template) -> Faults:
     """A new account runs ten functions at once, and all of those must stay unreserved."""
     for name, function in template.of("Lambda::Function").items():
@@ -50,7 +59,17 @@ def test_no_function_reserves_what_a_new_account_cannot_spare(template: Template
             yield f"{name} can't be deployed into a new account"
 
 
-@check
+@check(
+    Break(
+        "for one",
+        add(
+            "Layer",
+            "Lambda::LayerVersion",
+            CompatibleArchitectures=["arm64"],
+            CompatibleRuntimes=["python3.13"],
+        ),
+    ),
+)
 def test_every_layer_is_for_both_architectures(template: Template) -> Faults:
     for name, layer in template.of("Lambda::LayerVersion").items():
         if {*layer.get("CompatibleArchitectures", [])} != {"arm64", "x86_64"}:
@@ -61,7 +80,9 @@ def test_every_layer_is_for_both_architectures(template: Template) -> Faults:
             yield f"{name} is for {layer.get('CompatibleRuntimes')}"
 
 
-@check
+@check(
+    Break("a misspelt handler", put("CopyFunction", "Handler", to="callback.copy.handle")),
+)
 def test_every_handler_is_there(template: Template) -> Faults:
     for name, function in template.of("Lambda::Function").items():
         module, _, handler = function["Handler"].rpartition(".")
@@ -70,7 +91,13 @@ def test_every_handler_is_there(template: Template) -> Faults:
             yield f"{name}: there is no {function['Handler']}"
 
 
-@check
+@check(
+    Break("Lambda's own group", drop("CopyFunction", "LoggingConfig")),
+    Break(
+        "another's group", put("CopyFunction", "LoggingConfig", "LogGroup", to={"Ref": "RelayLogs"})
+    ),
+    Break("paid START lines", drop("CopyFunction", "LoggingConfig", "SystemLogLevel")),
+)
 def test_every_function_logs_to_a_group_of_its_own_that_forgets(template: Template) -> Faults:
     seen: set[str | None] = set()
     for name, function in template.of("Lambda::Function").items():
@@ -88,7 +115,9 @@ def test_every_function_logs_to_a_group_of_its_own_that_forgets(template: Templa
             yield f"{name} pays for lines that say that it ran"
 
 
-@check
+@check(
+    Break("for ever", drop("CopyLogs", "RetentionInDays")),
+)
 def test_every_log_group_forgets_after_the_days_that_the_parameter_says(
     template: Template,
 ) -> Faults:
@@ -100,7 +129,10 @@ def test_every_log_group_forgets_after_the_days_that_the_parameter_says(
 # ── Environments ──────────────────────────────────────────────────────────────────────────────
 
 
-@check
+@check(
+    Break("no table", drop("CopyFunction", *VARIABLES, "TASKS_TABLE")),
+    Break("no number", put("CopyFunction", *VARIABLES, "MIN_POLL_SECONDS", to="five")),
+)
 def test_every_function_is_given_settings_that_can_be_read(template: Template) -> Faults:
     for name, function in template.of("Lambda::Function").items():
         try:
@@ -109,7 +141,9 @@ def test_every_function_is_given_settings_that_can_be_read(template: Template) -
             yield f"{name}: {error}"
 
 
-@check
+@check(
+    Break("no namespace", drop("SubmitFunction", *VARIABLES, "POWERTOOLS_METRICS_NAMESPACE")),
+)
 def test_every_function_names_its_logs_and_metrics(template: Template) -> Faults:
     """Without a namespace, writing a metric fails."""
     for name, function in template.of("Lambda::Function").items():
@@ -118,8 +152,10 @@ def test_every_function_names_its_logs_and_metrics(template: Template) -> Faults
                 yield f"{name} has no {variable}"
 
 
-@check
-def test_no_function_is_given_a_variable_that_nobody_reads(template: Template) -> Faults:
+@check(
+    Break("a misspelt one", put("CopyFunction", *VARIABLES, "MEDIA_BYTES", to="1")),
+)
+def test_no_function_is_given_a_variable_that_no_code_reads(template: Template) -> Faults:
     known = {setting.name.upper() for setting in fields(Settings)}
     for name, function in template.of("Lambda::Function").items():
         for variable in sorted(variables_of(function).keys() - known):
@@ -127,7 +163,10 @@ def test_no_function_is_given_a_variable_that_nobody_reads(template: Template) -
                 yield f"{name} is given {variable}, which is no setting"
 
 
-@check
+@check(
+    Break("no callback URL", drop("FallbackFunction", *VARIABLES, "CALLBACK_BASE_URL")),
+    Break("no state machine", drop("SweeperFunction", *VARIABLES, "FALLBACK_ARN")),
+)
 def test_every_function_is_given_the_optional_settings_that_its_code_reads(
     template: Template,
 ) -> Faults:
@@ -138,7 +177,14 @@ def test_every_function_is_given_the_optional_settings_that_its_code_reads(
                 yield f"{name} reads {setting}, which it isn't given"
 
 
-@check
+@check(
+    Break(
+        "the key", put("SubmitFunction", *VARIABLES, "RUNWAY_VERSION", to={"Ref": "ProviderApiKey"})
+    ),
+    Break(
+        "not a secret's name", put("SubmitFunction", *VARIABLES, "PROVIDER_SECRET", to="sk-1234")
+    ),
+)
 def test_no_environment_holds_a_secret(template: Template) -> Faults:
     """Whoever may see a function's configuration sees its environment."""
     secrets = {secret["Name"] for secret in template.of("SecretsManager::Secret").values()}
@@ -158,7 +204,9 @@ def _mentioned(value: object) -> str:
     return repr(value)
 
 
-@check
+@check(
+    Break("512 MB", drop("CopyFunction", "EphemeralStorage")),
+)
 def test_every_function_that_spools_media_has_the_room(template: Template) -> Faults:
     largest = int(template.written["Parameters"]["MaxMediaBytes"]["MaxValue"])
     for name, function in template.of("Lambda::Function").items():

@@ -9,7 +9,8 @@ import re
 from act_one.inputs import bucket
 from act_one.lifecycle.storing import result_prefix
 from act_one.tasks.task import Stage, Task
-from tests.template.deployment import Faults, Grants, Template, as_list, check, named
+from tests.template.checks import Break, add, allow, check, drop, forbid, get_arn, put
+from tests.template.deployment import OTHERWISE, Faults, Grants, Template, as_list, named
 from tests.template.reach import Operation, reached_from, untyped_operations
 
 READ_OF_SOURCE = {
@@ -139,14 +140,62 @@ def arn_of(reference: str) -> str:
 # ── Functions ─────────────────────────────────────────────────────────────────────────────────
 
 
-@check
+@check(
+    Break("no write", forbid("SubmitRole", "dynamodb:UpdateItem")),
+    Break("no link", forbid("TasksRole", "s3:GetObject")),
+    Break("no search", forbid("SweeperRole", "dynamodb:Query")),
+    Break("no execution", forbid("SweeperRole", "states:StartExecution")),
+    Break("no event", forbid("RelayRole", "events:PutEvents")),
+    Break("no second webhook", forbid("TasksRole", "sqs:SendMessage")),
+    Break("no pause", forbid("WebhooksRole", "sqs:ChangeMessageVisibility")),
+    Break(
+        "a table for its index",
+        put(
+            "CallbackRole",
+            "Policies",
+            0,
+            "PolicyDocument",
+            "Statement",
+            1,
+            "Resource",
+            to=get_arn("TasksTable"),
+        ),
+    ),
+    Break(
+        "one secret of two",
+        drop("CallbackRole", "Policies", 0, "PolicyDocument", "Statement", 2, "Resource", 0),
+    ),
+)
 def test_every_function_may_do_what_its_code_does(template: Template) -> Faults:
     for name, function in template.of("Lambda::Function").items():
         for action, resource in missing(needed_of_code(template, name), template, function):
             yield f"{name} calls {action} on {resource}, which its role doesn't allow"
 
 
-@check
+@check(
+    Break("a delete", allow("SubmitRole", "dynamodb:DeleteItem", get_arn("TasksTable"))),
+    Break("another read", allow("RelayRole", "dynamodb:GetItem", get_arn("TasksTable"))),
+    Break(
+        "a whole bucket", allow("CopyRole", "s3:GetObject", {"Fn::Sub": "${ResultsBucket.Arn}/*"})
+    ),
+    Break(
+        "the other index",
+        allow(
+            "SweeperRole", "dynamodb:Query", {"Fn::Sub": "${TasksTable.Arn}/index/provider-task"}
+        ),
+    ),
+    Break(
+        "a key that a copy never needs",
+        allow(
+            "CopyRole",
+            "secretsmanager:GetSecretValue",
+            {"Fn::Sub": f"{SECRET_ARN}${{AWS::StackName}}/provider-??????"},
+        ),
+    ),
+    Break("log groups", allow("CopyRole", "logs:CreateLogGroup", "*")),
+    Break("another's queue", allow("CallbackRole", "sqs:SendMessage", get_arn("MediaQueue"))),
+    Break("webhooks of its own", allow("WebhooksRole", "sqs:SendMessage", get_arn("WebhookQueue"))),
+)
 def test_no_function_may_do_more_than_it_does(template: Template) -> Faults:
     for name, function in template.of("Lambda::Function").items():
         needed = needed_of_code(template, name) | needed_of_services(template, name)
@@ -154,7 +203,16 @@ def test_no_function_may_do_more_than_it_does(template: Template) -> Faults:
             yield f"{name} may {action} on {resource}, but nothing it runs does that"
 
 
-@check
+@check(
+    Break("no visibility", forbid("CopyRole", "sqs:ChangeMessageVisibility")),
+    Break("no messages", forbid("CopyRole", "sqs:ReceiveMessage")),
+    Break("no records", forbid("RelayRole", "dynamodb:GetRecords")),
+    Break("no streams", forbid("RelayRole", "dynamodb:ListStreams")),
+    Break("no failed records", forbid("RelayRole", "s3:PutObject")),
+    Break("no look at their bucket", forbid("RelayRole", "s3:ListBucket")),
+    Break("no failed run", forbid("SweeperRole", "sqs:SendMessage")),
+    Break("no logs", forbid("TasksRole", "logs:PutLogEvents")),
+)
 def test_every_event_source_can_be_read_by_its_function_and_every_failure_be_kept(
     template: Template,
 ) -> Faults:
@@ -202,7 +260,20 @@ def test_results_lie_where_roles_look_for_them():
 # ── Roles ─────────────────────────────────────────────────────────────────────────────────────
 
 
-@check
+@check(
+    Break("a shared role", put("TasksFunction", "Role", to=get_arn("SubmitRole"))),
+    Break(
+        "a role for two services",
+        put(
+            "CopyRole",
+            "AssumeRolePolicyDocument",
+            "Statement",
+            0,
+            "Principal",
+            to={"Service": ["lambda.amazonaws.com", "ec2.amazonaws.com"]},
+        ),
+    ),
+)
 def test_every_role_belongs_to_one_resource_of_the_service_that_it_trusts(
     template: Template,
 ) -> Faults:
@@ -224,7 +295,17 @@ def test_every_role_belongs_to_one_resource_of_the_service_that_it_trusts(
             yield f"{role} belongs to {names or 'nothing'}, not to one resource"
 
 
-@check
+@check(
+    Break(
+        "AWS's policy",
+        put(
+            "CopyRole",
+            "ManagedPolicyArns",
+            to=["arn:aws:iam::aws:policy/service-role/AWSLambdaSQSQueueExecutionRole"],
+        ),
+    ),
+    Break("one that comes later", add("Later", "IAM::Policy", Roles=[{"Ref": "CopyRole"}])),
+)
 def test_a_role_says_everything_inside_itself(template: Template) -> Faults:
     """What is attached later can be too late for an event source mapping's own check."""
     for name in template.of("IAM::Policy"):
@@ -236,7 +317,15 @@ def test_a_role_says_everything_inside_itself(template: Template) -> Faults:
                 yield f"{name} has the managed policy {arn}"
 
 
-@check
+@check(
+    Break("everything in S3", allow("CopyRole", "s3:*", get_arn("ResultsBucket"))),
+    Break("everything", allow("CopyRole", "*", get_arn("ResultsBucket"))),
+    Break("all that begins so", allow("CopyRole", "s3:Get*", get_arn("ResultsBucket"))),
+    Break(
+        "whatever a queue can do",
+        put("MediaQueuePolicy", "PolicyDocument", "Statement", 0, "Action", to="sqs:*"),
+    ),
+)
 def test_no_action_is_a_pattern(template: Template) -> Faults:
     stated = [(name, s) for name in template.of("IAM::Role") for s in template.statements(name)]
     for kind in ("SQS::QueuePolicy", "S3::BucketPolicy", "Events::EventBusPolicy"):
@@ -248,7 +337,14 @@ def test_no_action_is_a_pattern(template: Template) -> Faults:
                 yield f"{name} says {action}: name the actions"
 
 
-@check
+@check(
+    Break("every table", allow("CopyRole", "dynamodb:UpdateItem", "*")),
+    Break("another's bucket", allow("CopyRole", "s3:PutObject", "arn:aws:s3:::theirs/*")),
+    Break(
+        "every index and more",
+        allow("CopyRole", "dynamodb:Query", {"Fn::Sub": "${TasksTable.Arn}*/index"}),
+    ),
+)
 def test_every_permission_is_on_a_resource_of_this_stack(template: Template) -> Faults:
     for role in template.of("IAM::Role"):
         for action, resource in sorted(template.grants(role)):
@@ -263,7 +359,14 @@ def test_every_permission_is_on_a_resource_of_this_stack(template: Template) -> 
                 yield f"{role} may {action} on {resource}: a pattern in the middle of a name"
 
 
-@check
+@check(
+    Break(
+        "no reason",
+        lambda template: template.update(
+            source='Statement:\n  - Action: sqs:ListQueues\n    Resource: "*"\n'
+        ),
+    ),
+)
 def test_a_permission_on_everything_says_why(template: Template) -> Faults:
     for number, line in enumerate(template.source.splitlines(), start=1):
         on_everything = re.match(r"""\s*(Resource:|-).*(["'])\*\2""", line)
@@ -271,7 +374,21 @@ def test_a_permission_on_everything_says_why(template: Template) -> Faults:
             yield f"line {number} of the template gives no reason for its {line.strip()}"
 
 
-@check
+@check(
+    Break(
+        "longer names too",
+        put(
+            "SubmitRole",
+            "Policies",
+            0,
+            "PolicyDocument",
+            "Statement",
+            1,
+            "Resource",
+            to={"Fn::Sub": f"{SECRET_ARN}${{AWS::StackName}}/provider-*"},
+        ),
+    ),
+)
 def test_a_secret_is_readable_by_its_whole_name(template: Template) -> Faults:
     """AWS adds six characters to a secret's name; `-*` would match longer names too."""
     whole = {
@@ -283,8 +400,24 @@ def test_a_secret_is_readable_by_its_whole_name(template: Template) -> Faults:
                 yield f"{role} may {action} on {resource}, which is no secret's name and 6 letters"
 
 
-@check
-def test_whoever_traces_may_send_traces_and_nobody_else(template: Template) -> Faults:
+@check(
+    Break("no policy", drop("CopyRole", "ManagedPolicyArns"), OTHERWISE),
+    Break(
+        "no sampling",
+        put(
+            "TracingPolicy",
+            "PolicyDocument",
+            "Statement",
+            0,
+            "Action",
+            to=["xray:PutTraceSegments", "xray:PutTelemetryRecords"],
+        ),
+        OTHERWISE,
+    ),
+    Break("always", put("CopyFunction", "TracingConfig", "Mode", to="Active")),
+    Break("in the API", put("Apiv1Stage", "TracingEnabled", to=True)),
+)
+def test_only_functions_that_trace_may_send_traces(template: Template) -> Faults:
     wanted = template.parameters["Tracing"] == "Active"
     for name, stage in template.of("ApiGateway::Stage").items():
         if stage.get("TracingEnabled") is not wanted:

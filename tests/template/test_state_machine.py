@@ -5,7 +5,8 @@ import json
 import re
 from collections.abc import Iterator
 
-from tests.template.deployment import Faults, Template, check, named
+from tests.template.checks import STATES, Break, allow, check, drop, forbid, get_arn, put
+from tests.template.deployment import Faults, Template, named
 from tests.template.reach import source
 from tests.template.test_permissions import DELIVER_LOGS, granted_beside_tracing
 
@@ -53,7 +54,15 @@ def tasks_of(template: Template) -> Iterator[tuple[str, dict, str | None]]:
                 yield f"{name}: {label}", state, function_of(state, properties)
 
 
-@check
+@check(
+    Break("a dangling next", put(*STATES, "Wait", "Next", to="Advanced")),
+    Break("a dangling choice", put(*STATES, "AnythingToWaitFor", "Choices", 0, "Next", to="Waits")),
+    Break("a dangling catch", put(*STATES, "Advance", "Catch", 0, "Next", to="Nowhere")),
+    Break("no default", drop(*STATES, "AnythingToWaitFor", "Default")),
+    Break("no start", put("Fallback", "Definition", "StartAt", to="Begin")),
+    Break("no next", drop(*STATES, "Wait", "Next")),
+    Break("no time to wait", drop(*STATES, "Wait", "Seconds")),
+)
 def test_every_state_leads_to_a_state_that_is(template: Template) -> Faults:
     for name, machine, _ in machines_of(template):
         states = machine["States"]
@@ -71,7 +80,9 @@ def test_every_state_leads_to_a_state_that_is(template: Template) -> Faults:
             yield f"{name} starts at {machine['StartAt']}, which is not there"
 
 
-@check
+@check(
+    Break("a state beside", put(*STATES, "Beside", to={"Type": "Succeed"})),
+)
 def test_every_state_is_reached(template: Template) -> Faults:
     for name, machine, _ in machines_of(template):
         reached, todo = set(), {machine["StartAt"]}
@@ -86,7 +97,9 @@ def test_every_state_is_reached(template: Template) -> Faults:
             yield f"{name}: nothing leads to {label}"
 
 
-@check
+@check(
+    Break("a loop", put(*STATES, "Loop", to={"Type": "Pass", "Next": "Loop"})),
+)
 def test_an_end_is_reached_from_every_state(template: Template) -> Faults:
     for name, machine, _ in machines_of(template):
         states = machine["States"]
@@ -97,7 +110,10 @@ def test_an_end_is_reached_from_every_state(template: Template) -> Faults:
             yield f"{name}: {label} goes on for ever"
 
 
-@check
+@check(
+    Break("not given", drop("Fallback", "DefinitionSubstitutions", "FallbackFunctionArn")),
+    Break("not used", put("Fallback", "DefinitionSubstitutions", "Other", to="1")),
+)
 def test_every_substitution_is_given_and_used(template: Template) -> Faults:
     for name, properties in template.of("StepFunctions::StateMachine").items():
         used = set(re.findall(r"\$\{(\w+)\}", json.dumps(properties["Definition"])))
@@ -106,7 +122,15 @@ def test_every_substitution_is_given_and_used(template: Template) -> Faults:
             yield f"{name}: {token} is {'not given' if token in used else 'not used'}"
 
 
-@check
+@check(
+    Break("no task", drop(*STATES, "Advance", "Arguments")),
+    Break(
+        "another name",
+        put(*STATES, "Advance", "Arguments", to={"id": "{% $states.input.task_id %}"}),
+    ),
+    Break("a text", put(*STATES, "Advance", "Arguments", "task_id", to="task_id")),
+    Break("another question", put(*STATES, "Wait", "Seconds", to="{% $states.input.seconds %}")),
+)
 def test_a_state_machine_and_its_function_mean_the_same_fields(template: Template) -> Faults:
     for label, state, name in tasks_of(template):
         given = state.get("Arguments", {})
@@ -117,9 +141,9 @@ def test_a_state_machine_and_its_function_mean_the_same_fields(template: Templat
         asked = {*re.findall(r"\$states\.input\.(\w+)", json.dumps(machine["Definition"]))}
         if asked != answered:
             yield f"{label} answers {sorted(answered)}, what follows asks for {sorted(asked)}"
-        for told in given.values():
-            if not re.fullmatch(r"\{% .* %\}", told):
-                yield f"{label} gives the text {told}"
+        for expression in given.values():
+            if not re.fullmatch(r"\{% .* %\}", expression):
+                yield f"{label} gives the text {expression}"
 
 
 def fields_of(handler: str) -> tuple[set[str], set[str]]:
@@ -135,7 +159,9 @@ def fields_of(handler: str) -> tuple[set[str], set[str]]:
     return read, answered
 
 
-@check
+@check(
+    Break("five minutes", put("Fallback", "StateMachineType", to="EXPRESS")),
+)
 def test_every_state_machine_runs_for_as_long_as_a_task(template: Template) -> Faults:
     """An express one ends after five minutes."""
     for name, properties in template.of("StepFunctions::StateMachine").items():
@@ -143,7 +169,10 @@ def test_every_state_machine_runs_for_as_long_as_a_task(template: Template) -> F
             yield f"{name} is of the type {properties['StateMachineType']}"
 
 
-@check
+@check(
+    Break("the other language", drop("Fallback", "Definition", "QueryLanguage")),
+    Break("half of it", put(*STATES, "Wait", "OutputPath", to="$")),
+)
 def test_expressions_are_jsonata(template: Template) -> Faults:
     """One step written in the other language would read an expression as plain text."""
     for name, properties in template.of("StepFunctions::StateMachine").items():
@@ -156,7 +185,10 @@ def test_expressions_are_jsonata(template: Template) -> Faults:
                 yield f"{name}: {label} is written in JSONPath"
 
 
-@check
+@check(
+    Break("no retry", drop(*STATES, "Advance", "Retry")),
+    Break("no catch", drop(*STATES, "Advance", "Catch")),
+)
 def test_every_task_state_retries_what_aws_drops_and_catches_the_rest(
     template: Template,
 ) -> Faults:
@@ -169,7 +201,10 @@ def test_every_task_state_retries_what_aws_drops_and_catches_the_rest(
             yield f"{label} doesn't catch everything"
 
 
-@check
+@check(
+    Break("too early", put(*STATES, "Advance", "TimeoutSeconds", to=45)),
+    Break("after 99999999 s", drop(*STATES, "Advance", "TimeoutSeconds")),
+)
 def test_every_task_state_outwaits_its_function(template: Template) -> Faults:
     for label, state, name in tasks_of(template):
         function = template.of("Lambda::Function").get(name or "")
@@ -179,7 +214,14 @@ def test_every_task_state_outwaits_its_function(template: Template) -> Faults:
             yield f"{label} gives up before its function does"
 
 
-@check
+@check(
+    Break("no function", forbid("FallbackStateMachineRole", "lambda:InvokeFunction")),
+    Break("no logs", forbid("FallbackStateMachineRole", "logs:PutResourcePolicy")),
+    Break(
+        "another function",
+        allow("FallbackStateMachineRole", "lambda:InvokeFunction", get_arn("CopyFunction")),
+    ),
+)
 def test_a_state_machine_may_run_its_functions_deliver_its_logs_and_no_more(
     template: Template,
 ) -> Faults:
@@ -197,7 +239,13 @@ def test_a_state_machine_may_run_its_functions_deliver_its_logs_and_no_more(
             yield f"{name} may {action} on {resource}, but doesn't"
 
 
-@check
+@check(
+    Break("nowhere", put("Fallback", "LoggingConfiguration", "Destinations", to=[])),
+    Break("another group", drop("FallbackStateMachineLogs", "LogGroupName")),
+    Break(
+        "tasks in logs", put("Fallback", "LoggingConfiguration", "IncludeExecutionData", to=True)
+    ),
+)
 def test_a_state_machine_logs_failures_but_no_data_to_a_group_that_never_fills_a_policy(
     template: Template,
 ) -> Faults:

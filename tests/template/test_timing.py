@@ -7,7 +7,8 @@ from act_one.lifecycle import advance, callback, storing, sweep
 from act_one.provider import client
 from act_one.tasks import moves
 from act_one.webhooks import delivery, queue
-from tests.template.deployment import Faults, Template, check
+from tests.template.checks import STATES, VARIABLES, Break, check, put
+from tests.template.deployment import Faults, Template
 from tests.template.reach import Function, reached_from
 from tests.template.test_api import functions_behind_apis
 from tests.template.test_state_machine import tasks_of
@@ -27,33 +28,41 @@ def timeouts_of_those_that(template: Template, function: Function) -> dict[str, 
     }
 
 
-@check
+@check(
+    Break("longer than API Gateway waits", put("SubmitFunction", "Timeout", to=30)),
+)
 def test_every_function_behind_the_api_answers_before_api_gateway_gives_up(
     template: Template,
 ) -> Faults:
     for name in functions_behind_apis(template):
         if template.of("Lambda::Function")[name]["Timeout"] >= API_GATEWAY_SECONDS:
-            yield f"{name} works on when nobody listens any more"
+            yield f"{name} works on after API Gateway gave up"
 
 
-@check
+@check(
+    Break("not enough", put("SubmitFunction", "Timeout", to=15)),
+)
 def test_every_sender_has_the_time_to_write_down_what_it_paid_for(template: Template) -> Faults:
     senders = timeouts_of_those_that(template, SENDS)
     if not senders:
-        yield "nobody sends"
+        yield "no function sends"
     for name, timeout in senders.items():
         if timeout < client.CREATE_SECONDS + WRITES_SECONDS:
             yield f"{name} may end before the reply of a create is written"
 
 
-@check
+@check(
+    Break("still sending", put("FallbackFunction", "Timeout", to=60)),
+)
 def test_a_sender_is_gone_before_its_task_is_taken_for_lost(template: Template) -> Faults:
     for name, timeout in timeouts_of_those_that(template, SENDS).items():
         if timeout >= moves.SEND_LEASE_SECONDS:
             yield f"{name} may still be sending when its lease is over"
 
 
-@check
+@check(
+    Break("cut off", put("CallbackFunction", "Timeout", to=5)),
+)
 def test_every_look_at_the_feed_ends_before_its_function(template: Template) -> Faults:
     for function, seconds in (
         (Function("act_one.lifecycle.callback", "handle_callback"), callback.CALLBACK_FEED_SECONDS),
@@ -64,23 +73,28 @@ def test_every_look_at_the_feed_ends_before_its_function(template: Template) -> 
                 yield f"{name} may end before the feed's answer is written"
 
 
-@check
+@check(
+    Break("another time", put("CopyFunction", "Timeout", to=600)),
+    Break("another setting", put("CopyFunction", *VARIABLES, "COPY_TIMEOUT_SECONDS", to="200")),
+)
 def test_the_copy_knows_its_own_timeout_and_its_lease_outlives_it(template: Template) -> Faults:
     copies = timeouts_of_those_that(template, Function("act_one.lifecycle.storing", "store_result"))
     if len(copies) != 1:
         yield f"{sorted(copies)} copy"
     for timeout in copies.values():
         for name, function in template.of("Lambda::Function").items():
-            told = function["Environment"]["Variables"].get("COPY_TIMEOUT_SECONDS")
-            if told != str(timeout):
-                yield f"{name} is told that a copy takes {told} s, it is {timeout} s"
+            given = function["Environment"]["Variables"].get("COPY_TIMEOUT_SECONDS")
+            if given != str(timeout):
+                yield f"{name} is given {given} s for a copy, it is {timeout} s"
         if storing.LEASE_MARGIN_SECONDS < WRITES_SECONDS:
             yield "two copies of one task may overlap"
         if timeout < storing.IMAGES_SECONDS * 2:
             yield "images leave no time for the video"
 
 
-@check
+@check(
+    Break("cut off", put("WebhooksFunction", "Timeout", to=30)),
+)
 def test_a_webhook_that_is_begun_is_ended(template: Template) -> Faults:
     needed = delivery.ATTEMPT_SECONDS + WRITES_SECONDS
     if needed > queue.ATTEMPT_NEEDS_SECONDS:
@@ -92,7 +106,10 @@ def test_a_webhook_that_is_begun_is_ended(template: Template) -> Faults:
             yield f"{name} has no time for what comes while an endpoint hangs"
 
 
-@check
+@check(
+    Break("seven receives", put("WebhookQueue", "RedrivePolicy", "maxReceiveCount", to=7)),
+    Break("a day", put("WebhookQueue", "MessageRetentionPeriod", to=86_400)),
+)
 def test_a_webhook_is_tried_to_the_end_of_its_schedule(template: Template) -> Faults:
     """Between attempts it is out of sight, for 12 hours at most, and all the time in one queue."""
     longest = max(*delivery.RETRIES) * (1 + delivery.JITTER)
@@ -109,7 +126,9 @@ def test_a_webhook_is_tried_to_the_end_of_its_schedule(template: Template) -> Fa
             yield "the queue forgets what is still to be tried"
 
 
-@check
+@check(
+    Break("on top of each other", put("SweeperFunction", "Timeout", to=60)),
+)
 def test_every_schedule_is_slower_than_its_function(template: Template) -> Faults:
     for name, schedule in template.of("Scheduler::Schedule").items():
         period = _seconds(schedule["ScheduleExpression"])
@@ -123,7 +142,9 @@ def _seconds(expression: str) -> int | None:
     return int(found[1]) * {"minute": 60, "hour": 3600, "day": 86_400}[found[2]] if found else None
 
 
-@check
+@check(
+    Break("cut off", put("SweeperFunction", "Timeout", to=40)),
+)
 def test_a_sweep_stops_by_itself(template: Template) -> Faults:
     for name, timeout in timeouts_of_those_that(
         template, Function("act_one.lifecycle.sweep", "sweep")
@@ -132,7 +153,9 @@ def test_a_sweep_stops_by_itself(template: Template) -> Faults:
             yield f"{name} may be cut off between a claim and its execution"
 
 
-@check
+@check(
+    Break("two at once", put(*STATES, "Advance", "TimeoutSeconds", to=120)),
+)
 def test_an_execution_has_its_first_look_before_it_counts_as_lost(template: Template) -> Faults:
     for label, state, _ in tasks_of(template):
         for lease in (sweep.START_LEASE_SECONDS, advance.EXECUTION_LOST_SECONDS):
@@ -140,7 +163,10 @@ def test_an_execution_has_its_first_look_before_it_counts_as_lost(template: Temp
                 yield f"{label} may still be at it when another execution starts"
 
 
-@check
+@check(
+    Break("one for each", put("Parameters", "CallbackGraceSeconds", "Default", to=300)),
+    Break("after the deadline", put("Parameters", "TaskTimeoutSeconds", "Default", to=900)),
+)
 def test_by_default_most_tasks_end_before_the_fallback_starts(template: Template) -> Faults:
     """Tasks are said to take 2 to 20 minutes, and every execution costs money."""
     grace = default_seconds(template, "CallbackGraceSeconds")
@@ -148,14 +174,20 @@ def test_by_default_most_tasks_end_before_the_fallback_starts(template: Template
         yield f"the fallback starts after {grace} s"
 
 
-@check
+@check(
+    Break("a day", put("Parameters", "TaskTimeoutSeconds", "MaxValue", to=86_400)),
+)
 def test_every_deadline_leaves_time_for_results_that_come_late(template: Template) -> Faults:
     latest = template.written["Parameters"]["TaskTimeoutSeconds"].get("MaxValue", float("inf"))
     if latest >= moves.LATE_SECONDS:
         yield f"a deadline of {latest} s is later than the last look"
 
 
-@check
+@check(
+    Break("43,200 looks", put("Parameters", "PollIntervalSeconds", "Default", to=1)),
+    Break("no minimum", put("Parameters", "MinPollSeconds", "Default", to=1)),
+    Break("a long minimum", put("Parameters", "MinPollSeconds", "Default", to=60)),
+)
 def test_by_default_an_execution_is_far_from_its_longest_history(template: Template) -> Faults:
     events_per_look, longest = 9, 25_000
     shortest_wait = default_seconds(template, "PollIntervalSeconds")

@@ -11,7 +11,8 @@ from cfnlint.api import lint
 from cfnlint.config import ManualArgs
 
 from local.expand import REGION, expand, load
-from tests.template.deployment import OTHERWISE, SOURCE, Faults, Template, as_list, check, expanded
+from tests.template.checks import VARIABLES, Break, add, check, drop, get_arn, put
+from tests.template.deployment import OTHERWISE, SOURCE, Faults, Template, as_list, expanded
 
 PROMISED_PARAMETERS = {
     "ProviderBaseUrl",
@@ -98,7 +99,16 @@ def conditions_in(resource: dict[str, Any]) -> Iterator[str]:
 # ── Holding together ──────────────────────────────────────────────────────────────────────────
 
 
-@check
+@check(
+    Break("no such output", put("Outputs", "EventBus", "Value", to={"Ref": "EventBuss"})),
+    Break("no such resource", put("CopyFunction", *VARIABLES, "X", to=get_arn("Nothing"))),
+    Break(
+        "no such name in a text",
+        put("CopyFunction", *VARIABLES, "X", to={"Fn::Sub": "${Nothing}/x"}),
+    ),
+    Break("no such condition", put("Resources", "CopyLogs", "Condition", to="CopiesAreLogged")),
+    Break("nothing to wait for", put("Resources", "ApiKey", "DependsOn", to="ApiStage")),
+)
 def test_everything_that_is_referred_to_is_there(template: Template) -> Faults:
     written = template.written
     known = written["Resources"].keys() | written["Parameters"].keys()
@@ -111,7 +121,11 @@ def test_everything_that_is_referred_to_is_there(template: Template) -> Faults:
                 yield f"{name} asks for the condition {missing}, which is not there"
 
 
-@check
+@check(
+    Break(
+        "an untraced policy", put("CopyRole", "ManagedPolicyArns", to=[{"Ref": "TracingPolicy"}])
+    ),
+)
 def test_nothing_that_is_deployed_refers_to_what_is_not(template: Template) -> Faults:
     left_out = template.written["Resources"].keys() - template.resources.keys()
     for name, part in {**template.resources, **template.outputs}.items():
@@ -120,7 +134,18 @@ def test_nothing_that_is_deployed_refers_to_what_is_not(template: Template) -> F
             yield f"{name} refers to {missing}, whose condition doesn't hold"
 
 
-@check
+@check(
+    Break(
+        "in its environment",
+        put(
+            "CallbackFunction",
+            *VARIABLES,
+            "CALLBACK_BASE_URL",
+            to={"Fn::GetAtt": ["CallbackUrl", "FunctionUrl"]},
+        ),
+    ),
+    Break("by DependsOn", put("Resources", "TasksTable", "DependsOn", to=["RelayFunctionMoves"])),
+)
 def test_no_resource_waits_for_itself(template: Template) -> Faults:
     resources = template.written["Resources"]
     graph = {
@@ -164,7 +189,10 @@ def test_the_cdn_of_the_documentation_has_nothing_that_cfn_lint_finds():
     assert outputs.keys() <= load(SOURCE)["Parameters"].keys()
 
 
-@check
+@check(
+    Break("everybody's logs", add("Account", "ApiGateway::Account")),
+    Break("logs of a stage", put("Apiv1Stage", "AccessLogSetting", to={"Format": "x"})),
+)
 def test_no_stack_changes_what_belongs_to_the_whole_account(template: Template) -> Faults:
     """API Gateway's logging role is one for all: made here, it would go for all with this stack."""
     for name, resource in template.resources.items():
@@ -176,13 +204,23 @@ def test_no_stack_changes_what_belongs_to_the_whole_account(template: Template) 
 # ── Parameters and outputs ────────────────────────────────────────────────────────────────────
 
 
-@check
+@check(
+    Break("a renamed one", drop("Parameters", "MinPollSeconds")),
+)
 def test_every_promised_parameter_is_there(template: Template) -> Faults:
     for name in sorted(PROMISED_PARAMETERS - template.written["Parameters"].keys()):
         yield f"{name} is gone"
 
 
-@check
+@check(
+    Break(
+        "a useless one",
+        put("Parameters", "More", to={"Type": "String", "Default": "", "Description": "More."}),
+    ),
+    Break("a dumb one", drop("Parameters", "MinPollSeconds", "Description")),
+    Break("any number", drop("Parameters", "MinPollSeconds", "MinValue")),
+    Break("any text", drop("Parameters", "RunwayVersion", "AllowedPattern")),
+)
 def test_every_parameter_is_used_described_and_bounded(template: Template) -> Faults:
     written = template.written
     used = {*references_in([written["Conditions"], written["Resources"], written["Outputs"]])}
@@ -196,26 +234,38 @@ def test_every_parameter_is_used_described_and_bounded(template: Template) -> Fa
             yield f"{name} may be anything"
 
 
-@check
+@check(
+    Break("a question", drop("Parameters", "ProviderBaseUrl", "Default")),
+)
 def test_a_stack_can_be_deployed_without_saying_anything(template: Template) -> Faults:
     for name, parameter in template.written["Parameters"].items():
         if "Default" not in parameter:
             yield f"{name} has no default"
 
 
-@check
+@check(
+    Break("traces", put("Parameters", "Tracing", "Default", to="Active")),
+)
 def test_what_costs_extra_is_off_by_default(template: Template) -> Faults:
     if template.written["Parameters"]["Tracing"]["Default"] != "PassThrough":
         yield "tracing costs more than a third of everything else together"
 
 
-@check
+@check(
+    Break("a month", put("Parameters", "ResultRetentionDays", "Default", to=30)),
+)
 def test_results_are_kept_by_default(template: Template) -> Faults:
     if template.written["Parameters"]["ResultRetentionDays"]["Default"] != 0:
         yield "what was paid for goes"
 
 
-@check
+@check(
+    Break("private addresses", put("Parameters", "UnsafeAllowPrivateMedia", "Default", to="true")),
+    Break(
+        "a key in the open",
+        put("Parameters", "ProviderBaseUrl", "Default", to="http://api.cometapi.com"),
+    ),
+)
 def test_what_only_a_local_stack_may_do_is_off_by_default(template: Template) -> Faults:
     safe = {"RequireTls": "true", "UnsafeAllowPrivateMedia": "false", "AllowHttpMedia": "false"}
     if not template.written["Parameters"]["ProviderBaseUrl"]["Default"].startswith("https:"):
@@ -225,7 +275,19 @@ def test_what_only_a_local_stack_may_do_is_off_by_default(template: Template) ->
             yield f"{name} is not {value} by default"
 
 
-@check
+@check(
+    Break(
+        "a hidden one",
+        put(
+            "Metadata",
+            "AWS::CloudFormation::Interface",
+            "ParameterGroups",
+            0,
+            "Parameters",
+            to=["ProviderApiKey"],
+        ),
+    ),
+)
 def test_every_parameter_is_shown_in_one_group(template: Template) -> Faults:
     interface = template.written["Metadata"]["AWS::CloudFormation::Interface"]
     shown = [name for group in interface["ParameterGroups"] for name in group["Parameters"]]
@@ -233,11 +295,16 @@ def test_every_parameter_is_shown_in_one_group(template: Template) -> Faults:
         yield f"not shown once: {sorted({*shown} ^ template.written['Parameters'].keys())}"
 
 
-@check
+@check(
+    Break("no address", drop("Outputs", "ApiUrl")),
+    Break("another address", put("Outputs", "EventBus", "Value", to={"Ref": "TasksTable"})),
+    Break("no words", drop("Outputs", "CallbackUrl", "Description")),
+    Break("a name to hold on to", put("Outputs", "EventBus", "Export", to={"Name": "bus"})),
+)
 def test_every_output_that_people_need_is_there_and_described(template: Template) -> Faults:
-    for name, told in NEEDED_OUTPUTS.items():
-        if told not in template.outputs.get(name, {}).get("Value", ""):
-            yield f"{name} doesn't say {told}"
+    for name, wanted in NEEDED_OUTPUTS.items():
+        if wanted not in template.outputs.get(name, {}).get("Value", ""):
+            yield f"{name} doesn't hold {wanted}"
     for name, output in template.outputs.items():
         if not output.get("Description") or "Export" in output:
             yield f"{name} isn't described, or is exported under a name that others can hold on to"

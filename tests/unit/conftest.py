@@ -48,7 +48,7 @@ def aws(endpoint_url):
 def shipped_s3(endpoint_url):
     """The S3 client that ships, made where boto3's own defaults lead to the emulator."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(boto3, "DEFAULT_SESSION", None)  # it knows the keys of whoever was first
+        patch.setattr(boto3, "DEFAULT_SESSION", None)  # it keeps the first caller's keys
         for name, value in environment(endpoint_url).items():
             if name.startswith("AWS_"):
                 patch.setenv(name, value)

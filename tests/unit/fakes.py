@@ -1,4 +1,4 @@
-"""Stand-ins for what is outside of the package, as far as tests can't have the real thing."""
+"""Stand-ins for what is outside the package and can't be real in a test."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -7,6 +7,7 @@ from botocore.exceptions import EndpointConnectionError
 
 from act_one.keys import KeyRing, Keys
 from act_one.lifecycle.services import Services
+from act_one.lifecycle.submission import submit
 from act_one.provider.outcomes import Created, CreateOutcome, FeedAnswer, NotKnown
 from act_one.settings import Settings
 
@@ -39,7 +40,7 @@ class FakeClock:
 
 
 class FakeSecrets:
-    """Secrets Manager with one secret; None: nobody has put a value into it."""
+    """Secrets Manager with one secret; None: it has no value."""
 
     class exceptions:  # noqa: N801 - where boto3's clients have theirs
         class ResourceNotFoundException(Exception):  # noqa: N818 - boto3's name
@@ -119,3 +120,8 @@ def settings(**chosen):
 
 def services(table=None, provider=None, clock=None, **chosen):
     return Services(table, provider or FakeProvider(), settings(**chosen), clock or FakeClock())
+
+
+def submitted(stack, request, client_id="client-1", *, seconds_left=plenty, check_inputs=no_doubt):
+    """Submit a request with plenty of time and nothing wrong with it, unless chosen otherwise."""
+    return submit(request, client_id, CALLBACK_KEYS, stack, seconds_left, check_inputs)

@@ -132,7 +132,7 @@ time also moves an entry of the index of what is due.
 ## Dollars per million tasks
 
 List prices of us-east-1, arm64, on demand, no free tier; 10 MB a result; a caller reads its task
-twice where it isn't told; the provider takes 1 to 2 s to answer a create, a copy 2.5 s. What
+twice without a webhook; the provider takes 1 to 2 s to answer a create, a copy 2.5 s. What
 services do for each other (rules fill queues, queues and streams run functions) is reckoned from
 the template: `tools/costs/prices.py` has every number.
 

@@ -20,20 +20,11 @@ from act_one.ingest.messages import take
 from act_one.ingest.pairs import PairTable
 from act_one.inputs.bucket import UploadsBucket
 from act_one.lifecycle.services import Services
-from act_one.lifecycle.submission import submit
 from act_one.problems import ProblemError
 from act_one.tasks.task import Stage
 from local.emulator import ROOT
 from local.expand import expand
-from tests.unit.fakes import (
-    CALLBACK_KEYS,
-    FakeClock,
-    FakeProvider,
-    key_ring,
-    no_doubt,
-    plenty,
-    settings,
-)
+from tests.unit.fakes import FakeClock, FakeProvider, key_ring, settings, submitted
 from tests.unit.inputs.test_bucket import MP4, PNG
 
 NUMBERS = count(1)
@@ -82,7 +73,7 @@ class Drop:
 
     def submit(self, request, client_id):
         self.before_submit()
-        task, _ = submit(request, client_id, CALLBACK_KEYS, self.services, plenty, no_doubt)
+        task, _ = submitted(self.services, request, client_id)
         return task
 
     def look(self, name=VIDEO):

@@ -16,8 +16,8 @@ from act_one.provider.outcomes import (
 )
 from act_one.tasks.moves import COPY_START_SECONDS
 from act_one.tasks.task import Billing, Evidence, MediaUrls, Notice, SettledBy, Stage
-from tests.unit.examples import SOURCE, TASK, task
-from tests.unit.fakes import BEGINNING, CALLBACK_KEYS, FakeClock, FakeProvider, plenty, services
+from tests.unit.examples import SOURCE, TASK
+from tests.unit.fakes import BEGINNING, CALLBACK_KEYS, plenty
 
 NOW = BEGINNING + 1_000.0
 CALLED = Evidence(received_at=BEGINNING + 5, body='{"task_id": "p", "status": "3"}')
@@ -33,27 +33,6 @@ FAILED = Report(
 )
 REASON = Notice(code="provider_unreachable", message="TimeoutError")
 ASKABLE = [Stage.UNCONFIRMED, Stage.SUBMITTED, Stage.RUNNING]
-
-
-@pytest.fixture
-def provider():
-    return FakeProvider()
-
-
-@pytest.fixture
-def clock():
-    return FakeClock(NOW)
-
-
-@pytest.fixture
-def stack(table, provider, clock):
-    return services(table, provider, clock)
-
-
-@pytest.fixture
-def there(table):
-    """Put a task of some stage into the table."""
-    return lambda stage, **fields: table.create(task(stage, **fields))
 
 
 @pytest.fixture

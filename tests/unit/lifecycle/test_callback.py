@@ -8,8 +8,8 @@ import pytest
 from act_one.lifecycle.callback import EVIDENCE_BYTES, handle_callback
 from act_one.provider.outcomes import NoAnswer, NotKnown, ProviderState, Report
 from act_one.tasks.task import Billing, Evidence, Notice, SettledBy, Stage
-from tests.unit.examples import SOURCE, TASK, task
-from tests.unit.fakes import BEGINNING, FakeClock, FakeProvider, services
+from tests.unit.examples import SOURCE, TASK
+from tests.unit.fakes import BEGINNING
 from tests.unit.forms import FORMS
 
 NOW = BEGINNING + 120.0
@@ -28,27 +28,6 @@ AWAITED = [
     *(Stage.ACCEPTED, Stage.SUBMITTING, Stage.UNCONFIRMED, Stage.SUBMITTED, Stage.RUNNING),
     *(Stage.EXPIRED, Stage.FAILED),
 ]
-
-
-@pytest.fixture
-def provider():
-    return FakeProvider()
-
-
-@pytest.fixture
-def clock():
-    return FakeClock(NOW)
-
-
-@pytest.fixture
-def stack(table, provider, clock):
-    return services(table, provider, clock)
-
-
-@pytest.fixture
-def there(table):
-    """Put a task of some stage into the table."""
-    return lambda stage, **fields: table.create(task(stage, **fields))
 
 
 # ── Who is listened to ────────────────────────────────────────────────────────────────────────

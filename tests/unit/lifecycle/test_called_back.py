@@ -8,7 +8,7 @@ import pytest
 from act_one.clock import HOUR
 from act_one.lifecycle.advance import advance
 from act_one.lifecycle.cancel import cancel
-from act_one.lifecycle.submission import resend, submit
+from act_one.lifecycle.submission import resend
 from act_one.problems import ProblemError
 from act_one.provider.outcomes import Rejected, Retryable
 from act_one.tasks.moves import to_canceled, to_submitting
@@ -19,11 +19,10 @@ from tests.unit.fakes import (
     BEGINNING,
     CALLBACK_KEYS,
     FakeClock,
-    FakeProvider,
-    no_doubt,
     plenty,
     services,
     settings,
+    submitted,
 )
 from tests.unit.lifecycle.test_submission import REQUEST
 
@@ -31,16 +30,6 @@ NOW = BEGINNING + 100.0
 WAITING = task(Stage.ACCEPTED, billing=Billing.NONE, due_at=NOW)
 CALLBACK = Evidence(received_at=NOW, body='{"status": "RUNNING"}')
 REASON = Notice(code="provider_rejected", message="no")
-
-
-@pytest.fixture
-def provider():
-    return FakeProvider()
-
-
-@pytest.fixture
-def stack(table, provider):
-    return services(table, provider, FakeClock(NOW))
 
 
 def called_back(table, task_id=TASK.task_id):
@@ -137,10 +126,10 @@ def test_a_resend_while_the_key_is_not_set_waits(table, provider):
 
 
 def test_a_repeat_is_answered_while_the_provider_key_is_not_set(provider, stack):
-    first, _ = submit(REQUEST, "client-1", CALLBACK_KEYS, stack, plenty, no_doubt)
+    first, _ = submitted(stack, REQUEST)
     provider.key_ring._client.secret = None  # noqa: SLF001
     provider.key_ring._keys = None  # noqa: SLF001
 
-    again, replayed = submit(REQUEST, "client-1", CALLBACK_KEYS, stack, plenty, no_doubt)
+    again, replayed = submitted(stack, REQUEST)
 
     assert (again.task_id, replayed) == (first.task_id, True)

@@ -17,7 +17,6 @@ from act_one.clock import DAY
 from act_one.inputs.request import TransferRequest
 from act_one.lifecycle.advance import advance
 from act_one.lifecycle.callback import handle_callback
-from act_one.lifecycle.submission import submit
 from act_one.lifecycle.sweep import START_LEASE_SECONDS
 from act_one.problems import ProblemError
 from act_one.provider.outcomes import (
@@ -35,7 +34,7 @@ from act_one.tasks.moves import MOVES
 from act_one.tasks.table import MovedOnError
 from act_one.tasks.task import Billing, Notice, Output, SettledBy, Stage, StoredMedia
 from tests.unit.examples import SOURCE
-from tests.unit.fakes import CALLBACK_KEYS, FakeClock, FakeProvider, no_doubt, plenty, services
+from tests.unit.fakes import CALLBACK_KEYS, FakeClock, FakeProvider, plenty, services, submitted
 
 REQUEST = TransferRequest(
     video="https://media.example/a.mp4",
@@ -118,14 +117,14 @@ class Life(RuleBasedStateMachine):
     def somebody_submits(self, mode):
         self.world.mode = mode
         with suppress(DiedError):
-            submit(REQUEST, "client-1", CALLBACK_KEYS, self.stack, plenty, no_doubt)
+            submitted(self.stack, REQUEST)
 
     @rule(mode=st.sampled_from(MODES))
     def somebody_submits_the_same_again_and_something_else(self, mode):
         self.somebody_submits(mode)
         other = TransferRequest(video="https://a.example/", image="", idempotency_key="order-42")
         with pytest.raises(ProblemError):
-            submit(other, "client-1", CALLBACK_KEYS, self.stack, plenty, no_doubt)
+            submitted(self.stack, other)
 
     @precondition(lambda self: self.world.made)
     @rule(state=st.sampled_from(ProviderState), data=st.data())

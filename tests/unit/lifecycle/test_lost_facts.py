@@ -11,32 +11,12 @@ from act_one.lifecycle.next_step import TRUST_CALLBACK_AFTER_SECONDS
 from act_one.provider.outcomes import NoAnswer, NotKnown, ProviderState, Report
 from act_one.tasks.task import Billing, Notice, Stage
 from tests.unit.examples import SOURCE, TASK, task
-from tests.unit.fakes import BEGINNING, CALLBACK_KEYS, FakeClock, FakeProvider, plenty, services
+from tests.unit.fakes import BEGINNING, CALLBACK_KEYS, plenty
 
 NOW = BEGINNING + 1_000.0
 OURS = "p"
 BARE_SUCCESS = Report(provider_task_id=OURS, state=ProviderState.SUCCEEDED)
 SUCCESS = {"task_id": OURS, "status": "3", "video_url": "https://cdn.example/v.mp4"}
-
-
-@pytest.fixture
-def provider():
-    return FakeProvider()
-
-
-@pytest.fixture
-def clock():
-    return FakeClock(NOW)
-
-
-@pytest.fixture
-def stack(table, provider, clock):
-    return services(table, provider, clock)
-
-
-@pytest.fixture
-def there(table):
-    return lambda stage, **fields: table.create(task(stage, **fields))
 
 
 def called(stack, **body):

@@ -11,7 +11,7 @@ from act_one.net import downloads
 from act_one.tasks.task import Evidence, MediaUrls, Notice, Stage
 from tests.unit.content import HTML, MP4, PNG, serves_by_path, status, with_length
 from tests.unit.examples import TASK, task
-from tests.unit.fakes import BEGINNING, FakeClock, services
+from tests.unit.fakes import BEGINNING, services
 from tests.unit.hostile import peer
 from tools.media_files.small import small_mp4
 
@@ -19,6 +19,7 @@ POLICY = downloads.Policy(allow_http=True, allow_private=True)
 BUCKET = "stored"
 PREFIX = f"tasks/2027/01/15/{TASK.task_id}/"
 LEASE = 300.0 + 60.0
+NOW = BEGINNING + 100
 
 
 @pytest.fixture
@@ -32,16 +33,6 @@ def s3(shipped_s3):
 
 def objects(s3):
     return [found["Key"] for found in s3.list_objects_v2(Bucket=BUCKET).get("Contents", [])]
-
-
-@pytest.fixture
-def clock():
-    return FakeClock(BEGINNING + 100)
-
-
-@pytest.fixture
-def stack(table, clock):
-    return services(table, None, clock)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 from act_one.clock import DAY, HOUR
 from act_one.inputs.request import TransferRequest
 from act_one.lifecycle.callback import handle_callback
-from act_one.lifecycle.submission import resend, submit
+from act_one.lifecycle.submission import resend
 from act_one.problems import ProblemError
 from act_one.provider.callback_token import verify
 from act_one.provider.outcomes import Ambiguous, Created, ProviderState, Rejected, Report, Retryable
@@ -24,12 +24,11 @@ from tests.unit.examples import SOURCE, task
 from tests.unit.fakes import (
     BEGINNING,
     CALLBACK_KEYS,
-    FakeClock,
     FakeProvider,
     key_ring,
-    no_doubt,
     plenty,
     services,
+    submitted,
 )
 
 REQUEST = TransferRequest(
@@ -43,23 +42,8 @@ REFUSED = Retryable(reason=Notice(code="provider_unreachable", message="TimeoutE
 AMBIGUOUS = Ambiguous(reason=Notice(code="no_reply", message="TimeoutError"))
 
 
-@pytest.fixture
-def provider():
-    return FakeProvider()
-
-
-@pytest.fixture
-def clock():
-    return FakeClock()
-
-
-@pytest.fixture
-def stack(table, provider, clock):
-    return services(table, provider, clock)
-
-
-def send(stack, request=REQUEST, client="client-1", check_inputs=no_doubt):
-    return submit(request, client, CALLBACK_KEYS, stack, plenty, check_inputs)
+def send(stack, request=REQUEST, client="client-1", **named):
+    return submitted(stack, request, client, **named)
 
 
 # ── Who is told ───────────────────────────────────────────────────────────────────────────────
@@ -400,7 +384,7 @@ def test_the_replys_id_is_added_when_the_row_moved_without_one(stack, table, pro
 
 
 def test_nothing_is_sent_without_the_time_to_write_down_what_came_of_it(stack, provider):
-    created, _ = submit(REQUEST, "client-1", CALLBACK_KEYS, stack, lambda: 19.9, no_doubt)
+    created, _ = send(stack, seconds_left=lambda: 19.9)
 
     assert provider.creates == []
     assert created.stage is Stage.ACCEPTED
@@ -450,7 +434,7 @@ def test_writing_down_ends_with_the_time_there_is(table, provider):
     left = iter([28.0, 5.0, 1.9])
 
     with pytest.raises(ClientError):
-        submit(REQUEST, "client-1", CALLBACK_KEYS, stack, lambda: next(left), no_doubt)
+        send(stack, seconds_left=lambda: next(left))
 
     ((task_id, due_at),) = table.due(BEGINNING + DAY)
     assert (table.read(task_id).stage, due_at) == (Stage.SUBMITTING, BEGINNING + 60)

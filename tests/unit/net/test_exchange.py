@@ -21,7 +21,7 @@ linux_only = pytest.mark.skipif(
 )
 
 BOUND = 1.0
-SLACK = 1.0  # for busy cores; what is not bounded takes much longer
+SLACK = 8.0  # for busy cores; what is not bounded takes longer
 TLS = server_tls()
 CLIENT = client_tls()
 LARGE = bytes(30_000_000)
@@ -184,7 +184,7 @@ def test_a_name_that_is_not_resolved_in_time_means_not_sent(monkeypatch):
     with pytest.raises(NotSentError):
         exchange.post("https://provider.example/", b"{}", {}, seconds=15)
 
-    assert monotonic() - began_at < 1.0
+    assert monotonic() - began_at < SLACK
     over.set()
 
 

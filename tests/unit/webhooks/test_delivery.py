@@ -331,7 +331,7 @@ def test_an_endpoint_that_hangs_is_left_in_time(monkeypatch):
         made = deliver(message(row), 1, sender(row))
 
     assert made.error.startswith("unreachable: ")
-    assert 400 <= made.milliseconds < 3_000
+    assert 400 <= made.milliseconds < 15_000  # the endpoint hangs for 20 s
 
 
 def test_no_more_than_the_beginning_of_a_reply_is_kept():
