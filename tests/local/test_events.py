@@ -51,7 +51,7 @@ def test_a_post_is_a_request_that_names_the_task(event):
     request = read_request(body_of(event), header(event, "idempotency-key"), allow_addresses=False)
 
     assert request.metadata == {"order": "42"}
-    assert derive_task_id(client_of(event["headers"]), request.idempotency_key) == TASK_ID
+    assert derive_task_id(client_of(event), request.idempotency_key) == TASK_ID
 
 
 @pytest.mark.parametrize("event", ["get-task"], indirect=True)
