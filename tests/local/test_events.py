@@ -17,7 +17,7 @@ from act_one.tasks.documents import without_query
 from act_one.tasks.events import event_of, rejection_of
 from act_one.tasks.identifiers import derive_task_id
 from act_one.tasks.rows import read_item
-from act_one.webhooks.delivery import read_announcement, write_body
+from act_one.webhooks.delivery import read_message, write_body
 from act_one.webhooks.queue import Message
 
 EVENTS = Path(__file__).parents[2] / "events"
@@ -85,7 +85,7 @@ def test_a_message_of_the_media_queue_is_an_event_of_the_bus(event):
 def test_a_message_of_the_webhook_queue_is_an_event_whose_task_asks_for_it(event):
     (record,) = event["Records"]
     message = Message.of_record(record)
-    announced = read_announcement(message.body)
+    announced = read_message(message.body)
 
     assert (message.receives, announced.on_demand) == (1, False)
     assert announced.webhook_id == f"{TASK_ID}#4"
