@@ -1,4 +1,4 @@
-"""The callback: the provider calls this function's URL when a task ends, or so it says."""
+"""Serve the callback URL, which the provider calls when a task ends."""
 
 import os
 from typing import Any
@@ -7,7 +7,7 @@ from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from act_one.http_events import body_of, json_response, problem_response
+from act_one.http_events import answer_problems, body_of, json_response
 from act_one.lifecycle.callback import handle_callback
 from act_one.lifecycle.services import build_services, key_ring
 from act_one.problems import ProblemError
@@ -20,19 +20,20 @@ settings = Settings.from_environment(os.environ)
 services = build_services(settings)
 callback_keys = key_ring(settings.callback_secret)
 
-NOT_FOUND = ProblemError(404, "not-found", "Not found", "there is nothing at this address")
-
 
 @metrics.log_metrics
 @logger.inject_lambda_context(clear_state=True)
-def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, object]:
-    """Answer 200 to whoever knows a task's callback URL, 404 to everybody else."""
+@answer_problems
+def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
+    """Handle a callback if the path carries a valid token; otherwise respond 404."""
     try:
-        # A function URL says `rawPath`, a REST API in front of it `path`.
+        # A function URL sends `rawPath`, a REST API in front of it `path`.
         task_id = verify(event.get("rawPath") or event.get("path") or "", callback_keys)
-    except UnknownTokenError:
+    except UnknownTokenError as error:
         metrics.add_metric("CallbacksRefused", MetricUnit.Count, 1)
-        return problem_response(NOT_FOUND)
+        raise ProblemError(
+            404, "not-found", "Not found", "use the callback URL that the task was created with"
+        ) from error
     logger.append_keys(task_id=task_id)
     metrics.add_metric("CallbacksTaken", MetricUnit.Count, 1)
     handle_callback(task_id, body_of(event) or b"", services)

@@ -1,6 +1,6 @@
-"""The other half of the callback: the provider's media → the results bucket, off the media queue.
+"""Handle the media queue: copy a task's results from the provider to the results bucket.
 
-A Lambda of its own, so that S3 rights, memory and minutes stay away from a public URL.
+It is separate from the callback so that the function behind the public URL has no S3 permissions.
 """
 
 import json
@@ -30,7 +30,7 @@ storage = Storage(bucket=settings.results_bucket, s3=s3_client(), http=downloads
 @metrics.log_metrics
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: dict[str, Any], _context: LambdaContext) -> None:
-    """Copy the result that one `Task Storing` event announces (the queue's batch size is 1)."""
+    """Copy the results of the task in a `Task Storing` event (the batch size is 1)."""
     for record in event["Records"]:
         task_id = json.loads(record["body"])["detail"]["id"]
         logger.append_keys(task_id=task_id)

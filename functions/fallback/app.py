@@ -1,4 +1,4 @@
-"""One look of the fallback's state machine at one forgotten task."""
+"""Run one step of the fallback state machine: advance one overdue task."""
 
 import os
 from typing import Any
@@ -21,7 +21,7 @@ callback_keys = key_ring(settings.callback_secret)
 @metrics.log_metrics
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """Advance a task; ``wait_seconds`` until its next look, null if this execution may end."""
+    """Advance a task; return the seconds until the next step, null to end the execution."""
     task_id: str = event["task_id"]
     logger.append_keys(task_id=task_id)
     wait_seconds = advance(task_id, callback_keys.keys(), services, seconds_left_of(context))

@@ -1,4 +1,4 @@
-"""The ways in that are no HTTP: files in the uploads bucket, `Task Requested` events, messages."""
+"""Handle the ingest queue: events of the uploads bucket, `Task Requested` events and messages."""
 
 import os
 from typing import Any
@@ -10,7 +10,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from act_one.aws import QUICK
 from act_one.clock import seconds_left_of
-from act_one.ingest.folders import IngestContext
+from act_one.ingest.context import IngestContext
 from act_one.ingest.messages import take
 from act_one.ingest.pairs import PairTable
 from act_one.inputs.preflight import inputs_check
@@ -25,9 +25,12 @@ metrics = Metrics()
 settings = Settings.from_environment(os.environ)
 services = build_services(settings)
 callback_keys = key_ring(settings.callback_secret)
-look_at_inputs = inputs_check(settings)
-incoming = IngestContext(
-    services,
+check_inputs = inputs_check(settings)
+ingest_context = IngestContext(
+    services.table,
+    services.uploads,
+    settings,
+    services.clock,
     PairTable(boto3.client("dynamodb", config=QUICK), settings.pairs_table),
     boto3.client("events", config=QUICK),
 )
@@ -36,7 +39,7 @@ incoming = IngestContext(
 @metrics.log_metrics
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """Take a batch of messages; the queue keeps those that have to be tried again."""
+    """Handle a batch of messages; report those that have to be retried."""
 
     def send(request: TransferRequest, client_id: str) -> Task:
         task, replayed = submit(
@@ -45,7 +48,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
             callback_keys.keys(),
             services,
             seconds_left_of(context),
-            look_at_inputs,
+            check_inputs,
         )
         metrics.add_metric("TasksReplayed" if replayed else "TasksCreated", MetricUnit.Count, 1)
         return task
@@ -53,9 +56,9 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     failed = []
     for record in event["Records"]:
         try:
-            take(record["body"], record["messageId"], incoming, send)
+            take(record["body"], record["messageId"], ingest_context, send)
         except Exception:
-            # One message is no other's business: the queue brings this one again, ten times.
+            # One failure must not affect the other messages: the queue retries this one.
             logger.exception("not taken", extra={"message_id": record["messageId"]})
             metrics.add_metric("MessagesNotTaken", MetricUnit.Count, 1)
             failed.append({"itemIdentifier": record["messageId"]})

@@ -1,4 +1,4 @@
-"""Table stream → bus, nothing else."""
+"""Handle the tasks table's stream: publish each change of a task to the event bus."""
 
 import os
 from typing import Any
@@ -20,6 +20,6 @@ events = boto3.client("events", config=QUICK)
 @metrics.log_metrics
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
-    """Publish the moves of a batch; the stream goes on at the first one that failed."""
+    """Publish a batch of changes; the stream retries from the first one that failed."""
     failed = publish(event["Records"], events, settings.event_bus)
     return {"batchItemFailures": [{"itemIdentifier": failed}] if failed else []}

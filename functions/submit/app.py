@@ -1,4 +1,4 @@
-"""``POST /v1/tasks``: a request becomes a task, which is sent to the provider at once."""
+"""Serve ``POST /v1/tasks``: create a task and send it to the provider."""
 
 import os
 from typing import Any
@@ -8,12 +8,11 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from act_one.clock import seconds_left_of
-from act_one.http_events import body_of, client_of, header, json_response, problem_response
+from act_one.http_events import answer_problems, body_of, client_of, header, json_response
 from act_one.inputs.preflight import inputs_check
 from act_one.inputs.request import read_request
 from act_one.lifecycle.services import build_services, key_ring
 from act_one.lifecycle.submission import submit
-from act_one.problems import ProblemError
 from act_one.settings import Settings
 from act_one.tasks.documents import api_document
 
@@ -22,32 +21,29 @@ metrics = Metrics()
 settings = Settings.from_environment(os.environ)
 services = build_services(settings)
 callback_keys = key_ring(settings.callback_secret)
-look_at_inputs = inputs_check(settings)
+check_inputs = inputs_check(settings)
 
 
 @metrics.log_metrics
 @logger.inject_lambda_context(clear_state=True)
-def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, object]:
-    """Answer 202 with the task while it is open, 200 when it is settled, or a problem."""
-    try:
-        client_id = client_of(event["headers"])
-        request = read_request(
-            body_of(event),
-            header(event, "idempotency-key"),
-            allow_addresses=settings.unsafe_allow_private_media,
-            own_files=services.uploads.files_of(client_id),
-        )
-        task, replayed = submit(
-            request,
-            client_id,
-            callback_keys.keys(),
-            services,
-            seconds_left_of(context),
-            look_at_inputs,
-        )
-    except ProblemError as problem:
-        logger.info("problem", extra={"code": problem.code, "field": problem.field})
-        return problem_response(problem)
+@answer_problems
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Return the task: 202 while it is open, 200 once it has ended."""
+    client_id = client_of(event)
+    request = read_request(
+        body_of(event),
+        header(event, "idempotency-key"),
+        allow_addresses=settings.unsafe_allow_private_media,
+        own_files=services.uploads.files_of(client_id),
+    )
+    task, replayed = submit(
+        request,
+        client_id,
+        callback_keys.keys(),
+        services,
+        seconds_left_of(context),
+        check_inputs,
+    )
     logger.info("task", extra={"task_id": task.task_id, "stage": task.stage, "replayed": replayed})
     metrics.add_metric("TasksReplayed" if replayed else "TasksCreated", MetricUnit.Count, 1)
     headers = {"Location": f"/v1/tasks/{task.task_id}"}

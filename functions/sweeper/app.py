@@ -1,4 +1,4 @@
-"""Every minute: due rows → executions of the fallback, nothing else."""
+"""Run every minute: start an execution of the fallback for each due row."""
 
 import os
 from typing import Any
@@ -24,8 +24,8 @@ stepfunctions = boto3.client("stepfunctions", config=QUICK)
 @metrics.log_metrics
 @logger.inject_lambda_context(clear_state=True)
 def handler(_event: dict[str, Any], _context: LambdaContext) -> dict[str, int]:
-    """Start the fallback for every due row; answer how many there were."""
+    """Start the fallback for every due row; return the number of executions started."""
     started = sweep(table, stepfunctions, settings.fallback_arn, system_clock)
-    if started:  # a metric that says 0 every minute costs as much as one that says something
+    if started:  # a metric costs the same when it is always 0
         metrics.add_metric("FallbacksStarted", MetricUnit.Count, started)
     return {"started": started}

@@ -1,4 +1,4 @@
-"""Webhook queue → the users' endpoints, signed."""
+"""Handle the webhook queue: deliver signed webhooks to the users' endpoints."""
 
 import os
 from functools import partial
@@ -13,7 +13,7 @@ from act_one.clock import seconds_left_of, system_clock
 from act_one.lifecycle.services import key_ring, task_table
 from act_one.net import downloads
 from act_one.settings import Settings
-from act_one.webhooks.delivery import Sender, deliver
+from act_one.webhooks.delivery import DeliveryContext, deliver
 from act_one.webhooks.queue import Message, WebhookQueue, serve
 
 logger = Logger()
@@ -23,7 +23,7 @@ policy = downloads.Policy(
     allow_http=settings.unsafe_allow_private_media,
     allow_private=settings.unsafe_allow_private_media,
 )
-sender = Sender(
+delivery_context = DeliveryContext(
     task_table(settings),
     key_ring(settings.webhook_secret),
     downloads.session(policy),
@@ -35,8 +35,9 @@ queue = WebhookQueue(boto3.client("sqs", config=QUICK), settings.webhook_queue_u
 @metrics.log_metrics
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """Call the endpoints of a batch; what is to be tried again stays in the queue."""
-    given = [Message.of_record(record) for record in event["Records"]]
+    """Deliver a batch of webhooks; report the messages that have to be retried."""
+    messages = [Message.of_record(record) for record in event["Records"]]
     seconds_left = seconds_left_of(context)
-    coming_again = serve(given, partial(deliver, sender=sender), queue, system_clock, seconds_left)
-    return {"batchItemFailures": [{"itemIdentifier": one} for one in coming_again]}
+    attempt = partial(deliver, context=delivery_context)
+    retried = serve(messages, attempt, queue, system_clock, seconds_left)
+    return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in retried]}

@@ -144,7 +144,7 @@ class _Run:
         self.database = stack.client("dynamodb")
         self.executions = stack.client("stepfunctions")
         self.functions = stack.client("lambda")
-        self.client_id = client_of(self.caller.headers)
+        self.client_id = client_of({"headers": self.caller.headers})
         self.outcomes: dict[str, Outcome] = {}
         self.pool = ThreadPoolExecutor(16)
         self.sweep_seconds = 0.1

@@ -17,7 +17,7 @@ from act_one.tasks.documents import without_query
 from act_one.tasks.events import event_of, rejection_of
 from act_one.tasks.identifiers import derive_task_id
 from act_one.tasks.rows import read_item
-from act_one.webhooks.delivery import read_announcement, write_body
+from act_one.webhooks.delivery import read_message, write_body
 from act_one.webhooks.queue import Message
 
 EVENTS = Path(__file__).parents[2] / "events"
@@ -51,7 +51,7 @@ def test_a_post_is_a_valid_request_and_gives_the_task_id(event):
     request = read_request(body_of(event), header(event, "idempotency-key"), allow_addresses=False)
 
     assert request.metadata == {"order": "42"}
-    assert derive_task_id(client_of(event["headers"]), request.idempotency_key) == TASK_ID
+    assert derive_task_id(client_of(event), request.idempotency_key) == TASK_ID
 
 
 @pytest.mark.parametrize("event", ["get-task"], indirect=True)
@@ -85,7 +85,7 @@ def test_a_media_queue_message_is_an_event(event):
 def test_a_webhook_queue_message_is_an_event_of_a_task_with_a_webhook(event):
     (record,) = event["Records"]
     message = Message.of_record(record)
-    announced = read_announcement(message.body)
+    announced = read_message(message.body)
 
     assert (message.receives, announced.on_demand) == (1, False)
     assert announced.webhook_id == f"{TASK_ID}#4"

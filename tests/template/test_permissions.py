@@ -121,15 +121,15 @@ def places_of(operation: Operation, function: dict) -> list[str]:
         return [arn_of(variables["PAIRS_TABLE" if of_pairs else "TASKS_TABLE"])]
     inputs = arn_of(variables["UPLOADS_BUCKET"])
     match operation.module, operation.method:
+        case "act_one.inputs.bucket", "list_objects_v2":
+            return [inputs]
+        case "act_one.inputs.bucket", "put_object" | "delete_object":
+            return [f"{inputs}/{bucket.INCOMING}*"]
         case "act_one.inputs.bucket", _:
             prefixes = INPUT_PREFIXES[function["Handler"]]
             return [f"{inputs}/{prefix}*" for prefix in prefixes]
         case "act_one.inputs.uploads", _:
             return [f"{inputs}/{bucket.UPLOADS}*"]
-        case "act_one.ingest.folders", "list_objects_v2":
-            return [inputs]
-        case "act_one.ingest.folders", _:
-            return [f"{inputs}/{bucket.INCOMING}*"]
     return [f"{arn_of(variables['RESULTS_BUCKET'])}/{RESULTS_PREFIX}*"]
 
 

@@ -1,18 +1,19 @@
-"""What both functions of the REST API read from their events, and the clock that they write."""
+"""What the HTTP handlers read from their events, how they answer problems, and the clock."""
 
 import base64
 
 import pytest
 
 from act_one.clock import day_path, rfc3339, seconds_left_of, system_clock
-from act_one.http_events import body_of, client_of, header
+from act_one.http_events import answer_problems, body_of, client_of, header
+from act_one.problems import ProblemError
 
 
-def test_a_client_is_named_by_its_key_without_telling_it():
-    name = client_of({"X-Api-Key": "key-1"})
+def test_the_client_id_is_a_hash_of_the_api_key():
+    name = client_of({"headers": {"X-Api-Key": "key-1"}})
 
-    assert name == client_of({"x-api-key": "key-1", "Accept": "*/*"})
-    assert name != client_of({"x-api-key": "key-2"})
+    assert name == client_of({"headers": {"x-api-key": "key-1", "Accept": "*/*"}})
+    assert name != client_of({"headers": {"x-api-key": "key-2"}})
     assert len(name) == 16
     assert int(name, 16)
     assert "key-1" not in name
@@ -43,6 +44,14 @@ def test_a_header_that_was_not_sent_is_none(event):
 )
 def test_a_body_is_the_bytes_that_were_sent(event, body):
     assert body_of(event) == body
+
+
+def test_a_problem_that_a_handler_raises_becomes_its_response():
+    @answer_problems
+    def handler(_event, _context):
+        raise ProblemError(404, "not-found", "Not found", "check the id")
+
+    assert handler({}, None)["statusCode"] == 404
 
 
 def test_the_time_that_is_left_is_told_in_seconds():

@@ -19,8 +19,13 @@ def test_a_problem_is_an_rfc_9457_document_with_code_and_field():
     }
 
 
-def test_a_problem_of_no_field_names_none():
+def test_a_problem_without_a_field_has_no_such_member():
     assert "field" not in ProblemError(503, "down", "Down", "try again later").document()
+
+
+def test_a_problem_is_not_retryable_unless_it_says_so():
+    assert not PROBLEM.retryable
+    assert ProblemError(503, "down", "Down", "try again later", retryable=True).retryable
 
 
 def test_a_problem_is_answered_with_its_status_and_media_type():

@@ -1,4 +1,4 @@
-"""How AWS is called: time-outs and attempts of its clients, and the S3 client."""
+"""Time-outs and retries of AWS clients, and the S3 client."""
 
 from typing import TYPE_CHECKING, Final
 
@@ -14,15 +14,15 @@ QUICK: Final = Config(
 """For calls that answer in milliseconds: DynamoDB, Secrets Manager, EventBridge, Step Functions."""
 
 LINK_SECONDS: Final = 3_600
-"""A presigned link's life; it ends earlier when the session of the role that signed it does."""
+"""How long a presigned URL is valid, unless the session of its signer ends earlier."""
 
 
 def s3_client() -> "S3Client":
-    """Build a client that streams a body of known length in one request, sent once.
+    """Return a client that streams a body of known length in one request, without retries.
 
-    Over https botocore signs and checks such a body by a trailer, and links must name the bucket's
-    own host: the global one redirects. A plain-http endpoint takes no trailer and has no such
-    hosts, so there the body goes unsigned and the bucket is named in the path.
+    Over https, botocore signs the body with a trailing checksum, and URLs use the bucket's own
+    host, because the global host redirects. A plain-http endpoint supports neither, so there the
+    body is unsigned and the bucket is part of the path.
     """
     client = boto3.client("s3", config=_SENT_ONCE.merge(_NAMED_BY_HOST))
     if client.meta.endpoint_url.startswith("https:"):

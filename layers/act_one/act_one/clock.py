@@ -9,17 +9,17 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
 type Clock = Callable[[], float]
-"""Answers the time now, in seconds since 1970-01-01T00:00:00Z."""
+"""Returns the current time, in seconds since 1970-01-01T00:00:00Z."""
 
 type SecondsLeft = Callable[[], float]
-"""Tells how many seconds this invocation may still run."""
+"""Returns how many seconds this invocation may still run."""
 
 HOUR: Final = 3_600.0
 DAY: Final = 86_400.0
 
 
 def system_clock() -> float:
-    """Return the time now in epoch seconds, to the millisecond (what a table row keeps)."""
+    """Return the current time in epoch seconds, to the millisecond as table rows store it."""
     return round(time.time(), 3)
 
 
@@ -35,5 +35,5 @@ def day_path(epoch_seconds: float) -> str:
 
 
 def seconds_left_of(context: "LambdaContext") -> SecondsLeft:
-    """Build the clock that tells how many seconds an invocation may still run."""
+    """Return the function that returns the seconds an invocation may still run."""
     return lambda: context.get_remaining_time_in_millis() / 1_000

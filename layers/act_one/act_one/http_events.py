@@ -1,45 +1,52 @@
 """HTTP requests as API Gateway and function URLs hand them to Lambda, and the replies."""
 
 import base64
+import functools
 import hashlib
 import json
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from aws_lambda_powertools import Logger
 
 from act_one.json_types import Json
 from act_one.problems import ProblemError
 
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.typing import LambdaContext
 
-def client_of(headers: Mapping[str, str]) -> str:
-    """Name the client by its API key without telling the key: 16 hex digits of its SHA-256.
+type Handler = Callable[[dict[str, Any], LambdaContext], dict[str, Any]]
+"""A Lambda handler that takes a proxy event and returns a proxy response."""
 
-    API Gateway has checked the key; what it calls the key's id isn't there everywhere.
+logger = Logger(child=True)
+
+
+def client_of(event: Mapping[str, Any]) -> str:
+    """Return the client's id: the first 16 hex digits of its API key's SHA-256.
+
+    API Gateway has already checked the key; its own id of the key is not in every event.
     """
-    lower = {name.lower(): value for name, value in headers.items()}
-    return hashlib.sha256(lower.get("x-api-key", "").encode()).hexdigest()[:16]
+    return hashlib.sha256((header(event, "x-api-key") or "").encode()).hexdigest()[:16]
 
 
 def header(event: Mapping[str, Any], name: str) -> str | None:
-    """Return a header's value whatever its case, None if it wasn't sent."""
+    """Return the value of a header, None if it is missing. ``name`` is in lower case."""
     headers: Mapping[str, str] = event.get("headers") or {}
     return next((value for key, value in headers.items() if key.lower() == name), None)
 
 
 def body_of(event: Mapping[str, Any]) -> bytes | None:
-    """Return the body of a proxy event, REST API or function URL; None if there is none."""
+    """Return the request's body, None if it has none."""
     body: str | None = event.get("body")
     if body is None:
         return None
     return base64.b64decode(body) if event.get("isBase64Encoded") else body.encode()
 
 
-CONTENT_TYPE: Final = "application/problem+json"
-
-
 def json_response(
     status: int, body: Mapping[str, Json], headers: Mapping[str, str] | None = None
-) -> dict[str, object]:
-    """Answer a Lambda proxy event (REST API or function URL) with JSON."""
+) -> dict[str, Any]:
+    """Return a proxy response with a JSON body."""
     return {
         "statusCode": status,
         "headers": {"Content-Type": "application/json", **(headers or {})},
@@ -47,6 +54,21 @@ def json_response(
     }
 
 
-def problem_response(problem: ProblemError) -> dict[str, object]:
-    """Answer a Lambda proxy event with a problem."""
-    return json_response(problem.status, problem.document(), {"Content-Type": CONTENT_TYPE})
+def problem_response(problem: ProblemError) -> dict[str, Any]:
+    """Return a proxy response with an RFC 9457 problem document."""
+    content_type = {"Content-Type": "application/problem+json"}
+    return json_response(problem.status, problem.document(), content_type)
+
+
+def answer_problems(handler: Handler) -> Handler:
+    """Decorate a handler: a ``ProblemError`` it raises is logged and becomes its response."""
+
+    @functools.wraps(handler)
+    def answering(event: dict[str, Any], context: "LambdaContext") -> dict[str, Any]:
+        try:
+            return handler(event, context)
+        except ProblemError as problem:
+            logger.info("problem", extra={"code": problem.code, "field": problem.field})
+            return problem_response(problem)
+
+    return answering

@@ -1,4 +1,4 @@
-"""JSON values, as requests, rows, replies and events hold them."""
+"""The type of JSON values."""
 
 type Json = bool | int | float | str | list[Json] | dict[str, Json] | None
 """Any JSON value."""

@@ -1,7 +1,7 @@
-"""Keys kept in Secrets Manager, current and previous, read through a short-lived cache.
+"""Current and previous keys in Secrets Manager, cached for a few minutes.
 
-A secret is either the bare key or JSON ``{"current": "…", "previous": "…"}``; the second form
-lets a key be replaced while what was begun with the old one still ends.
+A secret is either the bare key or JSON ``{"current": "…", "previous": "…"}``; the second form lets
+a key be rotated while the previous one is still in use.
 """
 
 import json
@@ -18,30 +18,30 @@ if TYPE_CHECKING:
 
 CACHE_SECONDS: Final = 300.0
 RELOAD_SECONDS: Final = 30.0
-"""A key that seems wrong is read again at most this often."""
+"""The shortest time between two reads when a key appears to be wrong."""
 
 
 logger = Logger(child=True)
 
 
 class KeyNotSetError(Exception):
-    """The secret exists but nobody has put a key into it."""
+    """The secret doesn't exist or holds no key."""
 
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """The key in use and, while it is being replaced, the one before it."""
+    """The current key and, during a rotation, the previous one."""
 
     current: str
     previous: str | None = None
 
     def both(self) -> tuple[str, ...]:
-        """List the keys that may still be met, the current one first."""
+        """Return the keys that are valid, the current one first."""
         return (self.current,) if self.previous is None else (self.current, self.previous)
 
 
 class KeyRing:
-    """One secret, read when first needed and again when its copy is older than five minutes."""
+    """One secret, read at first use and again after five minutes."""
 
     def __init__(self, client: "SecretsManagerClient", secret: str, clock: Clock) -> None:
         self._client = client
@@ -51,7 +51,7 @@ class KeyRing:
         self._read_at = float("-inf")
 
     def keys(self) -> Keys:
-        """Return the keys. Raises ``KeyNotSetError`` when there are none."""
+        """Return the keys. Raises ``KeyNotSetError`` when the secret holds none."""
         if self._keys is None or self._clock() - self._read_at > CACHE_SECONDS:
             self._refresh()
         if self._keys is None:
@@ -59,13 +59,13 @@ class KeyRing:
         return self._keys
 
     def reload(self) -> Keys:
-        """Return the keys, read anew unless that was done in the last 30 seconds."""
+        """Return the keys, read again unless they were read in the last 30 seconds."""
         if self._clock() - self._read_at > RELOAD_SECONDS:
             self._refresh()
         return self.keys()
 
     def _refresh(self) -> None:
-        """Read the secret; while it can't be read, what was read before goes on being used."""
+        """Read the secret; keep the cached keys if that fails."""
         try:
             self._keys = self._read()
         except (BotoCoreError, ClientError):
@@ -89,7 +89,7 @@ class KeyRing:
 
 
 def parse_keys(secret: str) -> Keys:
-    """Read either form of a secret; the current key is empty when there is none."""
+    """Parse either form of a secret; the current key is empty if it is missing."""
     text = secret.strip()
     if not text.startswith("{"):
         return Keys(text)

@@ -1,4 +1,4 @@
-"""Errors as RFC 9457 problem documents. Raised where they are found, answered in one place."""
+"""Errors that become RFC 9457 problem documents: raised where found, answered in one place."""
 
 from collections.abc import Mapping
 
@@ -8,9 +8,9 @@ from act_one.json_types import Json
 class ProblemError(Exception):
     """A request that can't be served.
 
-    ``code`` (``kebab-case``) names the kind of problem for programs, ``detail`` says what was
-    found and what to do about it, ``field`` names the member of the request that is to blame,
-    ``extensions`` are further members for programs.
+    ``code`` (``kebab-case``) identifies the kind of problem for programs, ``detail`` says what was
+    found and how to fix it, ``field`` names the member of the request at fault, ``extensions`` are
+    further members for programs. ``retryable``: the same request can succeed later.
     """
 
     def __init__(
@@ -22,6 +22,7 @@ class ProblemError(Exception):
         *,
         field: str | None = None,
         extensions: Mapping[str, Json] | None = None,
+        retryable: bool = False,
     ) -> None:
         super().__init__(detail)
         self.status = status
@@ -30,9 +31,10 @@ class ProblemError(Exception):
         self.detail = detail
         self.field = field
         self.extensions = dict(extensions or {})
+        self.retryable = retryable
 
     def document(self) -> dict[str, Json]:
-        """Write the problem as RFC 9457 defines it, with ``code``, ``field`` and ``extensions``."""
+        """Return the RFC 9457 document, with ``code``, ``field`` and ``extensions``."""
         found: dict[str, Json] = {
             "type": f"urn:act-one:problem:{self.code}",
             "title": self.title,
@@ -43,3 +45,16 @@ class ProblemError(Exception):
         if self.field is not None:
             found["field"] = self.field
         return found | self.extensions
+
+
+class KeyReusedError(ProblemError):
+    """The idempotency key belongs to a task with other inputs or options."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            409,
+            "idempotency-key-reused",
+            "The idempotency key belongs to another request",
+            "this Idempotency-Key was used with another body; use a new key for a new transfer",
+            field="Idempotency-Key",
+        )

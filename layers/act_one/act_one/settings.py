@@ -1,4 +1,4 @@
-"""The environment, read once into one frozen value. ``template.yaml`` sets every variable."""
+"""A deployment's settings, read from the environment that ``template.yaml`` defines."""
 
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
@@ -10,12 +10,12 @@ _KEEP_ROWS_DAYS: Final = 15
 
 
 class SettingError(ValueError):
-    """An environment variable is missing or makes no sense; the message names it."""
+    """An environment variable is missing or invalid; the message names it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What a deployment chose. Each field is the environment variable of its name, upper-case."""
+    """Each field is read from the environment variable of its name in upper case."""
 
     tasks_table: str
     results_bucket: str
@@ -30,19 +30,19 @@ class Settings:
     callback_base_url: str = ""
     """Where the provider calls back, ending in ``/``; only the functions that send need it."""
     uploads_bucket: str = ""
-    """Where inputs are dropped and uploaded to."""
+    """The bucket of input files."""
     pairs_table: str = ""
-    """Which pair of files was taken last from each folder; only ingest needs it."""
+    """The table of each folder's last claimed pair; only ingest needs it."""
     input_base_url: str = ""
-    """What serves the uploads bucket's files to the provider; empty: presigned URLs do."""
+    """Base URL at which the provider reads input files; empty: presigned URLs are used."""
     fallback_arn: str = ""
     """The fallback's state machine; only the sweeper needs it."""
     webhook_url: str = ""
-    """Called for tasks that name no webhook of their own; empty: nobody is."""
+    """Default webhook of tasks that specify none; empty: no default."""
     webhook_secret: str = ""
-    """Name of the secret that signs webhooks; only who sends them needs it."""
+    """Name of the secret that signs webhooks; only the webhooks function needs it."""
     webhook_queue_url: str = ""
-    """Where webhooks wait to be sent; only who puts or takes them needs it."""
+    """URL of the webhook queue."""
     callback_grace_seconds: float
     poll_interval_seconds: float
     poll_max_interval_seconds: float
@@ -63,7 +63,7 @@ class Settings:
     """Days until results expire in the bucket; 0: never."""
 
     def row_expires_at(self, now: float) -> float | None:
-        """Say when an ended task's row may go: after its objects, never if they stay for good."""
+        """Return when an ended task's row expires: after its objects, None if these are kept."""
         days = self.result_retention_days
         return now + max(_KEEP_ROWS_DAYS, days + 1) * DAY if days else None
 

@@ -1,4 +1,4 @@
-"""Whatever happens in a folder, whoever dies meanwhile: each pair is paid once, none is mixed."""
+"""Each pair in a folder is submitted once and never mixed, whatever happens meanwhile."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -9,8 +9,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from act_one.ingest.context import IngestContext
 from act_one.ingest.folders import (
-    IngestContext,
     UnsettledError,
     is_trigger,
     take_folder,
@@ -64,7 +64,12 @@ class Drop:
             table, self.provider, settings(), self.clock, UploadsBucket(self.bucket, s3=s3)
         )
         self.context = IngestContext(
-            self.services, PairTable(dynamodb, f"taken-{number}"), self.bus
+            table,
+            self.services.uploads,
+            self.services.settings,
+            self.clock,
+            PairTable(dynamodb, f"taken-{number}"),
+            self.bus,
         )
         self.before_submit = lambda: None
 
@@ -126,7 +131,7 @@ def test_two_looks_at_the_same_moment_pay_once(folder):
     assert folder.sent() == [("v1", "i1")]
 
 
-def test_who_dies_between_claim_and_create_is_made_up_for_by_the_message_that_comes_back(folder):
+def test_a_retry_completes_a_pair_whose_first_attempt_stopped_between_claim_and_create(folder):
     folder.put(VIDEO, videos("v1"))
     folder.put(IMAGE, images("i1"))
 
@@ -163,7 +168,7 @@ def test_a_task_json_that_changes_between_two_looks_is_no_problem_of_the_files(f
 
 @pytest.mark.parametrize("names", [(VIDEO, IMAGE), (IMAGE, VIDEO)], ids=["video", "image"])
 @pytest.mark.parametrize("looks", range(1, 8))
-def test_a_replaced_pair_is_never_mixed_whenever_somebody_looks(names, looks, folder):
+def test_a_replaced_pair_is_never_mixed_whenever_the_folder_is_read(names, looks, folder):
     """Both within one second, which is as much as S3's times tell."""
     new = {VIDEO: videos("v2"), IMAGE: images("i2")}
     folder.put(VIDEO, videos("v1"))
@@ -322,8 +327,8 @@ def test_of_two_who_write_a_result_the_newer_state_stays(folder, monkeypatch):
     assert folder.document("result.json")["status"] == "succeeded"
 
 
-def test_a_file_of_another_bucket_and_our_own_files_are_nobodys_business(folder):
-    folder.context.services.uploads.client = SimpleNamespace  # whoever asks S3 fails
+def test_a_file_of_another_bucket_and_our_own_files_are_ignored(folder):
+    folder.context.uploads.client = SimpleNamespace  # any call of S3 fails
 
     for bucket, key in ((folder.bucket, FOLDER + "result.json"), ("other", FOLDER + VIDEO)):
         event = {

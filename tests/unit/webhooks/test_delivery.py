@@ -1,4 +1,4 @@
-"""One call of an endpoint: what it gets, what becomes of it, when it is called again."""
+"""One delivery attempt: its request, its outcome, and the time of the next one."""
 
 import json
 import time
@@ -20,10 +20,10 @@ from act_one.webhooks.delivery import (
     LONGEST_WAIT,
     MAX_WEBHOOK_BYTES,
     RETRIES,
-    Sender,
+    DeliveryContext,
     WebhookSecretError,
     deliver,
-    read_announcement,
+    read_message,
     sign,
     write_body,
 )
@@ -60,7 +60,7 @@ class FakeTable:
 def sender(row, *, secret=CURRENT, policy=LOCAL, clock=None, outage=False):
     clock = clock or FakeClock(time.time())
     keys = KeyRing(FakeSecrets(secret), "webhook", clock)
-    return Sender(FakeTable(row, outage), keys, downloads.session(policy), clock)
+    return DeliveryContext(FakeTable(row, outage), keys, downloads.session(policy), clock)
 
 
 def message(row, **more):
@@ -186,13 +186,13 @@ def test_each_attempt_has_a_timestamp_of_its_own_and_the_same_id_and_body():
 
 @pytest.mark.parametrize("stage", DETAIL_TYPES)
 def test_every_event_has_a_name_that_the_message_leads_to(stage):
-    assert read_announcement(message(replace(ENDED, stage=stage))).event == WEBHOOK_EVENTS[stage]
+    assert read_message(message(replace(ENDED, stage=stage))).event == WEBHOOK_EVENTS[stage]
 
 
 @given(tasks)
 def test_any_event_is_a_small_body_that_leaves_its_message_alone(any_task):
     row = replace(any_task, stage=Stage.SUCCEEDED)
-    announced = read_announcement(message(row))
+    announced = read_message(message(row))
     before = json.dumps(announced.detail)
 
     body = write_body(announced)
@@ -213,7 +213,7 @@ def test_a_body_that_is_too_large_says_what_it_lacks():
         video="https://media.example/" + "v" * 2_000,
     )
 
-    body = write_body(read_announcement(message(row)))
+    body = write_body(read_message(message(row)))
 
     read = json.loads(body)
     assert len(body.encode()) <= MAX_WEBHOOK_BYTES
@@ -223,7 +223,7 @@ def test_a_body_that_is_too_large_says_what_it_lacks():
     assert read["data"]["error"]["message"] == long
 
 
-def test_a_row_that_is_gone_or_has_no_webhook_calls_nobody():
+def test_a_row_that_is_gone_or_has_no_webhook_is_not_delivered():
     with endpoint() as found:
         row = aimed_at(found.url)
 
@@ -312,7 +312,7 @@ def test_a_redirect_leads_nowhere():
     assert private.received == []
 
 
-def test_an_endpoint_that_nobody_listens_at_is_tried_again():
+def test_an_endpoint_that_refuses_connections_is_retried():
     with endpoint() as found:
         row = aimed_at(found.url)
 

@@ -1,4 +1,4 @@
-"""The webhooks' queue: what is done with it is gone, what isn't comes again, nothing waits."""
+"""The webhook queue: what is delivered is deleted, the rest is retried, nothing is held up."""
 
 import json
 import threading
@@ -11,7 +11,7 @@ from botocore.exceptions import EndpointConnectionError
 from act_one.problems import ProblemError
 from act_one.tasks.events import DETAIL_TYPES
 from act_one.tasks.task import Delivery, Stage, Webhook
-from act_one.webhooks.delivery import read_announcement
+from act_one.webhooks.delivery import read_message
 from act_one.webhooks.queue import AT_ONCE, Message, WebhookQueue, send_again, serve
 from tests.unit.examples import task
 
@@ -253,7 +253,7 @@ def test_any_state_that_has_an_event_is_sent_again_whatever_the_webhook_names(qu
     send_again(row, queue)
 
     (message,) = queue.take()
-    announced = read_announcement(message.body)
+    announced = read_message(message.body)
     assert announced.on_demand
     assert announced.event == f"task.{stage}"
     assert announced.webhook_id == f"{row.task_id}#3"

@@ -8,7 +8,7 @@ import requests
 from act_one.keys import KeyRing, Keys
 from act_one.net import downloads
 from act_one.tasks.task import Stage, Webhook
-from act_one.webhooks.delivery import Sender, deliver, sign
+from act_one.webhooks.delivery import DeliveryContext, deliver, sign
 from tests.endpoints import NODE, endpoint, receiver
 from tests.unit.examples import task
 from tests.unit.fakes import FakeSecrets
@@ -37,7 +37,7 @@ def delivered(url, version=1, secret=SECRET):
         webhook=Webhook(url=url, events=("task.succeeded",)),
     )
     ring = KeyRing(FakeSecrets(secret), "webhook", time.time)
-    using = Sender(FakeTable(row), ring, downloads.session(LOCAL), time.time)
+    using = DeliveryContext(FakeTable(row), ring, downloads.session(LOCAL), time.time)
     return deliver(message(row), 1, using)
 
 

@@ -1,6 +1,6 @@
-"""Requests that come as files in a folder or as messages; each ends in a call of ``submit``.
+"""Requests that arrive as files in a folder or as messages; each ends in a call of ``submit``.
 
-``messages`` reads what the ingest queue brings, ``folders`` looks at one folder of the uploads
-bucket, ``pairs`` remembers which files were taken from it. Imports ``inputs`` and ``tasks``;
-``submit`` is a parameter.
+``messages`` handles the messages of the ingest queue, ``folders`` one folder of the uploads bucket,
+``pairs`` stores which files were submitted from it, ``context`` holds what they share. Imports
+``inputs`` and ``tasks``; ``submit`` is a parameter.
 """

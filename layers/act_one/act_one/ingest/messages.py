@@ -1,7 +1,7 @@
-"""What the ingest queue brings: files that came or went, requests by event, tasks that ended.
+"""Messages of the ingest queue: S3 events, requests, and events of tasks that ended.
 
-Whatever a message says, it is answered: by a task, or by a `Task Rejected` event. Only what passes
-by itself is left to the queue: a provider key that isn't set yet, AWS out of reach.
+Each request results in a task or in a `Task Rejected` event. Only temporary faults are left to the
+queue's retries: a provider key that isn't set yet, an AWS service that can't be reached.
 """
 
 import json
@@ -9,7 +9,8 @@ from typing import Final
 
 from aws_lambda_powertools import Logger
 
-from act_one.ingest.folders import IngestContext, Submit, is_trigger, take_folder, write_result
+from act_one.ingest.context import IngestContext, Submit
+from act_one.ingest.folders import is_trigger, take_folder, write_result
 from act_one.inputs.request import read_request
 from act_one.json_types import Json
 from act_one.problems import ProblemError
@@ -25,23 +26,25 @@ logger = Logger(child=True)
 
 
 def take(body: str, message_id: str, context: IngestContext, submit: Submit) -> None:
-    """Do what a message of the queue asks for. Raises what has to be tried again."""
+    """Handle one message. Any exception means that the message has to be retried."""
     match _read(body):
         case {"source": "aws.s3", "detail": {"bucket": {"name": bucket}, "object": {"key": key}}}:
-            if bucket == context.services.uploads.bucket and is_trigger(str(key)):
+            if bucket == context.uploads.bucket and is_trigger(str(key)):
                 take_folder(str(key), context, submit)
         case {"source": "act-one", "detail-type": kind, "detail": {"id": task_id}} if (
             kind in END_DETAIL_TYPES
         ):
             write_result(str(task_id), context)
         case {"detail-type": "Task Requested", "id": str(event_id), "detail": dict(detail)}:
-            # A publisher that tries again sends another event: only a key of its own is the same.
+            # A publisher's retry is a new event with a new id: only its own key stays the same.
             asked = {"idempotency_key": event_id, **detail}
             _request(asked, {"event": event_id}, context, submit)
         case dict(asked) if "detail-type" not in asked:
             _request(asked, {"message": message_id}, context, submit)
         case _:
-            problem = ProblemError(400, "message-unknown", "This is no request", _WHAT_TO_SEND)
+            problem = ProblemError(
+                400, "message-unknown", "The message is not a request", _WHAT_TO_SEND
+            )
             _reject(problem, {"message": message_id}, context)
 
 
@@ -56,19 +59,18 @@ def _read(body: str) -> Json:
 def _request(
     asked: dict[str, Json], origin: dict[str, Json], context: IngestContext, submit: Submit
 ) -> None:
-    """Submit what was asked for. Raises ``ProblemError`` 5xx, for what passes."""
-    services = context.services
+    """Submit a request, or send its rejection. Raises a ``ProblemError`` that is retryable."""
     try:
         key = _key_of(asked)
         request = read_request(
             json.dumps({n: v for n, v in asked.items() if n != "idempotency_key"}).encode(),
             key,
-            allow_addresses=services.settings.unsafe_allow_private_media,
-            own_files=services.uploads.files_of(EVENTS_CLIENT),
+            allow_addresses=context.settings.unsafe_allow_private_media,
+            own_files=context.uploads.files_of(EVENTS_CLIENT),
         )
         task = submit(request, EVENTS_CLIENT)
     except ProblemError as problem:
-        if problem.status >= 500:
+        if problem.retryable:
             raise
         _reject(problem, origin, context)
     else:
@@ -81,8 +83,8 @@ def _key_of(asked: dict[str, Json]) -> str:
         raise ProblemError(
             400,
             "idempotency-key-missing",
-            "There is no idempotency_key",
-            "add idempotency_key, a text of your own for each transfer: messages come twice",
+            "idempotency_key is missing",
+            "add idempotency_key, a string unique to each transfer: messages may arrive twice",
             field="idempotency_key",
         )
     return key
@@ -90,5 +92,5 @@ def _key_of(asked: dict[str, Json]) -> str:
 
 def _reject(problem: ProblemError, origin: dict[str, Json], context: IngestContext) -> None:
     logger.info("problem", extra={"code": problem.code, "origin": origin})
-    bus = context.services.settings.event_bus
+    bus = context.settings.event_bus
     send(context.events, rejection_of(problem.document(), origin, bus))

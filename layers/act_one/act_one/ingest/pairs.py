@@ -1,11 +1,11 @@
-"""Which pair of files was taken last from each folder of the uploads bucket.
+"""The pair of files that was last claimed from each folder of the uploads bucket.
 
-A pair is taken once, and the next one only when both of its files are newer: whoever replaces the
-two one after the other never pays for the mixture in between.
+A pair is claimed once, and the next one only when both of its files are newer: replacing the two
+files one after the other never pays for one old and one new file.
 
-    claim   no pair taken, or the pair taken is the one seen ──▶ this pair
+    claim   no pair claimed, or the claimed pair is the one we read ──▶ this pair
 
-Times are S3's, to the second, so a changed content counts as newer within the same second.
+S3's times have a resolution of one second, so other content of the same second counts as newer.
 """
 
 import hashlib
@@ -25,18 +25,18 @@ _AS_SEEN: Final = "claim_id = :seen"
 
 
 class PairTakenError(Exception):
-    """Somebody else took a pair of the folder since it was looked at: look again."""
+    """Another invocation claimed a pair of the folder since it was read: read it again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Content:
-    """What is in a file, and since when (epoch seconds)."""
+    """A file's ETag and the time of its last change (epoch seconds)."""
 
     etag: str
     modified: float
 
     def replaces(self, other: "Content") -> bool:
-        """Tell whether this was put in the place of the other."""
+        """Return whether this is newer than the other."""
         if self.modified == other.modified:
             return self.etag != other.etag
         return self.modified > other.modified
@@ -59,7 +59,7 @@ class Pair:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Taken:
-    """The pair that was taken last, and the id of its task."""
+    """The pair that was claimed last, and the id of its task."""
 
     pair: Pair
     task_id: str
@@ -67,17 +67,17 @@ class Taken:
 
 
 class Verdict(Enum):
-    """What a pair is, beside the one that was taken last."""
+    """How a pair relates to the one that was claimed last."""
 
     NEW = auto()
     SAME = auto()
-    """Taken already; its task may still have to be made, if whoever took it was stopped."""
+    """Already claimed; its task may be missing if the claiming invocation was stopped."""
     MIXED = auto()
-    """Half of it belongs to the pair taken last: the other half is still to come."""
+    """One of its files belongs to the pair claimed last: wait for its replacement."""
 
 
 def judge(pair: Pair, taken: Taken | None) -> Verdict:
-    """Compare a pair with the one that was taken last."""
+    """Compare a pair with the one that was claimed last."""
     if taken is None:
         return Verdict.NEW
     last = taken.pair
@@ -94,17 +94,17 @@ class PairTable:
     name: str
 
     def read(self, folder: str) -> Taken | None:
-        """Read which pair was taken last (strongly consistent)."""
+        """Read the pair that was claimed last (strongly consistent)."""
         answer = self.client.get_item(
             TableName=self.name, Key={"folder": {"S": folder}}, ConsistentRead=True
         )
         return _read_item(answer["Item"]) if "Item" in answer else None
 
     def claim(self, pair: Pair, task_id: str, seen: Taken | None, expires_at: float) -> None:
-        """Take a pair in the place of the one that was seen.
+        """Replace the claim that was read (``seen``) by one of this pair.
 
-        ``expires_at`` is when DynamoDB may forget it. Raises ``PairTakenError`` when another was
-        taken since, which may also be our own claim whose reply was lost.
+        DynamoDB may delete it after ``expires_at``. Raises ``PairTakenError`` when the claim has
+        changed since, which may also be our own write whose reply was lost.
         """
         asked: PutItemInputTypeDef = {
             "TableName": self.name,

@@ -1,4 +1,4 @@
-"""What may be asked for: the request, its two input files and the bucket that holds them.
+"""The request, its two input files and the bucket that holds them.
 
-Imports ``media``, ``net``, ``tasks`` and the ground modules.
+Imports ``media``, ``net``, ``tasks`` and the modules outside packages.
 """

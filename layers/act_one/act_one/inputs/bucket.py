@@ -1,8 +1,7 @@
-"""Inputs that lie in the uploads bucket: looked at, held to one version, opened for the provider.
+"""The uploads bucket: its files are listed, inspected, pinned to a version and presigned here.
 
-A row names such a file by its ``s3://bucket/key``. The provider gets a URL of it that is made at
-the moment of sending, for the version that was looked at: whoever replaces a file later changes
-nothing about a task that is under way.
+A row refers to such a file as ``s3://bucket/key``. The provider gets a URL created at the moment of
+sending, for the version that was inspected: replacing a file later doesn't affect a running task.
 """
 
 from dataclasses import dataclass, replace
@@ -24,21 +23,31 @@ if TYPE_CHECKING:
 UPLOADS: Final = "uploads/"
 """Files uploaded over HTTP, and those that events name: ``uploads/<client>/…``."""
 INCOMING: Final = "incoming/"
-"""Files that are dropped here start tasks by themselves."""
+"""Files put here start tasks."""
 
 _GONE: Final = frozenset({"NoSuchKey", "NoSuchVersion", "404", "PreconditionFailed", "412"})
 _HIDDEN: Final = frozenset({"AccessDenied", "403"})
-"""S3's answer for a missing file to whom may not list the bucket."""
+"""S3's answer for a missing file when the caller may not list the bucket."""
+_A: Final = {"video": "a video", "image": "an image"}
 _EMPTY: Final = frozenset({"InvalidRange", "416"})
 
 
 class FileGoneError(Exception):
-    """The file isn't there, or is another one by now."""
+    """The file doesn't exist, or its content has changed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListedFile:
+    """A file as S3 lists it: ``modified`` in epoch seconds, ``size`` in bytes."""
+
+    etag: str
+    modified: float
+    size: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundFile:
-    """A file as its first bytes tell it. ``media_type`` is None for what is no video or image."""
+    """A file's version and type. ``media_type`` is None for a type that is not recognized."""
 
     version: str | None
     media_type: str | None
@@ -51,7 +60,7 @@ class FoundFile:
 
 
 class UploadsBucket:
-    """The uploads bucket, read only. The client is built when a file of it is first asked for."""
+    """The uploads bucket. Its client is created at its first use."""
 
     def __init__(self, bucket: str = "", base_url: str = "", s3: "S3Client | None" = None) -> None:
         self.bucket = bucket
@@ -65,57 +74,69 @@ class UploadsBucket:
         return self._s3
 
     def uri(self, key: str) -> str:
-        """Name a file or folder of the bucket."""
+        """Return the ``s3://`` URI of a file or folder."""
         return f"s3://{self.bucket}/{key}"
 
     def files_of(self, client_id: str) -> str:
-        """Name the folder whose files a client may use."""
+        """Return the ``s3://`` URI of the folder whose files a client may use."""
         return self.uri(f"{UPLOADS}{client_id}/")
 
     def has(self, request: TransferRequest) -> bool:
-        """Tell whether an input of a request lies in the bucket."""
+        """Return whether an input of the request is in the bucket."""
         return any(uri.startswith("s3://") for uri in (request.video, request.image))
 
     def pin_versions(self, request: TransferRequest) -> TransferRequest:
-        """Hold a request's inputs of the bucket to the versions that are there now.
+        """Pin the request's inputs in the bucket to their current versions.
 
-        Raises ``ProblemError`` 422 for a file that isn't there or is of the other kind, and for one
+        Raises ``ProblemError`` 422 for a file that is missing or of the wrong type, and for one
         whose URL would be too long for the provider.
         """
-        held = replace(
+        pinned = replace(
             request,
             video_file=request.video_file or self._pin("video", request.video),
             image_file=request.image_file or self._pin("image", request.image),
         )
-        for name, url in zip(("video", "image"), self.urls(held), strict=True):
+        for name, url in zip(("video", "image"), self.urls(pinned), strict=True):
             if len(url) > MAX_INPUT_URL_CHARACTERS:
                 raise ProblemError(
                     422,
                     "input-url-too-long",
-                    f"{name} has too long a URL",
-                    f"the {name}'s signed URL has {len(url):,} characters and the provider takes "
+                    f"The URL of {name} is too long",
+                    f"the {name}'s signed URL has {len(url):,} characters, the provider accepts "
                     f"{MAX_INPUT_URL_CHARACTERS:,}; give the file a shorter name, or set "
                     "InputBaseUrl",
                     field=name,
                 )
-        return held
+        return pinned
 
     def presign(self, request: TransferRequest) -> TransferRequest:
-        """Put URLs that open for an hour in the place of ``s3://`` URIs."""
+        """Replace ``s3://`` URIs by URLs that are valid for an hour."""
         video, image = self.urls(request)
         return replace(request, video=video, image=image)
 
     def urls(self, source: Task | TransferRequest) -> tuple[str, str]:
-        """Write the two URLs that the provider gets, made now."""
+        """Return new URLs of the video and the image for the provider."""
         return (
             self._url(source.video, source.video_file),
             self._url(source.image, source.image_file),
         )
 
-    def inspect(self, key: str, etag: str | None = None) -> FoundFile:
-        """Read a file's first bytes, of the content that ``etag`` names.
+    def list_files(self, folder: str) -> dict[str, ListedFile]:
+        """List a folder's first 1,000 files by their names in it. ``folder`` ends with ``/``."""
+        answer = self.client().list_objects_v2(Bucket=self.bucket, Prefix=folder, Delimiter="/")
+        return {
+            found["Key"].removeprefix(folder): ListedFile(
+                etag=found["ETag"].strip('"'),
+                modified=found["LastModified"].timestamp(),
+                size=found["Size"],
+            )
+            for found in answer.get("Contents", ())
+        }
 
-        Raises ``FileGoneError`` when there is no such file.
+    def inspect(self, key: str, etag: str | None = None) -> FoundFile:
+        """Find a file's type from its first bytes.
+
+        Raises ``FileGoneError`` when it is missing or its content has another ``etag``.
         """
         asked: GetObjectRequestTypeDef = {
             "Bucket": self.bucket,
@@ -138,11 +159,21 @@ class UploadsBucket:
             raise
 
     def read(self, key: str) -> bytes:
-        """Read a small file whole. Raises ``FileGoneError`` when there is no such file."""
+        """Read a small file. Raises ``FileGoneError`` when it is missing."""
         try:
             return self.client().get_object(Bucket=self.bucket, Key=key)["Body"].read()
         except self.client().exceptions.NoSuchKey as error:
             raise FileGoneError(key) from error
+
+    def write_json(self, key: str, body: bytes) -> None:
+        """Write a JSON file."""
+        self.client().put_object(
+            Bucket=self.bucket, Key=key, Body=body, ContentType="application/json"
+        )
+
+    def delete(self, key: str) -> None:
+        """Delete a file."""
+        self.client().delete_object(Bucket=self.bucket, Key=key)
 
     def _pin(self, name: str, uri: str) -> PinnedFile | None:
         if not uri.startswith("s3://"):
@@ -153,31 +184,31 @@ class UploadsBucket:
             raise ProblemError(
                 422,
                 "input-not-there",
-                f"The {name} is not there",
-                f"there is no {uri}; upload it first, and ask within the days that inputs are kept",
+                f"The {name} does not exist",
+                f"{uri} does not exist; upload it, and submit while the stack still keeps it",
                 field=name,
             ) from error
         if found.kind != name or found.media_type is None:
             raise ProblemError(
                 422,
                 "input-wrong-type",
-                f"This is no {name}",
+                f"The file is not {_A[name]}",
                 f"{uri} is {found.media_type or 'neither a video nor an image'}; "
                 f"upload the {name} there",
                 field=name,
             )
         return PinnedFile(version=found.version, media_type=found.media_type)
 
-    def _url(self, uri: str, held: PinnedFile | None) -> str:
-        if held is None:
+    def _url(self, uri: str, pinned: PinnedFile | None) -> str:
+        if pinned is None:
             return uri
         key = uri.removeprefix(self.uri(""))
         if self._base_url:
-            version = f"?versionId={quote(held.version, safe='')}" if held.version else ""
+            version = f"?versionId={quote(pinned.version, safe='')}" if pinned.version else ""
             return f"{self._base_url}/{quote(key)}{version}"
-        wanted = {"Bucket": self.bucket, "Key": key, "ResponseContentType": held.media_type}
-        if held.version is not None:
-            wanted["VersionId"] = held.version
+        wanted = {"Bucket": self.bucket, "Key": key, "ResponseContentType": pinned.media_type}
+        if pinned.version is not None:
+            wanted["VersionId"] = pinned.version
         return self.client().generate_presigned_url(
             "get_object", Params=wanted, ExpiresIn=LINK_SECONDS
         )

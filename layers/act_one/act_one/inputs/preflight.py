@@ -1,7 +1,7 @@
-"""The inputs are looked at before anything is paid: what is certainly wrong is refused.
+"""Checks of the inputs before a task is billed: inputs that the provider would reject are refused.
 
-Both files side by side, a few ranged reads each, five seconds in all. What can't be looked at is no
-reason to refuse: the task goes on and carries a warning.
+Both files are read concurrently with a few ranged reads each, for five seconds in all. A file that
+can't be read isn't refused: the task continues with a warning.
 """
 
 import re
@@ -58,10 +58,9 @@ class Limits:
 def check_inputs(
     request: TransferRequest, limits: Limits, http: requests.Session
 ) -> tuple[Notice, ...]:
-    """Look at a request's video and image; answer warnings for the task.
+    """Check a request's video and image; return warnings for the task.
 
-    Raises ``ProblemError`` 422 for an input that the provider would certainly fail on: it would be
-    paid for.
+    Raises ``ProblemError`` 422 for an input on which the provider would fail and bill the task.
     """
     ends_at = monotonic() + SECONDS
     with ThreadPoolExecutor(2) as pool:
@@ -71,7 +70,7 @@ def check_inputs(
 
 
 def inputs_check(settings: Settings) -> InputsCheck:
-    """Build the look at inputs that a deployment's settings ask for."""
+    """Return the input check for a deployment's settings."""
     limits = Limits(
         max_video_bytes=settings.max_video_bytes,
         max_image_bytes=settings.max_image_bytes,
@@ -84,7 +83,7 @@ def inputs_check(settings: Settings) -> InputsCheck:
 
 
 class _UnseenError(Exception):
-    """An input can't be looked at now; the message says why and holds no query."""
+    """An input can't be read now; the message says why, without the URL's query."""
 
 
 # ── The two inputs ────────────────────────────────────────────────────────────────────────────
@@ -107,7 +106,7 @@ def _check_image(file: "_Input", limits: Limits) -> tuple[Notice, ...]:
 
 
 def _facts_of(file: "_Input", types: frozenset[str], max_bytes: int) -> MediaFacts | None:
-    """Say what an input is, refuse it where it is certainly wrong; None: it can't be looked at."""
+    """Return the facts of an input, None if it can't be read; refuse it if it is invalid."""
     try:
         file.open()
         if file.size is not None and file.size > max_bytes:
@@ -237,11 +236,11 @@ class _Input:
             self.warn("head_refused", "HEAD is not answered")
 
     def warn(self, code: str, message: str) -> None:
-        """Remember a doubt for the task."""
+        """Add a warning to the task."""
         self.warnings.append(Notice(code=f"input_{code}", message=f"{self.name}: {message}"))
 
     def refuse(self, code: str, found: str, needed: str, options: str | None = None) -> NoReturn:
-        """Say what was found, what is needed and, where one helps, the command that makes it so."""
+        """Raise the problem: what was found, what is needed and, if known, a command to fix it."""
         extensions: dict[str, Json] = {"found": found, "needed": needed}
         detail = f"{self.name}: {found}; the provider needs {needed}"
         if options is not None:

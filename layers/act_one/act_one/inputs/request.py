@@ -1,4 +1,4 @@
-"""What a client may ask for: the body of ``POST /v1/tasks``, checked before anything is written."""
+"""The body of ``POST /v1/tasks``, and its validation."""
 
 import json
 import re
@@ -16,7 +16,7 @@ from act_one.tasks.task import Notice, PinnedFile, Webhook
 
 MAX_REQUEST_BYTES: Final = 65_536
 MAX_INPUT_URL_CHARACTERS: Final = 2_048
-"""What Runway takes; a longer URL would be paid for and fail."""
+"""Runway's limit; a task with a longer URL would be billed and fail."""
 MAX_METADATA_BYTES: Final = 2_048
 MAX_KEY_CHARACTERS: Final = 255
 
@@ -28,24 +28,24 @@ _UPLOAD_ID: Final = re.compile(r"[0-9a-f]{16}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransferRequest:
-    """A valid request: the performance ``video``, the character ``image``, and wishes."""
+    """A valid request: the performance ``video``, the character ``image``, and options."""
 
     video: str
     image: str
     metadata: Mapping[str, Json] = field(default_factory=dict)
     video_file: PinnedFile | None = None
-    """Of an input in the uploads bucket, once it was looked at; likewise the next one."""
+    """Set for an input in the uploads bucket once it is pinned; likewise ``image_file``."""
     image_file: PinnedFile | None = None
     origin: str | None = None
-    """The folder of the uploads bucket that it was found in."""
+    """The folder of the uploads bucket that the request came from."""
     preflight: bool = True
-    """Whether the inputs are looked at before they are paid for."""
+    """Whether the inputs are checked before the task is sent."""
     webhook: Webhook | None = None
-    """Who is to be called; None: whoever the stack calls by default."""
+    """None: the stack's default webhook, if any."""
     idempotency_key: str | None = None
 
     def fingerprint(self) -> str:
-        """Hash what makes two requests the same: neither key, preflight nor a file's version."""
+        """Hash the fields that identify a request: not key, preflight or file versions."""
         asked: dict[str, Json] = {
             "video": self.video,
             "image": self.image,
@@ -57,7 +57,7 @@ class TransferRequest:
 
 
 type InputsCheck = Callable[[TransferRequest], tuple[Notice, ...]]
-"""Looks at a request's inputs: ``ProblemError`` for what is wrong, warnings for what is unclear."""
+"""Checks a request's inputs. Raises ``ProblemError`` or returns warnings."""
 
 
 def read_request(
@@ -79,7 +79,7 @@ def read_request(
         _refuse(
             "unknown-field",
             "There is no such field",
-            f"{shown!r} is not a field of a task; there are {', '.join(sorted(FIELDS))}",
+            f"{shown!r} is not a field of a task; the fields are {', '.join(sorted(FIELDS))}",
             shown,
         )
     fields = _with_files_of_upload(fields, own_files)
@@ -116,18 +116,18 @@ def _object_of(body: bytes | None) -> dict[str, Json]:
 
 
 def _no_constant(constant: str) -> NoReturn:
-    message = f"{constant} is no JSON"
+    message = f"{constant} is not JSON"
     raise ValueError(message)
 
 
 def _with_files_of_upload(fields: dict[str, Json], own_files: str) -> dict[str, Json]:
-    """Name the two files of an ``upload_id`` in its place."""
+    """Replace an ``upload_id`` by its two files."""
     if "upload_id" not in fields:
         return fields
     upload_id = fields["upload_id"]
     if not isinstance(upload_id, str) or not _UPLOAD_ID.fullmatch(upload_id) or not own_files:
         detail = "upload_id must be what POST /v1/uploads answered: 16 letters and digits"
-        _refuse("upload-id-invalid", "This is no upload_id", detail, "upload_id")
+        _refuse("upload-id-invalid", "The upload_id is invalid", detail, "upload_id")
     for name in ("video", "image"):
         if name in fields:
             detail = f"upload_id stands for both files; leave out {name}, or upload_id"
@@ -138,11 +138,11 @@ def _with_files_of_upload(fields: dict[str, Json], own_files: str) -> dict[str, 
 
 def _s3_uri(uri: str, name: str, own_files: str) -> str:
     if not own_files or not uri.startswith(own_files) or uri.endswith("/"):
-        where = f"this client's files are under {own_files}" if own_files else "there are none"
-        detail = f"{name} is no file in S3 that this client may use; {where}"
+        where = f"use a file under {own_files}" if own_files else "use an https URL"
+        detail = f"{name} is not a file in S3 that this client may use; {where}"
         _refuse("input-not-yours", f"{name} is not yours", detail, name, status=403)
     if len(uri) > MAX_INPUT_URL_CHARACTERS or not uri.isprintable():
-        detail = f"{name} has no key of S3: at most 1,024 bytes of printable text"
+        detail = f"{name} is not an S3 URI: a key is printable text of at most 1,024 bytes"
         _refuse("url-invalid", f"{name} is not an S3 URI", detail, name)
     return uri
 
@@ -211,15 +211,15 @@ def _metadata(value: Json) -> dict[str, Json]:
     try:
         size = len(json.dumps(value, ensure_ascii=False, allow_nan=False).encode())
     except UnicodeEncodeError:
-        detail = "metadata holds half of a surrogate pair, which is no text in UTF-8"
+        detail = "metadata has half of a surrogate pair, which is not valid UTF-8"
         _refuse("metadata-not-text", "metadata is not text", detail, "metadata")
     except ValueError:
-        detail = "metadata holds a number too large for many readers of JSON; send it as text"
+        detail = "metadata has a number too large for many JSON parsers; send it as a string"
         _refuse("metadata-number", "metadata holds too large a number", detail, "metadata")
     if size > MAX_METADATA_BYTES:
         detail = (
             f"metadata has {size:,} bytes of JSON and may have {MAX_METADATA_BYTES:,}; "
-            "keep an id there and the rest with you"
+            "send an id and keep the rest on your side"
         )
         _refuse("metadata-too-large", "metadata is too large", detail, "metadata")
     return value
@@ -248,7 +248,7 @@ def _webhook(fields: Mapping[str, Json], *, allow_addresses: bool) -> Webhook | 
         _refuse("webhook-not-object", "webhook is not an object", detail, "webhook")
     for name in sorted(given.keys() - {"url", "events"}):
         shown = name[:64].encode("utf-8", "replace").decode()
-        detail = f"webhook has no {shown!r}; there are url and events"
+        detail = f"{shown!r} is not a field of webhook; its fields are url and events"
         _refuse("unknown-field", "There is no such field", detail, f"webhook.{shown}")
     events = _events(given.get("events", list(DEFAULT_WEBHOOK_EVENTS)))
     return _called(given.get("url"), events, "webhook.url", allow_addresses=allow_addresses)
@@ -256,8 +256,8 @@ def _webhook(fields: Mapping[str, Json], *, allow_addresses: bool) -> Webhook | 
 
 def _called(url: Json, events: tuple[str, ...], name: str, *, allow_addresses: bool) -> Webhook:
     if not isinstance(url, str) or not url.strip():
-        detail = f"{name} must be the https URL that is to be called"
-        _refuse("webhook-url-missing", f"{name} is no URL", detail, name)
+        detail = f"{name} must be the https URL to call"
+        _refuse("webhook-url-missing", f"{name} is not a URL", detail, name)
     if len(url) > MAX_INPUT_URL_CHARACTERS:
         detail = f"{name} has {len(url):,} characters and may have {MAX_INPUT_URL_CHARACTERS:,}"
         _refuse("url-too-long", f"{name} is too long", detail, name)
@@ -271,11 +271,11 @@ def _called(url: Json, events: tuple[str, ...], name: str, *, allow_addresses: b
 
 
 def _events(value: Json) -> tuple[str, ...]:
-    """Read which events are wanted, in one order and each once."""
+    """Read the requested events, without duplicates and in a fixed order."""
     known = tuple(WEBHOOK_EVENTS.values())
     if not isinstance(value, list) or not value or not all(one in known for one in value):
         detail = f"webhook.events is a list of one or more of {', '.join(known)}"
-        _refuse("webhook-events", "webhook.events are no events", detail, "webhook.events")
+        _refuse("webhook-events", "webhook.events is invalid", detail, "webhook.events")
     return tuple(event for event in known if event in value)
 
 

@@ -1,4 +1,4 @@
-"""Uploads over HTTP: two presigned POSTs, whose files `POST /v1/tasks` takes by their id."""
+"""Uploads over HTTP: two presigned forms; `POST /v1/tasks` accepts their ``upload_id``."""
 
 import secrets
 from typing import TYPE_CHECKING, Final
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 UPLOAD_SECONDS: Final = 900
-"""How long a file may be uploaded; S3 looks at the time when an upload begins."""
+"""How long the forms are valid; S3 checks this when an upload begins."""
 
 
 def open_upload(client_id: str, s3: "S3Client", settings: Settings, now: float) -> dict[str, Json]:
-    """Answer where a client may upload a video and an image, and the id of the two.
+    """Return the presigned forms of a video and an image, and their ``upload_id``.
 
-    Each holds for one key, for one kind of content type, and for a size that the provider takes.
+    Each form is limited to one key, one kind of content type, and the size the provider accepts.
     """
     upload_id = secrets.token_hex(8)
     folder = f"{UPLOADS}{client_id}/{upload_id}/"

@@ -15,7 +15,7 @@ from act_one.clock import HOUR, SecondsLeft
 from act_one.inputs.request import InputsCheck, TransferRequest
 from act_one.keys import KeyNotSetError, Keys
 from act_one.lifecycle.services import Services
-from act_one.problems import ProblemError
+from act_one.problems import KeyReusedError, ProblemError
 from act_one.provider.callback_token import callback_url
 from act_one.provider.outcomes import Ambiguous, Created, CreateOutcome, Rejected, Retryable
 from act_one.tasks import moves
@@ -139,6 +139,7 @@ def _key_not_set() -> ProblemError:
         "provider-key-not-set",
         "The provider key is not set",
         "put CometAPI's key into the stack's provider secret; the stack's outputs say how",
+        retryable=True,
     )
 
 
@@ -148,13 +149,7 @@ def _default_webhook(url: str) -> Webhook | None:
 
 def _replay(asked: TransferRequest, existing: Task | None) -> Task:
     if existing is None or existing.request_hash != asked.fingerprint():
-        raise ProblemError(
-            409,
-            "idempotency-key-reused",
-            "The idempotency key belongs to another request",
-            "this Idempotency-Key was used with another body; use a new key for a new transfer",
-            field="Idempotency-Key",
-        )
+        raise KeyReusedError
     return existing
 
 

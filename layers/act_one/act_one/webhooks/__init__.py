@@ -1,5 +1,5 @@
-"""Signed calls of the endpoints that users name.
+"""Signed webhooks to the endpoints that users specify.
 
-``delivery`` makes one call, ``queue`` decides how many run side by side. Imports ``tasks`` and
+``delivery`` makes one delivery attempt, ``queue`` runs attempts concurrently. Imports ``tasks`` and
 ``net``.
 """

@@ -1,7 +1,7 @@
-"""One call of a user's endpoint: what it is sent, what came of it, and when it is called again.
+"""One delivery attempt of a webhook: its body and signature, its outcome, the time of the retry.
 
-Signed as Standard Webhooks has it (https://www.standardwebhooks.com). At least once and in no
-order: ``webhook-id`` tells a repeat, the task's ``version`` which of two is newer.
+Signed according to Standard Webhooks (https://www.standardwebhooks.com). Delivered at least once
+and in any order: ``webhook-id`` identifies a repeat, ``version`` the newer state.
 """
 
 import json
@@ -33,14 +33,14 @@ ATTEMPT_SECONDS: Final = 15.0
 RETRIES: Final = (5.0, 300.0, 0.5 * HOUR, 2 * HOUR, 5 * HOUR, 10 * HOUR)
 """Seconds from a failed attempt to the next one; after the last there is none."""
 JITTER: Final = 0.1
-"""So much later, at most, of what the schedule says."""
+"""Each delay is longer than scheduled by up to this fraction."""
 LONGEST_WAIT: Final = 11.5 * HOUR
-"""For whoever says ``Retry-After``: a message stays out of sight for 12 hours at most."""
+"""Upper limit for ``Retry-After``: SQS hides a message for 12 hours at most."""
 MAX_WEBHOOK_BYTES: Final = 20_000
 REPLY_CHARACTERS: Final = 200
 _REPLY_BYTES: Final = REPLY_CHARACTERS * 4
-_WHATEVER_COMES: Final = 2**62
-"""A reply may be as long as it likes, since no more than its first bytes are read."""
+_ANY_LENGTH: Final = 2**62
+"""No limit for a reply's length: only its first bytes are read."""
 _CUT_FIRST: Final = ("warnings", "metadata")
 _SECRET: Final = re.compile(
     r"(whsec_)?([A-Za-z0-9+/]{4}){2,}([A-Za-z0-9+/]{2}(==)?|[A-Za-z0-9+/]{3}=?)?"
@@ -54,8 +54,8 @@ class WebhookSecretError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Sender:
-    """The table, the secret that signs, the way out and the clock."""
+class DeliveryContext:
+    """What a delivery attempt needs: the table, the signing key, the HTTP session and the clock."""
 
     table: TaskTable
     key_ring: KeyRing
@@ -64,8 +64,8 @@ class Sender:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Announcement:
-    """What an endpoint is to be told: an event of the bus, or the same again on demand."""
+class WebhookMessage:
+    """A message of the webhook queue: an event of the bus, or a repeat that a client requested."""
 
     task_id: str
     webhook_id: str
@@ -74,11 +74,11 @@ class Announcement:
     on_demand: bool
 
 
-def read_announcement(text: str) -> Announcement:
+def read_message(text: str) -> WebhookMessage:
     """Read a message of the webhook queue."""
     event = json.loads(text)
     detail = event["detail"]
-    return Announcement(
+    return WebhookMessage(
         task_id=detail["id"],
         webhook_id=detail["event_id"],
         event=f"task.{detail['stage']}",
@@ -87,53 +87,53 @@ def read_announcement(text: str) -> Announcement:
     )
 
 
-def deliver(text: str, attempt: int, sender: Sender) -> Delivery | None:
-    """Make the ``attempt``-th (from 1) call that a message of the queue asks for.
+def deliver(text: str, attempt: int, context: DeliveryContext) -> Delivery | None:
+    """Make the ``attempt``-th (from 1) delivery attempt of a message.
 
-    Answers what came of it, ``next_at`` being when the message should come again, or None when
-    there is nobody to tell: the row is gone, the endpoint was told already, or wants no more.
-    Raises ``KeyNotSetError`` and ``WebhookSecretError`` when nothing can be signed.
+    Returns its outcome, with the time of the next attempt in ``next_at``, or None when no delivery
+    is due: the row has expired, the webhook was delivered already, or the endpoint answered 410.
+    Raises ``KeyNotSetError`` and ``WebhookSecretError`` when it can't be signed.
     """
-    announced = read_announcement(text)
-    task = sender.table.read(announced.task_id)
-    if task is None or task.webhook is None or _is_over(announced, task):
+    message = read_message(text)
+    task = context.table.read(message.task_id)
+    if task is None or task.webhook is None or _is_over(message, task):
         return None
-    began_at = sender.clock()
-    body = write_body(announced)
+    began_at = context.clock()
+    body = write_body(message)
     headers = {
         "Content-Type": "application/json",
-        "webhook-id": announced.webhook_id,
+        "webhook-id": message.webhook_id,
         "webhook-timestamp": str(int(began_at)),
-        "webhook-signature": sign(announced.webhook_id, began_at, body, sender.key_ring.keys()),
+        "webhook-signature": sign(message.webhook_id, began_at, body, context.key_ring.keys()),
     }
     started = monotonic()
-    reply = _post(task.webhook.url, headers, body.encode(), sender.http)
+    reply = _post(task.webhook.url, headers, body.encode(), context.http)
     made = Delivery(
-        webhook_id=announced.webhook_id,
-        event=announced.event,
+        webhook_id=message.webhook_id,
+        event=message.event,
         attempt=attempt,
         at=began_at,
         milliseconds=round((monotonic() - started) * 1_000),
         status=reply.status,
         reply=reply.text,
         error=reply.error,
-        next_at=_next_at(attempt, reply, sender.clock()),
+        next_at=_next_at(attempt, reply, context.clock()),
     )
-    _keep(task, made, sender.table)
+    _keep(task, made, context.table)
     return made
 
 
-def _is_over(announced: Announcement, task: Task) -> bool:
-    """Tell whether this was delivered (a message may come twice) or the endpoint is gone."""
-    return not announced.on_demand and any(
+def _is_over(message: WebhookMessage, task: Task) -> bool:
+    """Return whether this was delivered already (SQS may repeat it) or the endpoint is gone."""
+    return not message.on_demand and any(
         made.status == HTTPStatus.GONE
-        or (made.webhook_id == announced.webhook_id and made.error is None)
+        or (made.webhook_id == message.webhook_id and made.error is None)
         for made in task.deliveries
     )
 
 
 def _keep(task: Task, made: Delivery, table: TaskTable) -> None:
-    """Write the attempt into the row, as far as that goes: the endpoint was called either way."""
+    """Write the attempt into the row; a failure is only logged, as the endpoint was called."""
     try:
         table.record_delivery(task, made)
     except (BotoCoreError, ClientError, MovedOnError):
@@ -143,15 +143,15 @@ def _keep(task: Task, made: Delivery, table: TaskTable) -> None:
 # ── What is sent ──────────────────────────────────────────────────────────────────────────────
 
 
-def write_body(announced: Announcement) -> str:
-    """Write the body, under 20,000 bytes: ``type``, ``timestamp`` and, as ``data``, the task.
+def write_body(message: WebhookMessage) -> str:
+    """Return the body, at most 20,000 bytes: ``type``, ``timestamp`` and, as ``data``, the task.
 
-    ``cut`` names what had to be left out for that; reading the task gives it.
+    ``cut`` lists the members emptied to meet the limit; reading the task returns them.
     """
-    detail = announced.detail
+    detail = message.detail
     data = {name: value for name, value in detail.items() if name != "event_id"}
     body: dict[str, Json] = {
-        "type": announced.event,
+        "type": message.event,
         "timestamp": detail["updated_at"],
         "data": data,
     }
@@ -170,18 +170,18 @@ def _written(body: dict[str, Json]) -> str:
 
 
 def sign(webhook_id: str, at: float, body: str, keys: Keys) -> str:
-    """Sign with each key that receivers may hold, so that one can be replaced by another."""
+    """Sign with the current and the previous key, so that the key can be rotated."""
     moment = datetime.fromtimestamp(int(at), UTC)
     for key in keys.both():
         if not _SECRET.fullmatch(key):
             raise WebhookSecretError(
                 "the secret that signs webhooks is not base64, with or without whsec_ before it; "
-                "docs/operations.md says how to make one"
+                "docs/operations.md explains how to create one"
             )
     return " ".join(Signer(key).sign(webhook_id, moment, body) for key in keys.both())
 
 
-# ── What came of it ───────────────────────────────────────────────────────────────────────────
+# ── The outcome ───────────────────────────────────────────────────────────────────────────
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,7 +199,7 @@ def _post(url: str, headers: dict[str, str], body: bytes, http: requests.Session
             url,
             http,
             seconds=ATTEMPT_SECONDS,
-            max_bytes=_WHATEVER_COMES,
+            max_bytes=_ANY_LENGTH,
             headers=headers,
             body=body,
             redirects=0,
@@ -220,14 +220,14 @@ def _fault(status: int) -> str | None:
     if 200 <= status < 300:
         return None
     if 300 <= status < 400:
-        return f"answered {status}: redirects are not followed, name the URL they lead to"
+        return f"answered {status}: redirects are not followed; use the URL that it redirects to"
     if status == HTTPStatus.GONE:
-        return "answered 410: no more is sent for this task"
+        return "answered 410: no more webhooks are sent for this task"
     return f"answered {status}"
 
 
 def _beginning(answer: Download, url: str) -> str:
-    """Read the reply's first 200 characters, as far as they come, without our URL's query."""
+    """Read up to 200 characters of the reply, with our URL's query removed."""
     read = b""
     try:
         while len(read) < _REPLY_BYTES and (piece := answer.read1(_REPLY_BYTES - len(read))):

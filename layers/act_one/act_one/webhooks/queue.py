@@ -1,8 +1,8 @@
-"""The queue in which webhooks wait to be sent, and how many are sent side by side.
+"""The webhook queue, and the concurrent delivery of its messages.
 
-A message is one event for one endpoint. It stays in the queue until the endpoint took it, out of
-sight between attempts. While an endpoint keeps its callers waiting, they take further messages off
-the queue, so that one that hangs holds up nothing but itself.
+A message is one event for one endpoint. It stays in the queue until it is delivered, hidden between
+attempts. While an endpoint is slow to answer, the function receives further messages, so that a
+hanging endpoint doesn't delay the others.
 """
 
 import json
@@ -16,7 +16,7 @@ from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from botocore.exceptions import BotoCoreError, ClientError
 
-from act_one.clock import Clock
+from act_one.clock import Clock, SecondsLeft
 from act_one.problems import ProblemError
 from act_one.tasks.events import DETAIL_TYPES, SOURCE, detail_of
 from act_one.tasks.task import Delivery, Task
@@ -25,16 +25,16 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
 AT_ONCE: Final = 50
-"""So many calls one function has under way."""
+"""Concurrent delivery attempts of one invocation."""
 BATCH: Final = 10
-"""What one ``ReceiveMessage`` gives at most."""
+"""The most messages that one ``ReceiveMessage`` returns."""
 PATIENCE_SECONDS: Final = 0.5
-"""What takes longer than this is not waited for alone."""
+"""After waiting this long for attempts to end, further messages are received."""
 ATTEMPT_NEEDS_SECONDS: Final = 20.0
-"""A call may take 15 s, and what came of it must be written down after it."""
+"""An attempt may take 15 s, and its outcome is written after it."""
 
 type Deliver = Callable[[str, int], Delivery | None]
-"""Makes the n-th call that a message asks for; None: there was nobody to call."""
+"""Makes the n-th delivery attempt of a message's text; None: no delivery is due."""
 
 logger = Logger(child=True)
 metrics = Metrics()
@@ -42,7 +42,7 @@ metrics = Metrics()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """A message that was taken ``receives`` times."""
+    """An SQS message that was received ``receives`` times."""
 
     message_id: str
     receipt: str
@@ -51,7 +51,7 @@ class Message:
 
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> Self:
-        """Read one as Lambda hands it over."""
+        """Read a record of a Lambda event."""
         return cls(
             message_id=record["messageId"],
             receipt=record["receiptHandle"],
@@ -72,7 +72,7 @@ class WebhookQueue:
         self.client.send_message(QueueUrl=self.url, MessageBody=text)
 
     def take(self) -> list[Message]:
-        """Take up to ten messages, waiting a second for the first."""
+        """Receive up to ten messages, waiting up to a second for the first."""
         answer = self.client.receive_message(
             QueueUrl=self.url,
             MaxNumberOfMessages=BATCH,
@@ -90,7 +90,7 @@ class WebhookQueue:
         ]
 
     def put_off(self, message: Message, seconds: float) -> None:
-        """Keep a message out of sight, for 12 hours at most from when it was taken."""
+        """Hide a message; SQS allows 12 hours at most, counted from when it was received."""
         self.client.change_message_visibility(
             QueueUrl=self.url,
             ReceiptHandle=message.receipt,
@@ -98,28 +98,28 @@ class WebhookQueue:
         )
 
     def drop(self, message: Message) -> None:
-        """Remove a message that is done with."""
+        """Delete a message."""
         self.client.delete_message(QueueUrl=self.url, ReceiptHandle=message.receipt)
 
 
 def send_again(task: Task, queue: WebhookQueue) -> None:
-    """Have a task's endpoint told of its current state, whatever it was told before.
+    """Queue a webhook with the task's current state, whatever was delivered before.
 
-    Raises ``ProblemError`` 409 for a task without a webhook, or of which there is nothing to tell.
+    Raises ``ProblemError`` 409 for a task without a webhook, or in a stage that has no event.
     """
     if task.webhook is None:
         raise ProblemError(
             409,
             "no-webhook",
             "The task has no webhook",
-            "nobody asked to be called for this task; name a webhook when submitting one",
+            "this task was submitted without a webhook; specify one when submitting a task",
         )
     if task.stage not in DETAIL_TYPES:
         raise ProblemError(
             409,
             "nothing-to-send",
             "There is no event to send yet",
-            f"the task is {task.stage}, of which nobody is told; ask again once it has moved on",
+            f"the stage {task.stage} has no event; try again once the task has moved on",
         )
     again = {
         "source": SOURCE,
@@ -135,15 +135,15 @@ def serve(
     deliver: Deliver,
     queue: WebhookQueue,
     clock: Clock,
-    seconds_left: Callable[[], float],
+    seconds_left: SecondsLeft,
 ) -> list[str]:
-    """Deliver the messages of a batch side by side, and more while any of them takes its time.
+    """Deliver the messages of a batch concurrently, and further ones while any attempt is slow.
 
-    Answers the ids of those of the batch that are to come again. What was taken beside the batch
-    is dropped or put off here; what fails for a reason of ours comes again by itself.
+    Returns the ids of the batch's messages that have to be retried. Further messages are deleted or
+    hidden here; one that failed with an exception reappears after its visibility timeout.
     """
     ids = {message.message_id for message in given}
-    coming_again: list[str] = []
+    retried: list[str] = []
     under_way: dict[Future[Delivery | None], Message] = {}
 
     def start(messages: Sequence[Message]) -> None:
@@ -159,20 +159,20 @@ def serve(
                 message = under_way.pop(future)
                 over = _settle(message, future, queue, clock, ours=message.message_id not in ids)
                 if not over and message.message_id in ids:
-                    coming_again.append(message.message_id)
+                    retried.append(message.message_id)
             room = len(waiting) <= AT_ONCE - BATCH and seconds_left() > ATTEMPT_NEEDS_SECONDS
             more = _more(queue) if waiting and room else None
-            patience = PATIENCE_SECONDS if more is None else 0.0  # to take them was the waiting
+            patience = PATIENCE_SECONDS if more is None else 0.0  # receiving has waited already
             start(more or [])
-    return coming_again
+    return retried
 
 
 def _more(queue: WebhookQueue) -> list[Message] | None:
-    """Take what there is within a second; None if that failed."""
+    """Receive messages for up to a second; None if that failed."""
     try:
         return queue.take()
     except (BotoCoreError, ClientError):
-        logger.exception("no more taken")
+        logger.exception("no further messages received")
         return None
 
 
@@ -184,7 +184,7 @@ def _settle(
     *,
     ours: bool,
 ) -> bool:
-    """Drop a message or put it off; tell whether it is over. One of a batch is Lambda's to drop."""
+    """Delete or hide a message; return whether it is done. Lambda deletes those of its batch."""
     failure = ended.exception()
     if failure is not None:
         logger.error("webhook not sent", exc_info=failure)
@@ -192,7 +192,7 @@ def _settle(
         return False
     made = ended.result()
     if made is not None:
-        _tell(made)
+        _log_attempt(made)
     try:
         if made is not None and made.next_at is not None:
             queue.put_off(message, made.next_at - clock())
@@ -200,19 +200,19 @@ def _settle(
         if ours:
             queue.drop(message)
     except (BotoCoreError, ClientError):
-        logger.exception("message not settled, it comes again too soon")
+        logger.exception("message neither deleted nor hidden, it is retried early")
         return False
     return True
 
 
-def _tell(made: Delivery) -> None:
-    told = {"webhook_id": made.webhook_id, "attempt": made.attempt, "status": made.status}
+def _log_attempt(made: Delivery) -> None:
+    fields = {"webhook_id": made.webhook_id, "attempt": made.attempt, "status": made.status}
     if made.error is None:
-        logger.info("webhook delivered", extra=told)
+        logger.info("webhook delivered", extra=fields)
         metrics.add_metric("WebhooksDelivered", MetricUnit.Count, 1)
         return
-    logger.info("webhook failed", extra={**told, "reason": made.error})
+    logger.info("webhook failed", extra={**fields, "reason": made.error})
     metrics.add_metric("WebhooksFailed", MetricUnit.Count, 1)
     if made.next_at is None:
-        logger.warning("webhook given up", extra=told)
+        logger.warning("webhook given up", extra=fields)
         metrics.add_metric("WebhooksGivenUp", MetricUnit.Count, 1)
