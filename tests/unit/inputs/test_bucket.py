@@ -6,6 +6,7 @@ from dataclasses import replace
 from itertools import count
 from urllib.parse import parse_qs, urlsplit
 
+import boto3
 import pytest
 
 from act_one.aws import s3_client
@@ -37,6 +38,7 @@ def on_aws(monkeypatch):
     """The bucket as functions see it on AWS; nothing is called."""
     for name in ("AWS_ENDPOINT_URL", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)  # it keeps the first caller's keys
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "ASIAEXAMPLE")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     monkeypatch.setenv("AWS_SESSION_TOKEN", "T/" * 300)

@@ -505,16 +505,20 @@ ENDLESS = {
 
 @pytest.mark.parametrize(("begin", "again"), ENDLESS.values(), ids=ENDLESS.keys())
 def test_an_endless_reply_is_given_up_without_holding_all_of_it(begin, again):
-    with peer(after_request(begin, then=endlessly(again))) as found:
-        tracemalloc.start()
-        try:
-            with pytest.raises(NoReplyError):
-                send(url_of(found, None), seconds=15.0)
-            _, peak = tracemalloc.get_traced_memory()
-        finally:
-            tracemalloc.stop()
+    peaks = []
+    for _ in range(3):  # other threads are counted too, so one attempt within the bound is proof
+        with peer(after_request(begin, then=endlessly(again))) as found:
+            tracemalloc.start()
+            try:
+                with pytest.raises(NoReplyError):
+                    send(url_of(found, None), seconds=15.0)
+                peaks.append(tracemalloc.get_traced_memory()[1])
+            finally:
+                tracemalloc.stop()
+        if peaks[-1] < 6 * MAX_REPLY_BYTES:
+            break
 
-    assert peak < 6 * MAX_REPLY_BYTES
+    assert min(peaks) < 6 * MAX_REPLY_BYTES
 
 
 ODD_HEADS = {
