@@ -8,16 +8,16 @@ from typing import Any
 from local.simulator.behaviour import non_defaults
 from local.simulator.callbacks import call_back, override_body
 from local.simulator.clock import now
-from local.simulator.faults import FaultError
 from local.simulator.ledger import task_id_of, timestamp, without_signature
 from local.simulator.media import media_document
+from local.simulator.outages import FaultError
 from local.simulator.simulation import Simulation
 from local.simulator.tasks import ProviderTask, state_at
 from local.simulator.wire import Reply, Request, json_of, json_reply
 
 ROUTES = (
     "GET /_simulator/bill, GET /_simulator/requests, GET /_simulator/tasks, "
-    "GET /_simulator/tasks/{provider_task_id}, GET and POST /_simulator/faults, "
+    "GET /_simulator/tasks/{provider_task_id}, GET and POST /_simulator/outages, "
     "POST /_simulator/tasks/{provider_task_id}/callback"
 )
 

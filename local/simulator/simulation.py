@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from threading import Event
 
 from local.simulator.behaviour import Behaviour
-from local.simulator.faults import Faults
 from local.simulator.ledger import Ledger
+from local.simulator.outages import Faults
 from local.simulator.wire import OpenSockets, Request
 
 

@@ -5,8 +5,8 @@ import sys
 import pytest
 
 from local.stack import ROOT, running_stack
+from tests.crashes.killing_proxy import tapped
 from tests.crashes.run import PARAMETERS, run
-from tests.crashes.tap import tapped
 from tests.e2e.caller import Bus, Caller
 
 

@@ -28,8 +28,8 @@ from act_one.tasks.rows import read_item
 from act_one.tasks.task import Task
 from local.stack import LocalStack
 from tests.crashes.calls import Call
+from tests.crashes.killing_proxy import Trap, Watch
 from tests.crashes.points import LIVES, Point
-from tests.crashes.tap import Trap, Watch
 from tests.crashes.workers import count_busy, is_busy, kill, workers_of
 from tests.e2e.caller import Bus, Caller
 
@@ -53,7 +53,14 @@ PARAMETERS: Final = {
 }
 """What an execution of the fallback really waits for is kept short; the rest is as on AWS."""
 TIMEOUT_SECONDS: Final = 3_600.0  # the template's TaskTimeoutSeconds
-_TIMES: Final = ("due_at", "sent_at", "copy_lease_until", "feed_asked_at", "feed_failing_since")
+_TIMES: Final = (
+    "due_at",
+    "sent_at",
+    "source_known_at",
+    "copy_lease_until",
+    "feed_asked_at",
+    "feed_failing_since",
+)
 _OPEN: Final = frozenset(
     {"accepted", "submitting", "unconfirmed", "submitted", "running", "storing", "expired"}
 )

@@ -10,9 +10,9 @@ import time
 import pytest
 
 from act_one.tasks.events import DETAIL_TYPES
+from tests.crashes.killing_proxy import Trap
 from tests.crashes.points import LIVES, POINTS
 from tests.crashes.run import make_due
-from tests.crashes.tap import Trap
 from tools.crash_matrix import DOCUMENT, render
 
 EVERY = os.environ.get("CRASHES") == "every"

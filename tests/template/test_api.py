@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from tests.template.checks import ANSWERS, SUBMIT, Break, add, check, drop, get_arn, put, without
 from tests.template.deployment import Faults, Template, as_list, named
-from tests.template.reach import source
+from tests.template.reachable_calls import source
 
 API_GATEWAY = "apigateway.amazonaws.com"
 HTTP_METHODS = {"get", "post", "put", "patch", "delete", "head", "options"}

@@ -6,7 +6,7 @@ from act_one.settings import SettingError, Settings
 from local.expand import load
 from tests.template.checks import VARIABLES, Break, add, check, drop, put
 from tests.template.deployment import SOURCE, Faults, Template, named
-from tests.template.reach import Function, reached_from, source
+from tests.template.reachable_calls import Function, reached_from, source
 
 LAYERS = ("DependenciesLayer", "ActOneLayer")
 SPOOLS = Function("act_one.media.copy", "_put")

@@ -11,7 +11,7 @@ from act_one.lifecycle.storing import result_prefix
 from act_one.tasks.task import Stage, Task
 from tests.template.checks import Break, add, allow, check, drop, forbid, get_arn, put
 from tests.template.deployment import OTHERWISE, Faults, Grants, Template, as_list, named
-from tests.template.reach import Operation, reached_from, untyped_operations
+from tests.template.reachable_calls import Operation, reached_from, untyped_operations
 
 READ_OF_SOURCE = {
     "AWS::SQS::Queue": {

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from tests.template.checks import STATES, Break, allow, check, drop, forbid, get_arn, put
 from tests.template.deployment import Faults, Template, named
-from tests.template.reach import source
+from tests.template.reachable_calls import source
 from tests.template.test_permissions import DELIVER_LOGS, granted_beside_tracing
 
 DROPPED_BY_AWS = {

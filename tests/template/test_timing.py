@@ -9,7 +9,7 @@ from act_one.tasks import moves
 from act_one.webhooks import delivery, queue
 from tests.template.checks import STATES, VARIABLES, Break, check, put
 from tests.template.deployment import Faults, Template
-from tests.template.reach import Function, reached_from
+from tests.template.reachable_calls import Function, reached_from
 from tests.template.test_api import functions_behind_apis
 from tests.template.test_state_machine import tasks_of
 

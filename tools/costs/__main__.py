@@ -19,7 +19,7 @@ import requests
 
 from local.stack import ROOT, running_stack, use_only_this_machine
 from tests.crashes.calls import Call, OwnerOf, Request
-from tests.crashes.tap import Watch, tapped
+from tests.crashes.killing_proxy import Watch, tapped
 from tests.e2e.drops import Dropper, image, video
 from tests.endpoints import endpoint
 from tools.costs.prices import Counts, page

@@ -1,5 +1,7 @@
 """What the feed's answer means for a task. Pure: the decision that callback and fallback share.
 
+A `storing` task is not polled: `advance` only asks for fresh URLs of its media.
+
 The feed is believed. A callback's body is trusted only where the feed can't answer: if it has
 given no answer for ten minutes, and only a success with a media URL, never a failure.
 """
