@@ -86,14 +86,14 @@ values = st.recursive(
 
 def edit(draw, body):
     """Drop, rename, retype, nest, or add one member somewhere."""
-    found = list(places(body))
+    paths = list(places(body))
     if draw(st.integers(0, 3)):
-        found = [path for path in found if path[-1] in MEANINGFUL] or found
+        paths = [path for path in paths if path[-1] in MEANINGFUL] or paths
     kind = draw(st.sampled_from(["drop", "rename", "retype", "nest", "add"]))
-    if kind == "add" or not found:
+    if kind == "add" or not paths:
         body[draw(st.sampled_from(KEYS))] = draw(values)
         return
-    *path, key = draw(st.sampled_from(found))
+    *path, key = draw(st.sampled_from(paths))
     holder = body
     for step in path:
         holder = holder[step]
@@ -150,10 +150,10 @@ replies = st.builds(
 
 def parsed(body):
     try:
-        found = json.loads(body)
+        value = json.loads(body)
     except (ValueError, RecursionError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return value if isinstance(value, dict) else {}
 
 
 def is_text(value):
@@ -214,8 +214,8 @@ def assert_is_a_true_outcome(any_reply):
         named = (body.get("id"), body.get("data"), data.get("id"), data.get("taskId"))
         nested = data["data"] if isinstance(data.get("data"), dict) else {}
         cut_off = not body and b'"task_id"' in any_reply.body
-        found = (*named, nested.get("id"), nested.get("task_id"))
-        assert made or cut_off or any(map(is_text, found))
+        ids = (*named, nested.get("id"), nested.get("task_id"))
+        assert made or cut_off or any(map(is_text, ids))
         assert outcome.provider_task_id.strip()
     if success:
         assert not made or isinstance(outcome, Created)

@@ -128,10 +128,10 @@ def test_scrubbing_a_long_text_is_fast():
     ],
 )
 def test_the_video_is_read_in_each_undocumented_place(fields):
-    found = report({"id": "a", "status": "SUCCEEDED", **fields})
+    answer = report({"id": "a", "status": "SUCCEEDED", **fields})
 
-    assert found.media is not None
-    assert found.media.video == VIDEO
+    assert answer.media is not None
+    assert answer.media.video == VIDEO
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ def test_runways_own_task_object_is_read():
         "output": [VIDEO],
     }
 
-    found = report(body)
+    answer = report(body)
 
-    assert (found.provider_task_id, found.state) == ("d065", ProviderState.SUCCEEDED)
-    assert found.created_at == 1_777_639_667.351
+    assert (answer.provider_task_id, answer.state) == ("d065", ProviderState.SUCCEEDED)
+    assert answer.created_at == 1_777_639_667.351
