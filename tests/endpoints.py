@@ -1,4 +1,4 @@
-"""Endpoints for webhooks: one that behaves as a test says, and the two of `examples/receivers`."""
+"""Webhook endpoints: one whose answers a test chooses, and the two of `examples/receivers`."""
 
 import os
 import shutil
@@ -23,7 +23,7 @@ COMMANDS = {
 
 @dataclass(frozen=True)
 class Received:
-    """A request as it came; header names are lower-case."""
+    """A received request, with lower-case header names."""
 
     path: str
     headers: dict[str, str]
@@ -40,7 +40,7 @@ class Answer:
 
 @dataclass
 class Endpoint:
-    """A server on 127.0.0.1 that answers each request as `answer(received, its number)` says."""
+    """A server on 127.0.0.1 and the requests that it received."""
 
     url: str
     over: Event
@@ -50,18 +50,18 @@ class Endpoint:
         return [one for one in self.received if one.path.partition("?")[0] == path]
 
     def wait(self, count: int = 1, path: str | None = None, seconds: float = 120) -> list[Received]:
-        """Wait for so many requests."""
+        """Wait for at least `count` requests and return them."""
         ends_at = time.monotonic() + seconds
-        while len(found := self.received if path is None else self.of(path)) < count:
-            assert time.monotonic() < ends_at, f"{len(found)} requests came, not {count}"
+        while len(received := self.received if path is None else self.of(path)) < count:
+            assert time.monotonic() < ends_at, f"{len(received)} requests came, not {count}"
             time.sleep(0.02)
-        return list(found)
+        return list(received)
 
 
 @contextmanager
 def endpoint(answer: Callable[[Received, "Endpoint"], Answer] = lambda *_: Answer()):
-    """Run an endpoint; `answer` may take its time, and must end when `over` is set."""
-    found: Endpoint
+    """Run an endpoint that sends `answer(request, endpoint)`, which must end once `over` is set."""
+    running: Endpoint
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -72,14 +72,14 @@ def endpoint(answer: Callable[[Received, "Endpoint"], Answer] = lambda *_: Answe
             body = self.rfile.read(length)
             headers = {name.lower(): value for name, value in self.headers.items()}
             received = Received(self.path, headers, body, time.time())
-            found.received.append(received)
-            said = answer(received, found)
-            self.send_response(said.status)
-            self.send_header("Content-Length", str(len(said.body)))
-            for name, value in said.headers.items():
+            running.received.append(received)
+            reply = answer(received, running)
+            self.send_response(reply.status)
+            self.send_header("Content-Length", str(len(reply.body)))
+            for name, value in reply.headers.items():
                 self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(said.body)
+            self.wfile.write(reply.body)
 
         def log_message(self, *_):
             pass
@@ -89,23 +89,23 @@ def endpoint(answer: Callable[[Received, "Endpoint"], Answer] = lambda *_: Answe
         request_queue_size = 128
 
         def handle_error(self, *_):
-            """A caller that hung up is what tests ask for."""
+            """Ignore callers that hang up, as tests make them do."""
 
     with Server(("127.0.0.1", 0), Handler) as server:
-        found = Endpoint(f"http://127.0.0.1:{server.server_port}", Event(), [])
+        running = Endpoint(f"http://127.0.0.1:{server.server_port}", Event(), [])
         serving = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         serving.start()
         try:
-            yield found
+            yield running
         finally:
-            found.over.set()
+            running.over.set()
             server.shutdown()
             serving.join(10)
 
 
 @contextmanager
 def receiver(language: str, secret: str):
-    """Run one of the examples; yields its URL and a function that stops it and gives its lines."""
+    """Run an example; yield its URL and a function that stops it and returns its output lines."""
     process = subprocess.Popen(
         [*COMMANDS[language], "0"],
         env={**os.environ, "WEBHOOK_SECRET": secret},

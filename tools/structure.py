@@ -1,9 +1,9 @@
-"""Figures of what ships: modules, imports between them, and the size of functions and modules.
+"""Print the number of shipped modules and imports, and the sizes of functions and modules.
 
-python -m tools.structure [FOLDER]   prints them for FOLDER's layers and functions (default: here)
+python -m tools.structure [FOLDER]   reads FOLDER's layers and functions (default: here)
 
-A code line is a line that holds code: no blank line, comment or docstring. A level is a step in the
-order of imports: a module stands one level above the highest module that it imports.
+A code line is not blank and holds more than a comment or docstring. The level of a module is one
+above the highest level of the modules that it imports.
 """
 
 import ast
@@ -27,22 +27,22 @@ _NO_CODE = {
 
 def code_lines(text: str) -> set[int]:
     """Return the numbers of the lines that hold code."""
-    found: set[int] = set()
+    numbers: set[int] = set()
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         if token.type not in _NO_CODE:
-            found.update(range(token.start[0], token.end[0] + 1))
+            numbers.update(range(token.start[0], token.end[0] + 1))
     for node in ast.walk(ast.parse(text)):
         if (
             isinstance(node, ast.Expr)
             and isinstance(node.value, ast.Constant)
             and isinstance(node.value.value, str)
         ):
-            found.difference_update(range(node.lineno, (node.end_lineno or node.lineno) + 1))
-    return found
+            numbers.difference_update(range(node.lineno, (node.end_lineno or node.lineno) + 1))
+    return numbers
 
 
 def functions(text: str) -> Iterator[tuple[str, int]]:
-    """List the functions of a module with their code lines."""
+    """Yield the name and the number of code lines of each function of a module."""
     lines = code_lines(text)
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.FunctionDef):
@@ -50,7 +50,7 @@ def functions(text: str) -> Iterator[tuple[str, int]]:
 
 
 def imports(root: Path) -> dict[str, set[str]]:
-    """Map each module of the package to the modules of it that it imports."""
+    """Map each module of the package to the package's modules that it imports."""
     paths = {
         ".".join(path.relative_to(root).with_suffix("").parts): path
         for path in root.glob("act_one/**/*.py")
@@ -67,7 +67,7 @@ def imports(root: Path) -> dict[str, set[str]]:
 
 
 def levels(graph: dict[str, set[str]]) -> int:
-    """Return how many levels of imports there are."""
+    """Return the number of import levels."""
 
     @cache
     def level(name: str) -> int:
@@ -76,25 +76,21 @@ def levels(graph: dict[str, set[str]]) -> int:
     return max(map(level, graph))
 
 
-def families(graph: dict[str, set[str]]) -> dict[str, set[str]]:
-    """Merge the modules of each package; a module outside of packages stays by itself."""
+def packages(graph: dict[str, set[str]]) -> dict[str, set[str]]:
+    """Merge the modules of each package; modules outside of packages count as one."""
 
-    def family(name: str) -> str:
+    def package(name: str) -> str:
         parts = name.split(".")
-        return parts[1] if len(parts) > 2 else "(ground)" if _is_packaged(graph) else name
+        return parts[1] if len(parts) > 2 else "act_one"
 
     merged: dict[str, set[str]] = {}
     for name, imported in graph.items():
-        merged.setdefault(family(name), set()).update(map(family, imported))
-    return {name: found - {name} for name, found in merged.items()}
-
-
-def _is_packaged(graph: dict[str, set[str]]) -> bool:
-    return any(name.count(".") > 1 for name in graph)
+        merged.setdefault(package(name), set()).update(map(package, imported))
+    return {name: imported - {name} for name, imported in merged.items()}
 
 
 def main(folder: Path) -> None:
-    """Print the figures."""
+    """Print the figures of a folder."""
     layer = folder / LAYER
     paths = [*layer.glob("act_one/**/*.py"), *(folder / "functions").glob("**/*.py")]
     texts = {str(path.relative_to(folder)): path.read_text() for path in paths}
@@ -103,12 +99,12 @@ def main(folder: Path) -> None:
         (lines, f"{path}:{name}") for path, t in texts.items() for name, lines in functions(t)
     )
     graph = imports(layer)
-    grouped = families(graph)
+    grouped = packages(graph)
     print(f"code lines shipped          {sum(sizes.values()):,}")
     print(f"modules                     {len(graph)}")
     print(f"imports between modules     {sum(map(len, graph.values()))}")
     print(f"levels of modules           {levels(graph)}")
-    print(f"packages and ground         {len(grouped)}")
+    print(f"packages, with act_one      {len(grouped)}")
     print(f"imports between packages    {sum(map(len, grouped.values()))}")
     print(f"levels of packages          {levels(grouped)}")
     print(f"largest module              {max((size, name) for name, size in sizes.items())}")

@@ -1,7 +1,7 @@
-"""What mypy must refuse: fields that a task doesn't have, and values of other types.
+"""Errors that mypy must find: unknown fields of a task, and values of wrong types.
 
-`make check` runs mypy over this file. Each line below is an error that the comment expects; if mypy
-ever accepted one, the comment would be reported as unused.
+`make check` runs mypy over this file. Each comment below expects one error, and mypy
+reports a comment without its error as unused.
 """
 
 from act_one.settings import Settings

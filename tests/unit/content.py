@@ -1,4 +1,4 @@
-"""Media and the replies that bring them, as a provider's content network would send them."""
+"""Media, and replies with media as the provider's content network sends them."""
 
 from tools.media_files.small import small_mp4, small_png
 
@@ -10,8 +10,8 @@ OK = b"HTTP/1.1 200 OK\r\n"
 
 
 def with_length(content, length=None, headers=b""):
-    announced = len(content) if length is None else length
-    return OK + headers + b"Content-Length: %d\r\n\r\n" % announced + content
+    declared = len(content) if length is None else length
+    return OK + headers + b"Content-Length: %d\r\n\r\n" % declared + content
 
 
 def in_chunks(content, size=10_000, end=b"0\r\n\r\n"):
@@ -31,21 +31,21 @@ def status(code, headers=b""):
 def serves(content, then=None):
     """A treatment: answer a GET with these bytes."""
 
-    def treat(found, connection):
-        found.read_request(connection)
+    def treat(server, connection):
+        server.read_request(connection)
         connection.sendall(content)
         if then is not None:
-            then(found, connection)
+            then(server, connection)
 
     return treat
 
 
 def serves_by_path(contents):
-    """A treatment: answer a GET with the bytes of its path, 404 where there are none."""
+    """A treatment: answer a GET with the bytes of its path, or with 404."""
 
-    def treat(found, connection):
-        found.read_request(connection)
-        path = found.requests[-1].split()[1].decode().partition("?")[0]
+    def treat(server, connection):
+        server.read_request(connection)
+        path = server.requests[-1].split()[1].decode().partition("?")[0]
         connection.sendall(contents.get(path, status(404)))
 
     return treat

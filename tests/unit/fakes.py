@@ -1,4 +1,4 @@
-"""Stand-ins for what is outside the package and can't be real in a test."""
+"""Fakes of what can't be real in a unit test."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,17 +17,17 @@ CALLBACK_KEYS = Keys("callback-key")
 
 
 def plenty():
-    """Say how much time is left, as at the start of a call."""
+    """Return the seconds left at the start of a call."""
     return 28.0
 
 
-def no_doubt(_request):
-    """Find nothing to say about a request's inputs."""
+def no_warnings(_request):
+    """Return no warnings about a request's inputs."""
     return ()
 
 
 class FakeClock:
-    """A clock that stands still until a test moves it."""
+    """A clock that only tests move."""
 
     def __init__(self, now=BEGINNING):
         self.now = now
@@ -40,7 +40,7 @@ class FakeClock:
 
 
 class FakeSecrets:
-    """Secrets Manager with one secret; None: it has no value."""
+    """Secrets Manager with one secret, which has no value if it is None."""
 
     class exceptions:  # noqa: N801 - where boto3's clients have theirs
         class ResourceNotFoundException(Exception):  # noqa: N818 - boto3's name
@@ -66,7 +66,7 @@ def key_ring(secret=PROVIDER_KEY, clock=None):
 
 @dataclass
 class FakeProvider:
-    """Answers as a test has laid out, and remembers what it was asked."""
+    """A provider that gives prepared answers and records its calls."""
 
     outcome: CreateOutcome = Created(provider_task_id="provider-1")  # noqa: RUF009 - it is frozen
     answers: dict[str, FeedAnswer] = field(default_factory=dict)
@@ -74,7 +74,7 @@ class FakeProvider:
     during_create: Callable[[], object] | None = None
     during_feed: Callable[[], object] | None = None
     creates: list[dict[str, str]] = field(default_factory=list)
-    looks: list[str] = field(default_factory=list)
+    polls: list[str] = field(default_factory=list)
 
     def create(self, *, video, image, callback_url):
         self.creates.append({"video": video, "image": image, "callback_url": callback_url})
@@ -84,14 +84,14 @@ class FakeProvider:
 
     def feed(self, provider_task_id, *, seconds):
         assert seconds > 0
-        self.looks.append(provider_task_id)
+        self.polls.append(provider_task_id)
         if self.during_feed:
             self.during_feed()
         return self.answers.get(provider_task_id, NotKnown())
 
 
 def settings(**chosen):
-    """The template's defaults, but for what tests on 127.0.0.1 need, unless chosen otherwise."""
+    """The template's defaults, but with HTTP and private media allowed for 127.0.0.1."""
     defaults = {
         "tasks_table": "tasks",
         "results_bucket": "results",
@@ -118,10 +118,12 @@ def settings(**chosen):
     return Settings(**defaults | chosen)
 
 
-def services(table=None, provider=None, clock=None, **chosen):
+def make_services(table=None, provider=None, clock=None, **chosen):
     return Services(table, provider or FakeProvider(), settings(**chosen), clock or FakeClock())
 
 
-def submitted(stack, request, client_id="client-1", *, seconds_left=plenty, check_inputs=no_doubt):
-    """Submit a request with plenty of time and nothing wrong with it, unless chosen otherwise."""
-    return submit(request, client_id, CALLBACK_KEYS, stack, seconds_left, check_inputs)
+def submitted(
+    services, request, client_id="client-1", *, seconds_left=plenty, check_inputs=no_warnings
+):
+    """Submit a request, by default with time left and inputs without warnings."""
+    return submit(request, client_id, CALLBACK_KEYS, services, seconds_left, check_inputs)

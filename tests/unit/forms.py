@@ -1,6 +1,6 @@
-"""The provider's published forms, one JSON file each under ``provider_forms/``.
+"""The provider's published replies, one JSON file each in ``provider/forms/``.
 
-``means`` says for each route that may answer so what the form means there.
+``means`` gives the meaning of a form for each route that may send it.
 """
 
 import json
@@ -24,9 +24,9 @@ from act_one.provider.outcomes import (
 
 FORMS = {
     path.stem: json.loads(path.read_text())
-    for path in sorted((Path(__file__).parent / "provider_forms").glob("*.json"))
+    for path in sorted((Path(__file__).parent / "provider/forms").glob("*.json"))
 }
-NOW = 1_795_348_770.0  # 2026-11-22T11:59:30Z, the moment that error_429_date speaks of
+NOW = 1_795_348_770.0  # 2026-11-22T11:59:30Z, 30 s before the time in error_429_date
 
 KINDS = {
     Created: "accepted",
@@ -69,15 +69,15 @@ def reply(body, status=200, **headers):
 
 
 def shown(answer: CreateOutcome | FeedAnswer | None, means: dict) -> dict:
-    """What an answer says, cut to what ``means`` speaks of."""
-    said = {} if answer is None else asdict(answer)
-    said["kind"] = KINDS.get(type(answer))
+    """Return the fields of an answer that ``means`` names."""
+    fields = {} if answer is None else asdict(answer)
+    fields["kind"] = KINDS.get(type(answer))
     if "says" in means:
-        said["says"] = said["reason"]["message"]
-    return {name: said[name] for name in means}
+        fields["says"] = fields["reason"]["message"]
+    return {name: fields[name] for name in means}
 
 
 def expected(means: dict) -> dict:
-    """``means`` with what it leaves out of its media."""
+    """Return ``means`` with None for the media that it leaves out."""
     media = means.get("media")
     return means | ({"media": NO_MEDIA | media} if media else {})

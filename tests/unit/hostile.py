@@ -1,4 +1,4 @@
-"""A server on 127.0.0.1 that treats its connections badly, over TLS or plainly."""
+"""A server on 127.0.0.1 that misbehaves, with or without TLS."""
 
 import socket
 import ssl
@@ -17,14 +17,14 @@ OTHER_CA = trustme.CA()
 
 
 def server_tls(name="localhost", ca=CA):
-    """The TLS of a server that calls itself ``name`` with a certificate of ``ca``."""
+    """Return the TLS context of a server with a certificate of ``ca`` for ``name``."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     ca.issue_cert(name).configure_cert(context)
     return context
 
 
 def client_tls():
-    """The TLS of a client that trusts ``CA`` and nobody else."""
+    """Return the TLS context of a client that trusts only ``CA``."""
     context = ssl.create_default_context(cadata=CA.cert_pem.bytes().decode())
     context.check_hostname = True
     return context
@@ -32,7 +32,7 @@ def client_tls():
 
 @dataclass
 class Peer:
-    """What a treatment of a connection may use, and what it learnt."""
+    """The server's side of a test: its requests, and ways to misbehave."""
 
     port: int
     over: Event = field(default_factory=Event)
@@ -40,7 +40,7 @@ class Peer:
     connections: int = 0
 
     def read_request(self, connection):
-        """Read one whole request with a body of known length or none, and keep it."""
+        """Read and keep one request, whose body has a Content-Length or is empty."""
         received = b""
         while b"\r\n\r\n" not in received:
             received += self._more(connection)
@@ -68,12 +68,12 @@ class Peer:
 
 @contextmanager
 def peer(treat, tls=None):
-    """Run a server that accepts connections and gives each to ``treat(peer, connection)``.
+    """Run a server that accepts connections and gives each to ``treat(server, connection)``.
 
-    With ``tls``, connections come after their handshake.
+    With ``tls``, connections are passed on after their handshake.
     """
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        found = Peer(listener.getsockname()[1])
+        server = Peer(listener.getsockname()[1])
         threads = []
 
         def serve(connection):
@@ -81,7 +81,7 @@ def peer(treat, tls=None):
                 if tls is not None:
                     connection = tls.wrap_socket(connection, server_side=True)
                 with connection:
-                    treat(found, connection)
+                    treat(server, connection)
 
         def accept():
             while True:
@@ -90,16 +90,16 @@ def peer(treat, tls=None):
                 except OSError:
                     return
                 connection.settimeout(10)
-                found.connections += 1
+                server.connections += 1
                 threads.append(Thread(target=serve, args=(connection,)))
                 threads[-1].start()
 
         accepting = Thread(target=accept)
         accepting.start()
         try:
-            yield found
+            yield server
         finally:
-            found.over.set()
+            server.over.set()
             listener.shutdown(socket.SHUT_RDWR)
             for thread in (accepting, *threads):
                 thread.join(10)
@@ -107,7 +107,7 @@ def peer(treat, tls=None):
 
 @contextmanager
 def deaf(*addresses, port=0):
-    """Listen on one port of some addresses without ever taking a connection."""
+    """Listen on one port of some addresses without accepting a connection."""
     sockets = []
     try:
         for address in addresses:
@@ -116,7 +116,7 @@ def deaf(*addresses, port=0):
             listener.bind((address, port))
             listener.listen(0)
             port = listener.getsockname()[1]
-            for _ in range(3):  # so many fill its queue; what comes then is never answered
+            for _ in range(3):  # enough to fill its backlog: later connects get no answer
                 waiting = socket.socket()
                 sockets.append(waiting)
                 waiting.settimeout(0)
@@ -129,7 +129,7 @@ def deaf(*addresses, port=0):
 
 
 def reset(connection):
-    """Hang up the rude way: the other side gets a reset."""
+    """Close the connection with a reset."""
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    # Not SSLSocket's own close, which would say goodbye.
+    # SSLSocket's own close would send a TLS alert.
     socket.socket.close(connection)

@@ -1,7 +1,7 @@
 import pytest
 
 from tests.unit.examples import task
-from tests.unit.fakes import BEGINNING, FakeClock, FakeProvider, services
+from tests.unit.fakes import BEGINNING, FakeClock, FakeProvider, make_services
 
 
 @pytest.fixture
@@ -11,16 +11,16 @@ def provider():
 
 @pytest.fixture
 def clock(request):
-    """A clock that stands at the `NOW` of the test's module, or at the beginning."""
+    """A clock set to the test module's `NOW`, or to `BEGINNING`."""
     return FakeClock(getattr(request.module, "NOW", BEGINNING))
 
 
 @pytest.fixture
-def stack(table, provider, clock):
-    return services(table, provider, clock)
+def services(table, provider, clock):
+    return make_services(table, provider, clock)
 
 
 @pytest.fixture
-def there(table):
-    """Put a task of some stage into the table."""
+def create_task(table):
+    """Create a task in a given stage."""
     return lambda stage, **fields: table.create(task(stage, **fields))

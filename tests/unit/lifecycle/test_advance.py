@@ -1,4 +1,4 @@
-"""What the fallback does for a forgotten task, by its stage."""
+"""What the fallback does for a due task in each stage."""
 
 from dataclasses import replace
 
@@ -20,8 +20,8 @@ from tests.unit.examples import SOURCE, TASK
 from tests.unit.fakes import BEGINNING, CALLBACK_KEYS, plenty
 
 NOW = BEGINNING + 1_000.0
-CALLED = Evidence(received_at=BEGINNING + 5, body='{"task_id": "p", "status": "3"}')
-ANNOUNCED = '{"task_id": "p", "status": "3", "video_url": "https://cdn.example/v.mp4"}'
+CALLBACK = Evidence(received_at=BEGINNING + 5, body='{"task_id": "p", "status": "3"}')
+SUCCESS_BODY = '{"task_id": "p", "status": "3", "video_url": "https://cdn.example/v.mp4"}'
 QUEUED = Report(provider_task_id="p", state=ProviderState.QUEUED)
 RUNNING = Report(provider_task_id="p", state=ProviderState.RUNNING, progress=40)
 DONE = Report(provider_task_id="p", state=ProviderState.SUCCEEDED, media=SOURCE)
@@ -32,25 +32,25 @@ FAILED = Report(
     failure=Notice(code="provider_failed", message="no face"),
 )
 REASON = Notice(code="provider_unreachable", message="TimeoutError")
-ASKABLE = [Stage.UNCONFIRMED, Stage.SUBMITTED, Stage.RUNNING]
+POLLED = [Stage.UNCONFIRMED, Stage.SUBMITTED, Stage.RUNNING]
 
 
 @pytest.fixture
-def advanced(stack, table):
-    """Advance the task; answers the seconds to wait, and the row after it."""
+def advance_task(services, table):
+    """Advance the task; return the seconds to wait and the row afterwards."""
 
-    def advance_it():
-        wait = advance(TASK.task_id, CALLBACK_KEYS, stack, plenty)
+    def advance_once():
+        wait = advance(TASK.task_id, CALLBACK_KEYS, services, plenty)
         return wait, table.read(TASK.task_id)
 
-    return advance_it
+    return advance_once
 
 
-def test_a_row_that_is_gone_needs_nothing(advanced):
-    assert advanced() == (None, None)
+def test_a_missing_row_is_ignored(advance_task):
+    assert advance_task() == (None, None)
 
 
-# ── Not sent, or perhaps ──────────────────────────────────────────────────────────────────────
+# ── Accepted and submitting ───────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize(
@@ -61,11 +61,13 @@ def test_a_row_that_is_gone_needs_nothing(advanced):
         (Ambiguous(reason=REASON), Stage.UNCONFIRMED),
     ],
 )
-def test_a_refused_task_is_sent_and_left_to_its_due_time(there, advanced, provider, outcome, stage):
-    there(Stage.ACCEPTED, billing=Billing.NONE)
+def test_an_accepted_task_is_sent_and_due_later(
+    create_task, advance_task, provider, outcome, stage
+):
+    create_task(Stage.ACCEPTED, billing=Billing.NONE)
     provider.outcome = outcome or provider.outcome
 
-    wait, row = advanced()
+    wait, row = advance_task()
 
     assert wait is None
     assert row.stage is stage
@@ -73,24 +75,24 @@ def test_a_refused_task_is_sent_and_left_to_its_due_time(there, advanced, provid
     assert len(provider.creates) == 1
 
 
-def test_a_sender_that_may_still_live_is_left_alone(there, advanced, clock):
-    before = there(Stage.SUBMITTING)
+def test_a_submitting_task_is_left_alone_until_it_is_due(create_task, advance_task, clock):
+    before = create_task(Stage.SUBMITTING)
     clock.now = BEGINNING + 59.9
 
-    wait, row = advanced()
+    wait, row = advance_task()
 
     assert wait is None
     assert (row.stage, row.version) == (before.stage, before.version)
     assert row.due_at == BEGINNING + 60
 
 
-def test_a_lost_sender_makes_a_task_unconfirmed_and_never_sent_again(
-    there, advanced, provider, clock
+def test_an_overdue_submitting_task_becomes_unconfirmed_and_is_not_resent(
+    create_task, advance_task, provider, clock
 ):
-    there(Stage.SUBMITTING)
+    create_task(Stage.SUBMITTING)
     clock.now = BEGINNING + 60
 
-    wait, row = advanced()
+    wait, row = advance_task()
 
     assert wait is None
     assert row.stage is Stage.UNCONFIRMED
@@ -100,39 +102,41 @@ def test_a_lost_sender_makes_a_task_unconfirmed_and_never_sent_again(
     assert provider.creates == []
 
 
-def test_a_lost_sender_whose_task_was_called_back_is_looked_after_at_once(there, advanced, clock):
-    there(Stage.SUBMITTING, evidence=CALLED)
+def test_an_overdue_submitting_task_with_a_callback_is_due_at_once(
+    create_task, advance_task, clock
+):
+    create_task(Stage.SUBMITTING, evidence=CALLBACK)
     clock.now = BEGINNING + 60
 
-    assert advanced()[1].due_at == clock.now
+    assert advance_task()[1].due_at == clock.now
 
 
-def test_a_lost_sender_of_long_ago_is_due_at_once(there, advanced, clock):
-    there(Stage.SUBMITTING)
+def test_a_submitting_task_past_its_deadline_is_due_at_once(create_task, advance_task, clock):
+    create_task(Stage.SUBMITTING)
     clock.now = BEGINNING + 5_000
 
-    assert advanced()[1].due_at == clock.now
+    assert advance_task()[1].due_at == clock.now
 
 
-# ── Sent ──────────────────────────────────────────────────────────────────────────────────────
+# ── Unconfirmed, submitted and running ────────────────────────────────────────────────────────
 
 
-def test_without_an_id_there_is_nothing_to_ask_until_the_deadline(there, advanced, provider):
-    there(Stage.UNCONFIRMED)
+def test_a_task_without_a_provider_id_is_not_polled(create_task, advance_task, provider):
+    create_task(Stage.UNCONFIRMED)
 
-    wait, row = advanced()
+    wait, row = advance_task()
 
     assert wait is None
     assert row.stage is Stage.UNCONFIRMED
     assert row.due_at == BEGINNING + 3_600
-    assert provider.looks == []
+    assert provider.polls == []
 
 
-def test_without_an_id_a_task_expires_at_its_deadline(there, advanced, clock):
-    there(Stage.UNCONFIRMED, billing=Billing.UNKNOWN)
+def test_a_task_without_a_provider_id_expires_at_its_deadline(create_task, advance_task, clock):
+    create_task(Stage.UNCONFIRMED, billing=Billing.UNKNOWN)
     clock.now = BEGINNING + 3_600
 
-    wait, row = advanced()
+    wait, row = advance_task()
 
     assert wait is None
     assert row.stage is Stage.EXPIRED
@@ -141,26 +145,28 @@ def test_without_an_id_a_task_expires_at_its_deadline(there, advanced, clock):
     assert row.due_at == clock.now + HOUR
 
 
-def test_an_id_from_a_stored_callback_is_tried(there, advanced, provider):
-    there(Stage.UNCONFIRMED, evidence=CALLED)
+def test_a_provider_id_from_a_callback_is_polled(create_task, advance_task, provider):
+    create_task(Stage.UNCONFIRMED, evidence=CALLBACK)
     provider.answers["p"] = RUNNING
 
-    wait, row = advanced()
+    wait, row = advance_task()
 
-    assert provider.looks == ["p"]
+    assert provider.polls == ["p"]
     assert (row.stage, row.provider_task_id) == (Stage.RUNNING, "p")
     assert wait is not None
 
 
-@pytest.mark.parametrize("origin", ASKABLE)
+@pytest.mark.parametrize("origin", POLLED)
 @pytest.mark.parametrize(
     "answer", [QUEUED, RUNNING, BARE_SUCCESS, NotKnown(), NoAnswer(reason="HTTP 500")]
 )
-def test_a_task_without_a_result_is_looked_at_again(there, advanced, provider, origin, answer):
-    there(origin, provider_task_id="p", polls=2)
+def test_a_task_without_a_result_is_polled_again(
+    create_task, advance_task, provider, origin, answer
+):
+    create_task(origin, provider_task_id="p", polls=2)
     provider.answers["p"] = answer
 
-    wait, row = advanced()
+    wait, row = advance_task()
 
     assert 15 * 1.5**2 * 0.8 <= wait <= 15 * 1.5**2 * 1.2 + 1
     assert row.polls == 3
@@ -168,12 +174,12 @@ def test_a_task_without_a_result_is_looked_at_again(there, advanced, provider, o
     assert row.due_at == NOW + wait + EXECUTION_LOST_SECONDS
 
 
-@pytest.mark.parametrize("origin", ASKABLE)
-def test_a_result_is_stored(there, advanced, provider, origin):
-    there(origin, provider_task_id="p")
+@pytest.mark.parametrize("origin", POLLED)
+def test_a_result_is_stored(create_task, advance_task, provider, origin):
+    create_task(origin, provider_task_id="p")
     provider.answers["p"] = DONE
 
-    wait, row = advanced()
+    wait, row = advance_task()
 
     assert wait is None
     assert row.stage is Stage.STORING
@@ -182,12 +188,12 @@ def test_a_result_is_stored(there, advanced, provider, origin):
     assert row.due_at == NOW + COPY_START_SECONDS
 
 
-@pytest.mark.parametrize("origin", ASKABLE)
-def test_a_failure_ends_a_task(there, advanced, provider, origin):
-    there(origin, provider_task_id="p")
+@pytest.mark.parametrize("origin", POLLED)
+def test_a_failure_fails_a_task(create_task, advance_task, provider, origin):
+    create_task(origin, provider_task_id="p")
     provider.answers["p"] = FAILED
 
-    wait, row = advanced()
+    wait, row = advance_task()
 
     assert wait is None
     assert (row.stage, row.error) == (Stage.FAILED, FAILED.failure)
@@ -195,58 +201,58 @@ def test_a_failure_ends_a_task(there, advanced, provider, origin):
 
 
 @pytest.mark.parametrize("answer", [RUNNING, NotKnown(), NoAnswer(reason="HTTP 500")])
-def test_a_task_past_its_deadline_expires_after_one_more_look(
-    there, advanced, provider, clock, answer
+def test_a_task_past_its_deadline_expires_after_one_more_poll(
+    create_task, advance_task, provider, clock, answer
 ):
-    there(Stage.RUNNING, provider_task_id="p")
+    create_task(Stage.RUNNING, provider_task_id="p")
     provider.answers["p"] = answer
     clock.now = BEGINNING + 3_600
 
-    wait, row = advanced()
+    wait, row = advance_task()
 
     assert wait is None
     assert row.stage is Stage.EXPIRED
     assert row.due_at == clock.now + HOUR
-    assert provider.looks == ["p"]
+    assert provider.polls == ["p"]
 
 
-def test_a_result_that_comes_with_the_last_look_is_stored(there, advanced, provider, clock):
-    there(Stage.RUNNING, provider_task_id="p")
+def test_a_result_in_the_last_poll_is_stored(create_task, advance_task, provider, clock):
+    create_task(Stage.RUNNING, provider_task_id="p")
     provider.answers["p"] = DONE
     clock.now = BEGINNING + 3_601
 
-    _, row = advanced()
+    _, row = advance_task()
 
     assert row.stage is Stage.STORING
     assert row.late
 
 
-@pytest.mark.parametrize("rested", [0.0, 2.5, 4.9])
-def test_the_feed_is_not_asked_faster_than_once_in_five_seconds(there, advanced, provider, rested):
-    before = there(Stage.RUNNING, provider_task_id="p", feed_asked_at=NOW - rested)
+@pytest.mark.parametrize("elapsed", [0.0, 2.5, 4.9])
+def test_polls_are_at_least_five_seconds_apart(create_task, advance_task, provider, elapsed):
+    before = create_task(Stage.RUNNING, provider_task_id="p", feed_asked_at=NOW - elapsed)
 
-    wait, row = advanced()
+    wait, row = advance_task()
 
-    assert provider.looks == []
+    assert provider.polls == []
     assert row == before
-    assert 5 - rested <= wait < 6 - rested
+    assert 5 - elapsed <= wait < 6 - elapsed
 
 
-def test_the_feeds_silence_is_remembered(there, advanced, provider, clock):
-    there(Stage.RUNNING, provider_task_id="p")
+def test_feed_failing_since_is_kept_until_a_report(create_task, advance_task, provider, clock):
+    create_task(Stage.RUNNING, provider_task_id="p")
     provider.answers["p"] = NoAnswer(reason="HTTP 500")
-    advanced()
+    advance_task()
     clock.pass_by(60)
-    assert advanced()[1].feed_failing_since == NOW
+    assert advance_task()[1].feed_failing_since == NOW
 
     provider.answers["p"] = NotKnown()
     clock.pass_by(60)
-    assert advanced()[1].feed_failing_since == NOW
+    assert advance_task()[1].feed_failing_since == NOW
 
     provider.answers["p"] = RUNNING
     clock.pass_by(60)
 
-    assert advanced()[1].feed_failing_since is None
+    assert advance_task()[1].feed_failing_since is None
 
 
 @pytest.mark.parametrize(
@@ -258,16 +264,16 @@ def test_the_feeds_silence_is_remembered(there, advanced, provider, clock):
         (Stage.EXPIRED, {}, None),
     ],
 )
-def test_a_row_that_another_moves_meanwhile_is_looked_at_again_if_it_is_not_over(
-    there, advanced, table, provider, target, fields, wait
+def test_a_task_moved_during_a_poll_is_polled_again_if_it_awaits_a_result(
+    create_task, advance_task, table, provider, target, fields, wait
 ):
-    before = there(Stage.SUBMITTED, provider_task_id="p")
+    before = create_task(Stage.SUBMITTED, provider_task_id="p")
     provider.answers["p"] = RUNNING
     provider.during_feed = lambda: table.move(before, target, NOW, **fields)
 
-    found, row = advanced()
+    seconds, row = advance_task()
 
-    assert found == wait
+    assert seconds == wait
     assert (row.stage, row.version) == (target, 2)
 
 
@@ -276,23 +282,25 @@ def test_a_row_that_another_moves_meanwhile_is_looked_at_again_if_it_is_not_over
 FRESH = MediaUrls(video="https://cdn.example/fresh.mp4")
 
 
-def test_a_copy_that_is_going_on_is_left_alone(there, advanced, provider):
-    before = there(Stage.STORING, source=SOURCE, copy_lease_until=NOW + 50)
+def test_a_running_copy_is_left_alone(create_task, advance_task, provider):
+    before = create_task(Stage.STORING, source=SOURCE, copy_lease_until=NOW + 50)
 
-    wait, row = advanced()
+    wait, row = advance_task()
 
     assert wait is None
     assert row.due_at == NOW + 50
     assert (row.version, row.copy_lease_until) == (before.version, NOW + 50)
-    assert provider.looks == []
+    assert provider.polls == []
 
 
 @pytest.mark.parametrize("lease", [None, NOW - 1, NOW])
-def test_a_copy_that_was_lost_is_started_again_with_a_fresh_url(there, advanced, provider, lease):
-    before = there(Stage.STORING, provider_task_id="p", source=SOURCE, copy_lease_until=lease)
+def test_a_copy_without_a_live_lease_is_restarted_with_a_fresh_url(
+    create_task, advance_task, provider, lease
+):
+    before = create_task(Stage.STORING, provider_task_id="p", source=SOURCE, copy_lease_until=lease)
     provider.answers["p"] = Report(provider_task_id="p", state=ProviderState.SUCCEEDED, media=FRESH)
 
-    wait, row = advanced()
+    wait, row = advance_task()
 
     assert wait is None
     assert row.stage is Stage.STORING
@@ -303,44 +311,40 @@ def test_a_copy_that_was_lost_is_started_again_with_a_fresh_url(there, advanced,
 
 
 @pytest.mark.parametrize("answer", [RUNNING, FAILED, NotKnown(), NoAnswer(reason=""), BARE_SUCCESS])
-def test_a_copy_is_started_again_with_the_old_url_when_the_feed_has_no_other(
-    there, advanced, provider, answer
+def test_a_copy_is_restarted_with_the_old_url_if_the_feed_has_none(
+    create_task, advance_task, provider, answer
 ):
-    there(Stage.STORING, provider_task_id="p", source=SOURCE)
+    create_task(Stage.STORING, provider_task_id="p", source=SOURCE)
     provider.answers["p"] = answer
 
-    _, row = advanced()
+    _, row = advance_task()
 
     assert (row.stage, row.source, row.version) == (Stage.STORING, SOURCE, 2)
 
 
-def test_the_id_that_a_callback_told_is_learnt_with_the_next_attempt_at_a_copy(
-    there, advanced, provider
-):
-    there(Stage.STORING, source=SOURCE, evidence=CALLED)
+def test_restarting_a_copy_learns_the_id_from_a_callback(create_task, advance_task, provider):
+    create_task(Stage.STORING, source=SOURCE, evidence=CALLBACK)
     provider.answers["p"] = Report(provider_task_id="p", state=ProviderState.SUCCEEDED, media=FRESH)
 
-    _, row = advanced()
+    _, row = advance_task()
 
     assert (row.provider_task_id, row.source) == ("p", FRESH)
 
 
-def test_a_copy_of_a_task_without_an_id_is_started_again(there, advanced, provider):
-    there(Stage.STORING, source=SOURCE)
+def test_a_copy_of_a_task_without_a_provider_id_is_restarted(create_task, advance_task, provider):
+    create_task(Stage.STORING, source=SOURCE)
 
-    assert advanced()[1].version == 2
-    assert provider.looks == []
+    assert advance_task()[1].version == 2
+    assert provider.polls == []
 
 
-def test_a_copy_that_cannot_be_had_for_a_day_fails_the_task_which_stays_charged(
-    there, advanced, clock
-):
-    there(Stage.STORING, provider_task_id="p", source=SOURCE, billing=Billing.CHARGED)
+def test_a_task_not_copied_within_a_day_fails_and_stays_charged(create_task, advance_task, clock):
+    create_task(Stage.STORING, provider_task_id="p", source=SOURCE, billing=Billing.CHARGED)
     clock.now = BEGINNING + DAY
-    assert advanced()[1].stage is Stage.STORING
+    assert advance_task()[1].stage is Stage.STORING
 
     clock.now = BEGINNING + DAY + 1
-    wait, row = advanced()
+    wait, row = advance_task()
 
     assert wait is None
     assert (row.stage, row.error.code) == (Stage.FAILED, "media_unavailable")
@@ -352,74 +356,78 @@ def test_a_copy_that_cannot_be_had_for_a_day_fails_the_task_which_stays_charged(
 
 
 @pytest.mark.parametrize("answer", [RUNNING, NotKnown(), NoAnswer(reason="HTTP 500")])
-def test_an_expired_task_is_looked_at_hourly_for_a_day(there, advanced, provider, clock, answer):
-    there(Stage.EXPIRED, provider_task_id="p")
+def test_an_expired_task_is_polled_hourly_for_a_day(
+    create_task, advance_task, provider, clock, answer
+):
+    create_task(Stage.EXPIRED, provider_task_id="p")
     provider.answers["p"] = answer
 
     clock.now = BEGINNING + 2 * HOUR
     clock.pass_by(90)
     for _ in range(22):
-        wait, row = advanced()
+        wait, row = advance_task()
         assert (wait, row.stage) == (None, Stage.EXPIRED)
         assert row.due_at == min(clock.now + HOUR, BEGINNING + DAY)
         clock.now = row.due_at
 
     assert clock.now == BEGINNING + DAY
-    assert advanced()[1].due_at is None
+    assert advance_task()[1].due_at is None
 
 
-def test_a_result_for_an_expired_task_is_stored(there, advanced, provider):
-    there(Stage.EXPIRED, provider_task_id="p", error=REASON, expires_at=NOW + DAY)
+def test_a_result_for_an_expired_task_is_stored(create_task, advance_task, provider):
+    create_task(Stage.EXPIRED, provider_task_id="p", error=REASON, expires_at=NOW + DAY)
     provider.answers["p"] = DONE
 
-    _, row = advanced()
+    _, row = advance_task()
 
     assert (row.stage, row.late, row.error, row.expires_at) == (Stage.STORING, True, None, None)
     assert row.due_at == NOW + COPY_START_SECONDS
 
 
-def test_a_failure_of_an_expired_task_ends_it(there, advanced, provider):
-    there(Stage.EXPIRED, provider_task_id="p")
+def test_a_failure_fails_an_expired_task(create_task, advance_task, provider):
+    create_task(Stage.EXPIRED, provider_task_id="p")
     provider.answers["p"] = FAILED
 
-    _, row = advanced()
+    _, row = advance_task()
 
     assert (row.stage, row.error, row.due_at) == (Stage.FAILED, FAILED.failure, None)
 
 
 @pytest.mark.parametrize("answer", [FAILED, NotKnown(), NoAnswer(reason="HTTP 500")])
-def test_a_failed_task_that_a_callback_made_due_is_polled_once(there, advanced, provider, answer):
-    there(Stage.FAILED, provider_task_id="p", error=REASON)
+def test_a_failed_task_that_a_callback_made_due_is_polled_once(
+    create_task, advance_task, provider, answer
+):
+    create_task(Stage.FAILED, provider_task_id="p", error=REASON)
     provider.answers["p"] = answer
 
-    wait, row = advanced()
+    wait, row = advance_task()
 
     assert wait is None
     assert (row.stage, row.error, row.due_at) == (Stage.FAILED, REASON, None)
-    assert provider.looks == ["p"]
+    assert provider.polls == ["p"]
 
 
 @pytest.mark.parametrize("answer", [QUEUED, RUNNING, BARE_SUCCESS])
-def test_a_failed_task_that_the_feed_says_is_in_progress_is_polled_hourly_for_a_day(
-    there, advanced, provider, clock, answer
+def test_a_failed_task_that_the_feed_reports_in_progress_is_polled_hourly(
+    create_task, advance_task, provider, clock, answer
 ):
-    there(Stage.FAILED, provider_task_id="p", error=REASON)
+    create_task(Stage.FAILED, provider_task_id="p", error=REASON)
     provider.answers["p"] = answer
 
-    _, row = advanced()
+    _, row = advance_task()
     assert (row.stage, row.due_at) == (Stage.FAILED, NOW + HOUR)
 
     clock.now = BEGINNING + DAY - 60
-    assert advanced()[1].due_at == BEGINNING + DAY
+    assert advance_task()[1].due_at == BEGINNING + DAY
     clock.now = BEGINNING + DAY
-    assert advanced()[1].due_at is None
+    assert advance_task()[1].due_at is None
 
 
-def test_a_result_for_a_failed_task_is_stored(there, advanced, provider):
-    there(Stage.FAILED, provider_task_id="p", error=REASON)
+def test_a_result_for_a_failed_task_is_stored(create_task, advance_task, provider):
+    create_task(Stage.FAILED, provider_task_id="p", error=REASON)
     provider.answers["p"] = DONE
 
-    _, row = advanced()
+    _, row = advance_task()
 
     assert (row.stage, row.late) == (Stage.STORING, True)
     assert row.due_at == NOW + COPY_START_SECONDS
@@ -427,19 +435,21 @@ def test_a_result_for_a_failed_task_is_stored(there, advanced, provider):
 
 @pytest.mark.parametrize("stage", [Stage.FAILED, Stage.EXPIRED])
 @pytest.mark.parametrize("answer", [NotKnown(), NoAnswer(reason="HTTP 500")])
-def test_a_success_that_only_a_callback_told_is_waited_for_until_it_is_believed(
-    there, advanced, provider, clock, stage, answer
+def test_a_callbacks_success_is_trusted_after_ten_minutes(
+    create_task, advance_task, provider, clock, stage, answer
 ):
-    announced = replace(CALLED, body=ANNOUNCED, received_at=BEGINNING + DAY)
-    there(stage, provider_task_id="p", error=REASON, evidence=announced, success_callback=announced)
+    success = replace(CALLBACK, body=SUCCESS_BODY, received_at=BEGINNING + DAY)
+    create_task(
+        stage, provider_task_id="p", error=REASON, evidence=success, success_callback=success
+    )
     provider.answers["p"] = answer
     clock.now = BEGINNING + DAY
 
-    _, row = advanced()
+    _, row = advance_task()
     assert (row.stage, row.due_at) == (stage, clock.now + 600)
 
     clock.now = row.due_at
-    _, row = advanced()
+    _, row = advance_task()
     assert row.stage is Stage.STORING
     assert row.settled_by is SettledBy.CALLBACK_BODY
     assert row.source == MediaUrls(video="https://cdn.example/v.mp4")
@@ -447,29 +457,33 @@ def test_a_success_that_only_a_callback_told_is_waited_for_until_it_is_believed(
 
 @pytest.mark.parametrize("stage", [Stage.FAILED, Stage.EXPIRED])
 @pytest.mark.parametrize("answer", [RUNNING, FAILED])
-def test_a_success_that_the_feed_denies_is_not_waited_for(
-    there, advanced, provider, clock, stage, answer
+def test_a_callbacks_success_that_the_feed_contradicts_is_not_trusted(
+    create_task, advance_task, provider, clock, stage, answer
 ):
-    announced = replace(CALLED, body=ANNOUNCED, received_at=BEGINNING + DAY)
-    there(stage, provider_task_id="p", error=REASON, evidence=announced, success_callback=announced)
+    success = replace(CALLBACK, body=SUCCESS_BODY, received_at=BEGINNING + DAY)
+    create_task(
+        stage, provider_task_id="p", error=REASON, evidence=success, success_callback=success
+    )
     provider.answers["p"] = answer
     clock.now = BEGINNING + DAY
-    advanced()
+    advance_task()
     clock.pass_by(700)
 
-    _, row = advanced()
+    _, row = advance_task()
 
     assert row.stage is not Stage.STORING
 
 
 @pytest.mark.parametrize("stage", [Stage.SUCCEEDED, Stage.CANCELED])
-def test_a_task_that_never_changes_is_taken_off_the_watch(there, advanced, table, provider, stage):
-    before = there(stage, provider_task_id="p")
+def test_a_succeeded_or_canceled_task_loses_its_due_time(
+    create_task, advance_task, table, provider, stage
+):
+    before = create_task(stage, provider_task_id="p")
 
-    wait, row = advanced()
+    wait, row = advance_task()
 
     assert wait is None
     assert (row.stage, row.version, row.due_at) == (stage, before.version, None)
     assert list(table.due(NOW + DAY)) == []
-    assert provider.looks == []
-    assert advanced() == (None, row)
+    assert provider.polls == []
+    assert advance_task() == (None, row)

@@ -1,6 +1,6 @@
-"""A task that was called back is with the provider: it is never sent again, refused or canceled.
+"""A task with a callback exists at the provider: it is never sent again, refused or canceled.
 
-The callback comes between another function's read of the row and its write.
+In each test the callback arrives between a function's read of the row and its write.
 """
 
 import pytest
@@ -19,8 +19,8 @@ from tests.unit.fakes import (
     BEGINNING,
     CALLBACK_KEYS,
     FakeClock,
+    make_services,
     plenty,
-    services,
     settings,
     submitted,
 )
@@ -36,29 +36,29 @@ def called_back(table, task_id=TASK.task_id):
     table.record_callback(task_id, CALLBACK, NOW + 10.0, 5.0)
 
 
-def test_a_task_called_back_since_it_was_read_is_not_sent_again(table, stack, provider):
+def test_a_callback_prevents_a_resend(table, services, provider):
     seen = table.create(WAITING)
     called_back(table)
 
     with pytest.raises(MovedOnError):
-        resend(seen, CALLBACK_KEYS, stack, plenty)
+        resend(seen, CALLBACK_KEYS, services, plenty)
 
     assert provider.creates == []
     assert table.read(TASK.task_id).stage is Stage.ACCEPTED
 
 
-def test_the_fallback_makes_such_a_task_unconfirmed_at_its_next_turn(table, stack, provider):
+def test_the_fallback_makes_an_accepted_task_with_a_callback_unconfirmed(table, services, provider):
     table.create(WAITING)
     called_back(table)
 
-    advance(TASK.task_id, CALLBACK_KEYS, stack, plenty)
+    advance(TASK.task_id, CALLBACK_KEYS, services, plenty)
 
     after = table.read(TASK.task_id)
     assert (after.stage, after.billing) == (Stage.UNCONFIRMED, Billing.UNKNOWN)
     assert provider.creates == []
 
 
-def test_a_task_called_back_since_it_was_read_is_not_canceled(table):
+def test_a_callback_prevents_a_cancel(table):
     seen = table.create(WAITING)
     called_back(table)
 
@@ -70,12 +70,12 @@ def test_a_task_called_back_since_it_was_read_is_not_canceled(table):
 
 
 @pytest.mark.parametrize("outcome", [Rejected(reason=REASON), Retryable(reason=REASON)])
-def test_a_refusal_of_a_task_that_was_called_back_is_not_believed(table, stack, provider, outcome):
+def test_a_refusal_after_a_callback_leaves_the_task_unconfirmed(table, services, provider, outcome):
     provider.outcome = outcome
     provider.during_create = lambda: called_back(table)
     seen = table.create(WAITING)
 
-    after = resend(seen, CALLBACK_KEYS, stack, plenty)
+    after = resend(seen, CALLBACK_KEYS, services, plenty)
 
     assert (after.stage, after.billing) == (Stage.UNCONFIRMED, Billing.UNKNOWN)
     assert after.error is None
@@ -83,7 +83,7 @@ def test_a_refusal_of_a_task_that_was_called_back_is_not_believed(table, stack, 
 
 
 @pytest.mark.parametrize("step", [to_submitting(WAITING, NOW), to_canceled(NOW, settings())])
-def test_a_step_that_needs_no_callback_is_not_written_after_one(table, step):
+def test_sending_and_canceling_are_not_written_after_a_callback(table, step):
     seen = table.create(WAITING)
     called_back(table)
 
@@ -91,11 +91,11 @@ def test_a_step_that_needs_no_callback_is_not_written_after_one(table, step):
         table.apply(seen, step, NOW)
 
 
-def test_a_task_given_up_after_six_hours_was_not_called_back(table, provider):
+def test_a_callback_prevents_giving_up_after_six_hours(table, provider):
     table.create(WAITING)
     seen = table.read(TASK.task_id)
     called_back(table)
-    late = services(table, provider, FakeClock(BEGINNING + 7 * HOUR))
+    late = make_services(table, provider, FakeClock(BEGINNING + 7 * HOUR))
 
     with pytest.raises(MovedOnError):
         resend(seen, CALLBACK_KEYS, late, plenty)
@@ -106,30 +106,22 @@ def test_a_task_given_up_after_six_hours_was_not_called_back(table, provider):
 # ── Keys ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_resend_with_a_malformed_key_sends_nothing_and_stays_accepted(table, provider):
-    provider.key_ring._client.secret = "{"  # noqa: SLF001 - it is malformed
+@pytest.mark.parametrize("secret", ["{", None], ids=["malformed", "not set"])
+def test_without_a_usable_key_a_resend_sends_nothing_and_waits(table, provider, secret):
+    provider.key_ring._client.secret = secret  # noqa: SLF001 - our own fake
     seen = table.create(WAITING)
 
-    after = resend(seen, CALLBACK_KEYS, services(table, provider, FakeClock(NOW)), plenty)
-
-    assert (after.stage, after.billing, provider.creates) == (Stage.ACCEPTED, Billing.NONE, [])
-
-
-def test_a_resend_while_the_key_is_not_set_waits(table, provider):
-    provider.key_ring._client.secret = None  # noqa: SLF001
-    seen = table.create(WAITING)
-
-    after = resend(seen, CALLBACK_KEYS, services(table, provider, FakeClock(NOW)), plenty)
+    after = resend(seen, CALLBACK_KEYS, make_services(table, provider, FakeClock(NOW)), plenty)
 
     assert (after.stage, after.billing, provider.creates) == (Stage.ACCEPTED, Billing.NONE, [])
     assert after.due_at > NOW
 
 
-def test_a_repeat_is_answered_while_the_provider_key_is_not_set(provider, stack):
-    first, _ = submitted(stack, REQUEST)
+def test_a_repeated_request_needs_no_provider_key(provider, services):
+    first, _ = submitted(services, REQUEST)
     provider.key_ring._client.secret = None  # noqa: SLF001
     provider.key_ring._keys = None  # noqa: SLF001
 
-    again, replayed = submitted(stack, REQUEST)
+    again, replayed = submitted(services, REQUEST)
 
     assert (again.task_id, replayed) == (first.task_id, True)

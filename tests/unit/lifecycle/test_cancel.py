@@ -1,4 +1,4 @@
-"""Withdrawing a task, while nothing was sent."""
+"""Canceling a task, which is possible until it is sent."""
 
 from dataclasses import replace
 
@@ -20,14 +20,14 @@ def canceled(table):
     return lambda seen: cancel(seen, table, settings(result_retention_days=1), FakeClock(NOW))
 
 
-def is_refused(canceled, seen):
+def refusal_of(canceled, seen):
     with pytest.raises(ProblemError) as caught:
         canceled(seen)
     assert (caught.value.status, caught.value.code) == (409, "not-cancelable")
     return caught.value.detail
 
 
-def test_a_task_that_was_not_sent_can_be_canceled(canceled, table):
+def test_an_accepted_task_can_be_canceled(canceled, table):
     row = canceled(table.create(WAITING))
 
     assert row.stage is Stage.CANCELED
@@ -36,7 +36,7 @@ def test_a_task_that_was_not_sent_can_be_canceled(canceled, table):
     assert row == table.read(TASK.task_id)
 
 
-def test_canceling_twice_is_canceling_once(canceled, table):
+def test_canceling_is_idempotent(canceled, table):
     first = canceled(table.create(WAITING))
 
     assert canceled(first) == first
@@ -46,22 +46,22 @@ def test_canceling_twice_is_canceling_once(canceled, table):
 @pytest.mark.parametrize(
     "stage", [stage for stage in Stage if stage not in {Stage.ACCEPTED, Stage.CANCELED}]
 )
-def test_a_task_in_any_other_stage_cannot(canceled, table, stage):
+def test_a_task_in_any_other_stage_cannot_be_canceled(canceled, table, stage):
     before = table.create(task(stage))
 
-    assert stage in is_refused(canceled, before)
+    assert stage in refusal_of(canceled, before)
     assert table.read(TASK.task_id) == before
 
 
-def test_a_task_that_is_sent_meanwhile_cannot(canceled, table):
+def test_a_task_sent_meanwhile_cannot_be_canceled(canceled, table):
     table.create(WAITING)
     sent = table.move(WAITING, Stage.SUBMITTING, NOW)
 
-    is_refused(canceled, WAITING)
+    refusal_of(canceled, WAITING)
     assert table.read(TASK.task_id) == sent
 
 
-def test_a_task_that_is_refused_once_more_meanwhile_can(canceled, table):
+def test_a_task_sent_and_refused_meanwhile_can_be_canceled(canceled, table):
     table.create(WAITING)
     sent = table.move(WAITING, Stage.SUBMITTING, NOW)
     table.move(sent, Stage.ACCEPTED, NOW)
@@ -69,5 +69,5 @@ def test_a_task_that_is_refused_once_more_meanwhile_can(canceled, table):
     assert canceled(WAITING).stage is Stage.CANCELED
 
 
-def test_a_task_that_is_gone_cannot(canceled):
-    is_refused(canceled, replace(WAITING, task_id="gone"))
+def test_a_missing_task_cannot_be_canceled(canceled):
+    refusal_of(canceled, replace(WAITING, task_id="gone"))

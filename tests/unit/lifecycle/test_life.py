@@ -1,7 +1,7 @@
-"""A task's whole life, in any order of events: never paid twice, never lost, never forgotten.
+"""Random histories of one task: it is never paid for twice, and it is watched until it ends.
 
-Everything but the provider and the copy's bytes is real. Events come as hypothesis picks them:
-creates that end in any way, callbacks that are true, false or garbage, outages, sweeps, time.
+Only the provider and the copied bytes are fakes. Hypothesis picks the events: creates with any
+outcome, true, false and unreadable callbacks, outages, sweeps and time.
 """
 
 import json
@@ -34,7 +34,14 @@ from act_one.tasks.moves import MOVES
 from act_one.tasks.table import MovedOnError
 from act_one.tasks.task import Billing, Notice, Output, SettledBy, Stage, StoredMedia
 from tests.unit.examples import SOURCE
-from tests.unit.fakes import CALLBACK_KEYS, FakeClock, FakeProvider, plenty, services, submitted
+from tests.unit.fakes import (
+    CALLBACK_KEYS,
+    FakeClock,
+    FakeProvider,
+    make_services,
+    plenty,
+    submitted,
+)
 
 REQUEST = TransferRequest(
     video="https://media.example/a.mp4",
@@ -56,11 +63,11 @@ MODES = ["accepted", *OUTCOMES, "dies before", "dies after"]
 
 
 class DiedError(Exception):
-    """The function that sends is gone before it could write down what came of it."""
+    """The sender died before it recorded the create's outcome."""
 
 
 class World(FakeProvider):
-    """A provider that makes and bills tasks, and remembers which."""
+    """A provider that creates, bills and remembers tasks."""
 
     def __init__(self, clock):
         super().__init__()
@@ -104,7 +111,7 @@ class Life(RuleBasedStateMachine):
         super().__init__()
         self.clock = FakeClock()
         self.world = World(self.clock)
-        self.stack = services(self.table, self.world, self.clock)
+        self.services = make_services(self.table, self.world, self.clock)
         self.row = None
 
     def teardown(self):
@@ -114,21 +121,21 @@ class Life(RuleBasedStateMachine):
     # ── Events ──
 
     @initialize(mode=st.sampled_from(MODES))
-    def somebody_submits(self, mode):
+    def a_client_submits(self, mode):
         self.world.mode = mode
         with suppress(DiedError):
-            submitted(self.stack, REQUEST)
+            submitted(self.services, REQUEST)
 
     @rule(mode=st.sampled_from(MODES))
-    def somebody_submits_the_same_again_and_something_else(self, mode):
-        self.somebody_submits(mode)
+    def a_client_repeats_its_request_and_reuses_its_key(self, mode):
+        self.a_client_submits(mode)
         other = TransferRequest(video="https://a.example/", image="", idempotency_key="order-42")
         with pytest.raises(ProblemError):
-            submitted(self.stack, other)
+            submitted(self.services, other)
 
     @precondition(lambda self: self.world.made)
     @rule(state=st.sampled_from(ProviderState), data=st.data())
-    def the_provider_gets_on(self, state, data):
+    def the_provider_progresses(self, state, data):
         one = data.draw(st.sampled_from(sorted(self.world.made)))
         if self.world.made[one][0] not in {ProviderState.SUCCEEDED, ProviderState.FAILED}:
             self.world.made[one][0] = state
@@ -137,21 +144,21 @@ class Life(RuleBasedStateMachine):
         status=st.sampled_from(["1", "2", "3", "SUCCESS", "processing", ""]),
         named=st.sampled_from(["provider-1", "provider-2", "foreign", None, "garbage"]),
     )
-    def a_callback_comes(self, status, named):
+    def a_callback_arrives(self, status, named):
         body = {"task_id": named, "status": status, "video_url": "https://evil.example/v.mp4"}
         content = b"\xff{" if named == "garbage" else json.dumps(body).encode()
-        handle_callback(TASK_ID, content, self.stack)
+        handle_callback(TASK_ID, content, self.services)
 
     @rule(seconds=st.sampled_from([1, 10, 60, 60, 200, 1_000, 4_000, 40_000]))
     def time_passes(self, seconds):
         self.clock.pass_by(seconds)
 
     @rule(outage=st.booleans())
-    def the_feed_goes_down_or_comes_back(self, outage):
+    def the_feed_fails_or_recovers(self, outage):
         self.world.outage = outage
 
     @rule(mode=st.sampled_from(MODES))
-    def the_sweeper_sweeps(self, mode):
+    def a_sweep_runs(self, mode):
         self.world.mode = mode
         for task_id, due_at in list(self.table.due(self.clock())):
             try:
@@ -161,17 +168,17 @@ class Life(RuleBasedStateMachine):
             for _ in range(4):
                 wait = None
                 with suppress(DiedError):
-                    wait = advance(task_id, CALLBACK_KEYS, self.stack, plenty)
+                    wait = advance(task_id, CALLBACK_KEYS, self.services, plenty)
                 if wait is None:
                     break
                 assert wait >= 1
                 self.clock.pass_by(wait)
 
     @rule(seconds=st.sampled_from([70, 1_300, 4_000]), mode=st.sampled_from(MODES))
-    def time_passes_under_the_eyes_of_the_sweeper(self, seconds, mode):
+    def time_passes_with_sweeps(self, seconds, mode):
         for _ in range(3):
             self.clock.pass_by(seconds)
-            self.the_sweeper_sweeps(mode)
+            self.a_sweep_runs(mode)
 
     @rule(ends=st.sampled_from(["well", "badly", "never"]))
     def a_copy_runs(self, ends):
@@ -192,26 +199,26 @@ class Life(RuleBasedStateMachine):
         elif ends == "badly":
             self.table.release_copy(task, self.clock(), due_at=self.clock() + 5)
 
-    # ── What always holds ──
+    # ── Invariants ──
 
     @invariant()
-    def nothing_is_paid_twice_or_forgotten(self):
+    def the_task_is_paid_once_and_watched(self):
         before, self.row = self.row, self.table.read(TASK_ID)
         assert len(self.world.made) <= 1
         if self.row:
-            self.the_row_says_the_truth_about_the_bill(self.row)
-            self.an_open_task_is_watched_and_an_end_explained(self.row)
+            self.billing_is_true(self.row)
+            self.open_tasks_are_due_and_ended_ones_explained(self.row)
         if before:
-            self.the_row_moved_only_as_it_may(before, self.row)
+            self.every_move_is_legal(before, self.row)
 
-    def the_row_says_the_truth_about_the_bill(self, row):
+    def billing_is_true(self, row):
         if row.billing is Billing.NONE:
             assert self.world.made == {}
-        # A callback that is believed has the token, so what it says is the provider's word.
+        # A trusted callback carried our token, so the provider sent it.
         if row.billing is Billing.CHARGED and row.settled_by is not SettledBy.CALLBACK_BODY:
             assert len(self.world.made) == 1
 
-    def an_open_task_is_watched_and_an_end_explained(self, row):
+    def open_tasks_are_due_and_ended_ones_explained(self, row):
         if not row.done:
             assert row.due_at is not None
             assert row.expires_at is None
@@ -220,7 +227,7 @@ class Life(RuleBasedStateMachine):
         if row.stage is Stage.SUCCEEDED:
             assert row.output is not None
 
-    def the_row_moved_only_as_it_may(self, before, row):
+    def every_move_is_legal(self, before, row):
         reached = {before.stage}
         for _ in range(row.version - before.version):
             reached = set().union(*(MOVES[stage] for stage in reached))
@@ -228,11 +235,11 @@ class Life(RuleBasedStateMachine):
         assert before.provider_task_id in {None, row.provider_task_id}
         assert row.provider_task_id in {None, "provider-1"}
 
-    # ── What holds in the end ──
+    # ── The end ──
 
     @precondition(lambda self: self.world.made and self.row)
     @rule()
-    def a_result_that_was_paid_for_is_stored_in_the_end(self):
+    def a_paid_result_is_eventually_stored(self):
         (made,) = self.world.made.values()
         if made[0] is ProviderState.FAILED or made[1] + DAY < self.clock():
             return
@@ -240,16 +247,16 @@ class Life(RuleBasedStateMachine):
         made[0] = ProviderState.SUCCEEDED
         self.clock.pass_by(10)
         body = {"task_id": "provider-1", "status": "3"}
-        handle_callback(TASK_ID, json.dumps(body).encode(), self.stack)
+        handle_callback(TASK_ID, json.dumps(body).encode(), self.services)
         for _ in range(5):
             self.a_copy_runs("well")
             self.clock.pass_by(400)
-            self.the_sweeper_sweeps("accepted")
+            self.a_sweep_runs("accepted")
         late = made[1] + DAY < self.clock()
         assert self.table.read(TASK_ID).stage is Stage.SUCCEEDED or late
 
 
-def test_nothing_is_paid_twice_or_forgotten_whatever_happens(table):
+def test_no_history_pays_twice_or_forgets_a_task(table):
     Life.table = table
 
     run(

@@ -14,96 +14,96 @@ from tests.unit.examples import SOURCE, TASK, task
 from tests.unit.fakes import BEGINNING, CALLBACK_KEYS, plenty
 
 NOW = BEGINNING + 1_000.0
-OURS = "p"
-BARE_SUCCESS = Report(provider_task_id=OURS, state=ProviderState.SUCCEEDED)
-SUCCESS = {"task_id": OURS, "status": "3", "video_url": "https://cdn.example/v.mp4"}
+OWN_ID = "p"
+BARE_SUCCESS = Report(provider_task_id=OWN_ID, state=ProviderState.SUCCEEDED)
+SUCCESS = {"task_id": OWN_ID, "status": "3", "video_url": "https://cdn.example/v.mp4"}
 
 
-def called(stack, **body):
-    return handle_callback(TASK.task_id, json.dumps(body).encode(), stack)
+def call_back(services, **body):
+    return handle_callback(TASK.task_id, json.dumps(body).encode(), services)
 
 
-def advanced(stack):
-    advance(TASK.task_id, CALLBACK_KEYS, stack, plenty)
-    return stack.table.read(TASK.task_id)
+def advance_task(services):
+    advance(TASK.task_id, CALLBACK_KEYS, services, plenty)
+    return services.table.read(TASK.task_id)
 
 
-# ── Callbacks keep what they said ─────────────────────────────────────────────────────────────
+# ── What is kept of callbacks ─────────────────────────────────────────────────────────────────
 
 
-def test_a_callback_larger_than_what_is_kept_of_it_is_read_whole(there, stack):
-    there(Stage.UNCONFIRMED)
+def test_a_callback_over_8_kilobytes_is_read_whole(create_task, services):
+    create_task(Stage.UNCONFIRMED)
 
-    row = called(stack, padding="x" * 9_000, **SUCCESS)
+    row = call_back(services, padding="x" * 9_000, **SUCCESS)
 
     assert len(row.evidence.body) == 8_192
-    assert row.callback_task_id == OURS
+    assert row.callback_task_id == OWN_ID
     assert json.loads(row.success_callback.body)["result_url"] == SUCCESS["video_url"]
 
 
-def test_a_later_callback_without_an_id_keeps_the_one_that_was_named(there, stack, clock, provider):
-    there(Stage.UNCONFIRMED)
-    called(stack, task_id=OURS, status="RUNNING")
+def test_a_callback_without_an_id_keeps_the_earlier_one(create_task, services, clock, provider):
+    create_task(Stage.UNCONFIRMED)
+    call_back(services, task_id=OWN_ID, status="RUNNING")
     clock.pass_by(60)
-    provider.answers[OURS] = Report(
-        provider_task_id=OURS, state=ProviderState.RUNNING, created_at=BEGINNING
+    provider.answers[OWN_ID] = Report(
+        provider_task_id=OWN_ID, state=ProviderState.RUNNING, created_at=BEGINNING
     )
 
-    row = called(stack, status="RUNNING")
+    row = call_back(services, status="RUNNING")
 
-    assert (row.provider_task_id, row.stage) == (OURS, Stage.RUNNING)
+    assert (row.provider_task_id, row.stage) == (OWN_ID, Stage.RUNNING)
 
 
-def test_an_id_of_another_system_in_a_later_callback_does_not_hide_the_first(
-    there, stack, clock, provider
+def test_another_id_in_a_later_callback_does_not_replace_the_first(
+    create_task, services, clock, provider
 ):
-    there(Stage.UNCONFIRMED, polls=1)
-    called(stack, **SUCCESS)
-    provider.answers[OURS] = Report(
-        provider_task_id=OURS, state=ProviderState.SUCCEEDED, media=SOURCE, created_at=BEGINNING
+    create_task(Stage.UNCONFIRMED, polls=1)
+    call_back(services, **SUCCESS)
+    provider.answers[OWN_ID] = Report(
+        provider_task_id=OWN_ID, state=ProviderState.SUCCEEDED, media=SOURCE, created_at=BEGINNING
     )
     clock.pass_by(60)
-    called(stack, task_id="upstream-1", status="RUNNING")
+    call_back(services, task_id="upstream-1", status="RUNNING")
     clock.pass_by(60)
 
-    row = advanced(stack)
+    row = advance_task(services)
 
-    assert (row.provider_task_id, row.stage) == (OURS, Stage.STORING)
+    assert (row.provider_task_id, row.stage) == (OWN_ID, Stage.STORING)
 
 
 # ── A success without media ───────────────────────────────────────────────────────────────────
 
 
 def test_a_success_without_media_lets_a_callback_with_media_be_trusted(
-    there, stack, clock, provider
+    create_task, services, clock, provider
 ):
-    there(Stage.SUBMITTED, provider_task_id=OURS)
-    provider.answers[OURS] = BARE_SUCCESS
-    called(stack, **SUCCESS)
+    create_task(Stage.SUBMITTED, provider_task_id=OWN_ID)
+    provider.answers[OWN_ID] = BARE_SUCCESS
+    call_back(services, **SUCCESS)
     clock.pass_by(TRUST_CALLBACK_AFTER_SECONDS)
 
-    row = advanced(stack)
+    row = advance_task(services)
 
     assert (row.stage, row.settled_by) == (Stage.STORING, "callback_body")
     assert row.billing is Billing.CHARGED
 
 
-def test_a_success_without_media_is_polled_on_if_no_callback_had_one(there, stack, provider):
-    there(Stage.SUBMITTED, provider_task_id=OURS)
-    provider.answers[OURS] = BARE_SUCCESS
+def test_a_success_without_media_or_callback_is_polled_again(create_task, services, provider):
+    create_task(Stage.SUBMITTED, provider_task_id=OWN_ID)
+    provider.answers[OWN_ID] = BARE_SUCCESS
 
-    row = advanced(stack)
+    row = advance_task(services)
 
     assert (row.stage, row.feed_failing_since) == (Stage.SUBMITTED, NOW)
 
 
-def test_a_callback_for_a_rejected_task_is_not_trusted_on_its_word(there, stack, clock):
+def test_a_callback_alone_is_not_trusted_for_a_rejected_task(create_task, services, clock):
     reason = Notice(code="provider_rejected", message="no")
-    there(Stage.FAILED, billing=Billing.NONE, error=reason, feed_failing_since=BEGINNING)
-    called(stack, **SUCCESS)
+    create_task(Stage.FAILED, billing=Billing.NONE, error=reason, feed_failing_since=BEGINNING)
+    call_back(services, **SUCCESS)
     clock.pass_by(TRUST_CALLBACK_AFTER_SECONDS)
 
-    assert advanced(stack).stage is Stage.FAILED
+    assert advance_task(services).stage is Stage.FAILED
 
 
 # ── Reports about other tasks ─────────────────────────────────────────────────────────────────
@@ -113,16 +113,18 @@ FAILURE = Notice(code="provider_failed", message="no face")
 
 @pytest.mark.parametrize("named", ["req_9", None])
 @pytest.mark.parametrize("state", ProviderState)
-def test_a_report_under_another_id_or_none_ends_nothing(there, stack, provider, named, state):
-    there(Stage.SUBMITTED, provider_task_id=OURS)
-    provider.answers[OURS] = Report(
+def test_a_report_with_another_id_or_none_changes_no_stage(
+    create_task, services, provider, named, state
+):
+    create_task(Stage.SUBMITTED, provider_task_id=OWN_ID)
+    provider.answers[OWN_ID] = Report(
         provider_task_id=named,
         state=state,
         failure=FAILURE if state is ProviderState.FAILED else None,
         media=SOURCE if state is ProviderState.SUCCEEDED else None,
     )
 
-    row = advanced(stack)
+    row = advance_task(services)
 
     assert (row.stage, row.error, row.source) == (Stage.SUBMITTED, None, None)
     assert row.feed_failing_since == NOW
@@ -137,58 +139,60 @@ def test_a_report_under_another_id_or_none_ends_nothing(there, stack, provider, 
         (None, None, Stage.SUBMITTED),
     ],
 )
-def test_a_success_under_another_id_counts_if_it_fits_our_send_and_no_other_task_has_it(
-    there, stack, table, provider, created_at, owner, stage
+def test_a_success_with_another_id_counts_if_its_time_fits_and_no_task_owns_it(
+    create_task, services, table, provider, created_at, owner, stage
 ):
-    there(Stage.SUBMITTED, provider_task_id=OURS)
+    create_task(Stage.SUBMITTED, provider_task_id=OWN_ID)
     if owner:
         table.create(task(Stage.RUNNING, task_id=owner, provider_task_id="upstream-1"))
-    provider.answers[OURS] = Report(
+    provider.answers[OWN_ID] = Report(
         provider_task_id="upstream-1",
         state=ProviderState.SUCCEEDED,
         media=SOURCE,
         created_at=created_at,
     )
 
-    assert advanced(stack).stage is stage
+    assert advance_task(services).stage is stage
 
 
-def test_an_answer_about_another_id_than_the_callbacks_is_not_learnt(there, stack, provider):
-    there(Stage.UNCONFIRMED)
+def test_an_answer_with_another_id_than_the_callback_is_not_learned(
+    create_task, services, provider
+):
+    create_task(Stage.UNCONFIRMED)
     provider.answers["a"] = Report(
         provider_task_id="b", state=ProviderState.RUNNING, created_at=BEGINNING
     )
 
-    row = called(stack, task_id="a", status="RUNNING")
+    row = call_back(services, task_id="a", status="RUNNING")
 
     assert (row.stage, row.provider_task_id) == (Stage.UNCONFIRMED, None)
 
 
-# ── How long a result is fetched for ──────────────────────────────────────────────────────────
+# ── How long a copy is retried ────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize("answer", [NotKnown(), NoAnswer(reason="HTTP 500")])
-def test_a_result_that_became_known_late_is_fetched_for_a_day_from_then(
-    there, stack, clock, provider, answer
+def test_a_copy_is_retried_for_a_day_after_its_result_was_known(
+    create_task, services, clock, provider, answer
 ):
     known_at = BEGINNING + DAY - 60
-    there(Stage.STORING, provider_task_id=OURS, source=SOURCE, source_known_at=known_at)
-    provider.answers[OURS] = answer
+    create_task(Stage.STORING, provider_task_id=OWN_ID, source=SOURCE, source_known_at=known_at)
+    provider.answers[OWN_ID] = answer
 
     clock.now = known_at + DAY - 1
-    assert advanced(stack).stage is Stage.STORING
+    assert advance_task(services).stage is Stage.STORING
     clock.now = known_at + DAY + 1
-    row = advanced(stack)
+    row = advance_task(services)
     assert (row.stage, row.error.code) == (Stage.FAILED, "media_unavailable")
 
 
-def test_a_result_found_again_is_fetched_for_another_day(there, stack, clock, provider):
-    there(Stage.FAILED, provider_task_id=OURS, source=SOURCE, source_known_at=BEGINNING)
+def test_a_result_reported_again_is_copied_for_another_day(create_task, services, clock, provider):
+    create_task(Stage.FAILED, provider_task_id=OWN_ID, source=SOURCE, source_known_at=BEGINNING)
     clock.now = BEGINNING + 3 * DAY
-    provider.answers[OURS] = Report(
-        provider_task_id=OURS, state=ProviderState.SUCCEEDED, media=SOURCE
+    provider.answers[OWN_ID] = Report(
+        provider_task_id=OWN_ID, state=ProviderState.SUCCEEDED, media=SOURCE
     )
 
-    row = advanced(stack)
+    row = advance_task(services)
 
     assert (row.stage, row.source_known_at) == (Stage.STORING, clock.now)

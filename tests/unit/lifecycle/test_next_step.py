@@ -1,4 +1,4 @@
-"""What the feed's answer means for a task: the pure decision, over all stages and answers."""
+"""What `next_step` makes of the feed's answer, for all stages and answers."""
 
 import dataclasses
 import math
@@ -14,12 +14,12 @@ from act_one.provider.outcomes import NoAnswer, NotKnown, ProviderState, Report
 from act_one.tasks.moves import COPY_START_SECONDS, MOVES
 from act_one.tasks.task import SETTLED, Billing, Evidence, MediaUrls, Notice, SettledBy, Stage
 from tests.unit.examples import SOURCE, notices, sources, task
-from tests.unit.fakes import BEGINNING, services
+from tests.unit.fakes import BEGINNING, make_services
 
 OPEN = sorted(set(Stage) - SETTLED)
-ASKABLE = [Stage.UNCONFIRMED, Stage.SUBMITTED, Stage.RUNNING]
+POLLED = [Stage.UNCONFIRMED, Stage.SUBMITTED, Stage.RUNNING]
 TIMEOUT = 3_600.0
-SERVICES = services(task_timeout_seconds=TIMEOUT)
+SERVICES = make_services(task_timeout_seconds=TIMEOUT)
 NOW = BEGINNING + 100.0
 SUCCESS = Report(provider_task_id="p", state=ProviderState.SUCCEEDED, media=SOURCE)
 BARE_SUCCESS = Report(provider_task_id="p", state=ProviderState.SUCCEEDED)
@@ -30,7 +30,7 @@ FAILURE = Report(
 )
 
 
-def saying(state, progress=None):
+def report_of(state, progress=None):
     return Report(provider_task_id="p", state=ProviderState(state), progress=progress)
 
 
@@ -38,9 +38,9 @@ def step_of(origin, answer, *, now=NOW, **fields):
     return next_step(task(origin, **fields), answer, now, SettledBy.CALLBACK, SERVICES.settings)
 
 
-# ── One by one ────────────────────────────────────────────────────────────────────────────────
+# ── Single steps ──────────────────────────────────────────────────────────────────────────────
 
-ENDS = """
+TARGETS = """
     answer        | unconfirmed | submitted | running | expired | failed  | storing | submitting
     --------------+-------------+-----------+---------+---------+---------+---------+-----------
     queued        | submitted   | -         | -       | -       | -       | -       | submitted
@@ -53,16 +53,16 @@ ENDS = """
     no answer     | -           | -         | -       | -       | -       | -       | -
 """
 ANSWERS = {
-    "queued": saying("queued"),
-    "running": saying("running", 40),
-    "unknown": saying("unknown"),
+    "queued": report_of("queued"),
+    "running": report_of("running", 40),
+    "unknown": report_of("unknown"),
     "bare success": BARE_SUCCESS,
     "success": SUCCESS,
     "failure": FAILURE,
     "not known": NotKnown(),
     "no answer": NoAnswer(reason="HTTP 500"),
 }
-TABLE = [[cell.strip() for cell in line.split("|")] for line in ENDS.split("\n") if "|" in line]
+TABLE = [[cell.strip() for cell in line.split("|")] for line in TARGETS.split("\n") if "|" in line]
 
 
 @pytest.mark.parametrize(
@@ -73,18 +73,18 @@ TABLE = [[cell.strip() for cell in line.split("|")] for line in ENDS.split("\n")
         for origin, target in zip(TABLE[0][1:], row[1:], strict=True)
     ],
 )
-def test_before_the_deadline_each_answer_moves_each_stage_as_the_table_says(answer, origin, target):
+def test_each_answer_moves_each_stage_as_in_the_table(answer, origin, target):
     step = step_of(Stage(origin), ANSWERS[answer])
 
     assert step.target == (None if target == "-" else Stage(target))
 
 
-@pytest.mark.parametrize("origin", ASKABLE)
+@pytest.mark.parametrize("origin", POLLED)
 @pytest.mark.parametrize(
     "answer", ["queued", "running", "unknown", "bare success", "not known", "no answer"]
 )
-def test_without_a_result_a_task_expires_at_its_deadline(origin, answer):
-    # What moves anyway (to running, say) expires with the next look.
+def test_a_task_without_a_result_expires_at_its_deadline(origin, answer):
+    # A task that the answer moves, say to running, expires with the next poll.
     at = BEGINNING + TIMEOUT
     quiet = step_of(origin, ANSWERS[answer], now=at - 0.001).target is None
 
@@ -98,8 +98,8 @@ def test_without_a_result_a_task_expires_at_its_deadline(origin, answer):
         assert step.target in {Stage.SUBMITTED, Stage.RUNNING}
 
 
-@pytest.mark.parametrize("origin", ASKABLE)
-def test_a_result_after_the_deadline_is_stored_and_called_late(origin):
+@pytest.mark.parametrize("origin", POLLED)
+def test_a_result_after_the_deadline_is_stored_as_late(origin):
     step = step_of(origin, SUCCESS, now=BEGINNING + TIMEOUT + 1)
 
     assert step.target is Stage.STORING
@@ -107,7 +107,7 @@ def test_a_result_after_the_deadline_is_stored_and_called_late(origin):
 
 
 @pytest.mark.parametrize("origin", [Stage.EXPIRED, Stage.FAILED])
-def test_a_result_for_a_task_that_was_given_up_is_stored_and_called_late(origin):
+def test_a_result_for_a_failed_or_expired_task_is_stored_as_late(origin):
     error = Notice(code="no_result_in_time", message="")
 
     step = step_of(origin, SUCCESS, error=error, expires_at=NOW + 1)
@@ -119,7 +119,7 @@ def test_a_result_for_a_task_that_was_given_up_is_stored_and_called_late(origin)
     assert step.changes["due_at"] == NOW + COPY_START_SECONDS
 
 
-def test_a_result_in_time_is_not_late_and_says_who_brought_it():
+def test_a_result_in_time_is_not_late_and_sets_settled_by():
     changes = step_of(Stage.RUNNING, SUCCESS).changes
 
     assert changes["late"] is False
@@ -129,7 +129,7 @@ def test_a_result_in_time_is_not_late_and_says_who_brought_it():
     assert (changes["copy_attempts"], changes["copy_lease_until"]) == (0, None)
 
 
-def test_a_failure_has_the_providers_reason_and_is_never_looked_at_again():
+def test_a_failure_keeps_the_providers_reason_and_ends_polling():
     changes = step_of(Stage.RUNNING, FAILURE).changes
 
     assert changes["error"] == FAILURE.failure
@@ -137,36 +137,36 @@ def test_a_failure_has_the_providers_reason_and_is_never_looked_at_again():
     assert changes["billing"] is Billing.CHARGED
 
 
-def test_progress_only_grows_and_is_100_only_with_the_result():
-    assert step_of(Stage.RUNNING, saying("running", 40), progress=30).changes["progress"] == 40
-    assert "progress" not in step_of(Stage.RUNNING, saying("running", 30), progress=30).changes
-    assert "progress" not in step_of(Stage.RUNNING, saying("running", 10), progress=30).changes
-    assert step_of(Stage.RUNNING, saying("running", 100), progress=30).changes["progress"] == 99
+def test_progress_only_grows_and_stays_below_100():
+    assert step_of(Stage.RUNNING, report_of("running", 40), progress=30).changes["progress"] == 40
+    assert "progress" not in step_of(Stage.RUNNING, report_of("running", 30), progress=30).changes
+    assert "progress" not in step_of(Stage.RUNNING, report_of("running", 10), progress=30).changes
+    assert step_of(Stage.RUNNING, report_of("running", 100), progress=30).changes["progress"] == 99
     assert step_of(Stage.RUNNING, SUCCESS).changes["progress"] == 99
 
 
-def test_the_feeds_silence_is_remembered_until_it_answers():
+def test_feed_failing_since_is_kept_until_the_feed_answers():
     for silent in (NoAnswer(reason="HTTP 500"), NotKnown()):
         assert step_of(Stage.RUNNING, silent).changes == {"feed_failing_since": NOW}
         assert step_of(Stage.RUNNING, silent, feed_failing_since=NOW - 50).changes == {}
-    changes = step_of(Stage.RUNNING, saying("running", 0), feed_failing_since=NOW - 50).changes
+    changes = step_of(Stage.RUNNING, report_of("running", 0), feed_failing_since=NOW - 50).changes
     assert changes["feed_failing_since"] is None
 
 
 @pytest.mark.parametrize("silent", [NoAnswer(reason="HTTP 500"), NotKnown()])
 @pytest.mark.parametrize("stage", [Stage.UNCONFIRMED, Stage.RUNNING, Stage.EXPIRED, Stage.FAILED])
-def test_a_callbacks_success_is_believed_after_ten_minutes_of_silence(stage, silent):
+def test_a_callbacks_success_is_trusted_after_ten_minutes_without_a_report(stage, silent):
     body = '{"task_id": "p", "status": "3", "video_url": "https://cdn.example/v.mp4"}'
-    told = Evidence(received_at=NOW - 700, body=body)
-    called = {"evidence": told, "success_callback": told}
+    evidence = Evidence(received_at=NOW - 700, body=body)
+    fields = {"evidence": evidence, "success_callback": evidence}
 
-    early = step_of(stage, silent, feed_failing_since=NOW - 599, **called)
-    believed = step_of(stage, silent, feed_failing_since=NOW - 600, **called)
+    early = step_of(stage, silent, feed_failing_since=NOW - 599, **fields)
+    trusted = step_of(stage, silent, feed_failing_since=NOW - 600, **fields)
 
     assert early.target is not Stage.STORING
-    assert believed.target is Stage.STORING
-    assert believed.changes["source"] == MediaUrls(video="https://cdn.example/v.mp4")
-    assert believed.changes["settled_by"] is SettledBy.CALLBACK_BODY
+    assert trusted.target is Stage.STORING
+    assert trusted.changes["source"] == MediaUrls(video="https://cdn.example/v.mp4")
+    assert trusted.changes["settled_by"] is SettledBy.CALLBACK_BODY
 
 
 @pytest.mark.parametrize(
@@ -178,15 +178,15 @@ def test_a_callbacks_success_is_believed_after_ten_minutes_of_silence(stage, sil
         "success",
     ],
 )
-def test_nothing_but_a_success_with_a_url_is_ever_believed(body):
-    told = Evidence(received_at=NOW - 7_000, body=body)
+def test_only_a_callbacks_success_with_a_url_is_trusted(body):
+    evidence = Evidence(received_at=NOW - 7_000, body=body)
 
-    step = step_of(Stage.RUNNING, NotKnown(), feed_failing_since=NOW - 7_000, evidence=told)
+    step = step_of(Stage.RUNNING, NotKnown(), feed_failing_since=NOW - 7_000, evidence=evidence)
 
     assert step.target not in {Stage.STORING, Stage.FAILED}
 
 
-# ── Whatever it is ────────────────────────────────────────────────────────────────────────────
+# ── Any task and answer ───────────────────────────────────────────────────────────────────────
 
 moments = st.integers(-10_000, 200_000).map(lambda seconds: BEGINNING + seconds)
 answers = st.one_of(
@@ -223,19 +223,19 @@ watched = st.builds(
 
 @st.composite
 def steps(draw):
-    """A task, an answer, the time of it, and what comes of them: the step, and the task after."""
+    """Draw a task, an answer, its time and the retention; return them with their step."""
     before, answer, now = draw(watched), draw(answers), draw(moments)
     retention, by = draw(st.sampled_from([0, 1, 90])), draw(st.sampled_from(SettledBy))
-    stack = services(task_timeout_seconds=TIMEOUT, result_retention_days=retention)
-    step = next_step(before, answer, now, by, stack.settings)
+    services = make_services(task_timeout_seconds=TIMEOUT, result_retention_days=retention)
+    step = next_step(before, answer, now, by, services.settings)
     after = dataclasses.replace(before, stage=step.target or before.stage, **step.changes)
     return before, answer, now, retention, step, after
 
 
 @settings(max_examples=300)
 @given(steps())
-def test_no_answer_leads_where_a_task_may_not_go(found):
-    before, answer, now, retention, step, after = found
+def test_every_step_is_a_legal_move_that_its_answer_supports(case):
+    before, answer, now, retention, step, after = case
     report = isinstance(answer, Report)
 
     match step.target:
@@ -261,8 +261,8 @@ def test_no_answer_leads_where_a_task_may_not_go(found):
 
 @settings(max_examples=200)
 @given(steps())
-def test_no_answer_disturbs_a_copy_or_an_end(found):
-    before, _, _, _, step, after = found
+def test_answers_change_no_copy_and_no_final_task(case):
+    before, _, _, _, step, after = case
 
     if before.stage in {Stage.SUCCEEDED, Stage.CANCELED}:
         assert dataclasses.replace(after, feed_failing_since=before.feed_failing_since) == before
@@ -274,8 +274,8 @@ def test_no_answer_disturbs_a_copy_or_an_end(found):
 
 @settings(max_examples=300)
 @given(steps())
-def test_no_answer_takes_back_a_charge_progress_or_the_next_look(found):
-    before, answer, _, _, step, after = found
+def test_answers_never_undo_a_charge_progress_or_the_due_time(case):
+    before, answer, _, _, step, after = case
 
     if before.billing is Billing.CHARGED or not isinstance(answer, Report):
         assert after.billing is before.billing
@@ -286,11 +286,11 @@ def test_no_answer_takes_back_a_charge_progress_or_the_next_look(found):
         assert after.due_at is not None
 
 
-# ── How often to look ─────────────────────────────────────────────────────────────────────────
+# ── Poll intervals ────────────────────────────────────────────────────────────────────────────
 
 
 @given(st.integers(0, 10_000))
-def test_looks_are_spaced_from_15_seconds_by_half_as_much_again_up_to_120(polls):
+def test_poll_intervals_grow_by_half_from_15_to_120_seconds(polls):
     interval = min(120.0, 15.0 * 1.5 ** min(polls, 50))
 
     wait = poll_seconds(polls, SERVICES)
@@ -299,7 +299,7 @@ def test_looks_are_spaced_from_15_seconds_by_half_as_much_again_up_to_120(polls)
     assert math.floor(interval * 0.8) <= wait <= math.ceil(interval * 1.2)
 
 
-def test_looks_are_spread():
+def test_poll_intervals_are_jittered():
     assert len({poll_seconds(5, SERVICES) for _ in range(200)}) > 10
 
 
@@ -309,12 +309,12 @@ def test_looks_are_spread():
     st.floats(0.1, 600, allow_nan=False),
     st.floats(0.1, 60, allow_nan=False),
 )
-def test_the_feed_is_never_asked_faster_than_allowed(polls, interval, longest, least):
-    stack = services(
+def test_poll_intervals_respect_the_minimum(polls, interval, longest, least):
+    services = make_services(
         poll_interval_seconds=interval, poll_max_interval_seconds=longest, min_poll_seconds=least
     )
 
-    wait = poll_seconds(polls, stack)
+    wait = poll_seconds(polls, services)
 
     assert type(wait) is int
     assert wait >= least

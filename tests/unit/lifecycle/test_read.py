@@ -1,4 +1,4 @@
-"""A task as its own client may see it."""
+"""A client reads its own tasks."""
 
 from urllib.parse import parse_qs, urlsplit
 
@@ -21,22 +21,22 @@ def test_a_task_is_shown_to_its_client(table, shipped_s3):
     assert with_links(own_task(TASK.task_id, "client-1", table), shipped_s3) == api_document(TASK)
 
 
-def test_anothers_task_is_no_more_there_than_none(table):
+def test_another_clients_task_looks_like_a_missing_one(table):
     table.create(TASK)
-    found = []
+    problems = []
     for task_id, client in ((TASK.task_id, "client-2"), ("gone", "client-1")):
         with pytest.raises(ProblemError) as caught:
             own_task(task_id, client, table)
-        found.append(caught.value.document())
+        problems.append(caught.value.document())
 
-    assert found[0] == found[1]
-    assert (found[0]["status"], found[0]["code"]) == (404, "task-not-found")
+    assert problems[0] == problems[1]
+    assert (problems[0]["status"], problems[0]["code"]) == (404, "task-not-found")
 
 
 @pytest.mark.parametrize(
     "task_id", ["x" * 2_049, "", "task_", "TASK_" + "0" * 32, "task_" + "g" * 32]
 )
-def test_what_can_be_no_id_is_not_found_without_a_read(task_id):
+def test_an_invalid_id_is_not_found_without_a_read(task_id):
     with pytest.raises(ProblemError) as caught:
         own_task(task_id, "client-1", table=None)
 

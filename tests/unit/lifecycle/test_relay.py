@@ -1,4 +1,4 @@
-"""The table's stream → the bus: every move once it happened, in order, and nothing else."""
+"""The relay publishes each move in the table's stream, in order, and nothing else."""
 
 import json
 from dataclasses import replace
@@ -40,7 +40,7 @@ class FakeEvents:
 
     @property
     def sent(self):
-        """(task id, detail type) of all that was handed over."""
+        """The task id and detail type of each entry."""
         return [
             (json.loads(entry["Detail"])["id"], entry["DetailType"])
             for batch in self.batches
@@ -83,14 +83,14 @@ def moved(number, stage=Stage.RUNNING, version=2):
         ("submitting", None),
     ],
 )
-def test_others_are_told_of_each_stage_but_those_that_are_nobodys_business(stage, detail_type):
+def test_every_stage_but_the_internal_ones_has_an_event(stage, detail_type):
     event = event_of(task(Stage(stage)), BUS)
 
     assert (event and event["DetailType"]) == detail_type
     assert DETAIL_TYPES.get(Stage(stage)) == detail_type
 
 
-def test_an_event_is_the_task_and_an_id_by_which_a_repeat_is_known():
+def test_an_event_holds_the_task_and_a_stable_event_id():
     event = event_of(task(Stage.RUNNING, version=7, metadata={"name": "Zoë"}), BUS)
     detail = json.loads(event["Detail"])
 
@@ -101,7 +101,7 @@ def test_an_event_is_the_task_and_an_id_by_which_a_repeat_is_known():
     assert "Zoë" in event["Detail"]
 
 
-def test_an_event_holds_no_signature_and_nothing_internal():
+def test_an_event_holds_no_signatures_or_internal_fields():
     media = StoredMedia(s3_uri="s3://b/k", size=1, sha256="00", content_type="video/mp4")
     event = event_of(
         task(
@@ -121,9 +121,9 @@ def test_an_event_holds_no_signature_and_nothing_internal():
 # ── Records ───────────────────────────────────────────────────────────────────────────────────
 
 
-def test_an_event_says_who_is_called_for_it_but_no_query_and_nothing_of_the_calls():
-    hook = Webhook(url="https://user.example/hook?token=t0p#s", events=("task.running",))
-    entry = event_of(task(Stage.RUNNING, webhook=hook, deliveries=(DELIVERY,)), BUS)
+def test_an_event_shows_its_webhook_without_query_or_deliveries():
+    webhook = Webhook(url="https://user.example/hook?token=t0p#s", events=("task.running",))
+    entry = event_of(task(Stage.RUNNING, webhook=webhook, deliveries=(DELIVERY,)), BUS)
 
     assert json.loads(entry["Detail"])["webhook"] == {
         "url": "https://user.example/hook",
@@ -140,7 +140,7 @@ def test_a_move_is_published():
     assert events.sent == [("task_1", "Task Running")]
 
 
-def test_claims_notes_removals_and_silent_stages_are_not():
+def test_claims_recorded_fields_removals_and_internal_stages_are_not_published():
     same = task(Stage.RUNNING, version=2)
     removal = record(3, same)
     removal["dynamodb"]["OldImage"] = removal["dynamodb"].pop("NewImage")
@@ -165,7 +165,7 @@ def test_claims_notes_removals_and_silent_stages_are_not():
     assert events.batches == []
 
 
-def test_a_new_attempt_at_a_copy_is_a_move():
+def test_a_restarted_copy_is_published():
     events = FakeEvents()
 
     publish([moved(1, Stage.STORING, version=8)], events, BUS)
@@ -173,7 +173,7 @@ def test_a_new_attempt_at_a_copy_is_a_move():
     assert events.sent == [("task_1", "Task Storing")]
 
 
-def test_nothing_is_sent_for_no_records():
+def test_no_records_send_no_events():
     events = FakeEvents()
 
     assert publish([], events, BUS) is None
@@ -181,7 +181,7 @@ def test_nothing_is_sent_for_no_records():
 
 
 @pytest.mark.parametrize(("count", "sizes"), [(10, [10]), (11, [10, 1]), (35, [10, 10, 10, 5])])
-def test_moves_are_sent_in_order_ten_at_a_time(count, sizes):
+def test_events_are_sent_in_order_in_batches_of_ten(count, sizes):
     events = FakeEvents()
 
     assert publish([moved(number) for number in range(count)], events, BUS) is None
@@ -193,7 +193,7 @@ def test_moves_are_sent_in_order_ten_at_a_time(count, sizes):
 @pytest.mark.parametrize(
     ("refused", "first"), [([3], "3"), ([7, 3], "3"), ([0], "0"), ([9], "9"), ([12, 15], "12")]
 )
-def test_the_stream_goes_on_at_the_first_event_that_was_not_taken(refused, first):
+def test_publish_returns_the_first_record_whose_event_was_rejected(refused, first):
     events = FakeEvents(refused=[f"task_{number}" for number in refused])
     records = [record(100, task(Stage.SUBMITTING)), *(moved(number) for number in range(25))]
 
@@ -223,7 +223,7 @@ def test_the_stream_goes_on_at_the_first_event_that_was_not_taken(refused, first
     ],
     ids=str,
 )
-def test_a_row_that_cannot_be_read_does_not_stop_the_others(damage):
+def test_an_unreadable_row_does_not_stop_the_others(damage):
     broken = moved(2)
     image = broken["dynamodb"]["NewImage"]
     broken["dynamodb"]["NewImage"] = {
@@ -239,10 +239,10 @@ def test_a_row_that_cannot_be_read_does_not_stop_the_others(damage):
 
 
 def records_of(aws, name):
-    """All that the stream of a table holds."""
+    """Read all records of a table's stream."""
     streams = aws("dynamodbstreams")
     (stream,) = streams.list_streams(TableName=name)["Streams"]
-    found = []
+    records = []
     for shard in streams.describe_stream(StreamArn=stream["StreamArn"])["StreamDescription"][
         "Shards"
     ]:
@@ -251,11 +251,11 @@ def records_of(aws, name):
             ShardId=shard["ShardId"],
             ShardIteratorType="TRIM_HORIZON",
         )["ShardIterator"]
-        found += streams.get_records(ShardIterator=iterator)["Records"]
-    return found
+        records += streams.get_records(ShardIterator=iterator)["Records"]
+    return records
 
 
-def test_of_a_tables_real_stream_the_moves_are_published(aws, table):
+def test_the_moves_of_a_real_stream_are_published(aws, table):
     created = table.create(TASK)
     submitted = table.move(created, Stage.SUBMITTED, NOW, provider_task_id="p", due_at=NOW)
     claimed = table.claim_due(TASK.task_id, NOW, NOW, 120.0)

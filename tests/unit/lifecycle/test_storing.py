@@ -1,4 +1,4 @@
-"""The copy of a result, from a `storing` row to a `succeeded` one."""
+"""Copying a result moves its task from `storing` to `succeeded`."""
 
 import json
 from dataclasses import replace
@@ -11,7 +11,7 @@ from act_one.net import downloads
 from act_one.tasks.task import Evidence, MediaUrls, Notice, Stage
 from tests.unit.content import HTML, MP4, PNG, serves_by_path, status, with_length
 from tests.unit.examples import TASK, task
-from tests.unit.fakes import BEGINNING, services
+from tests.unit.fakes import BEGINNING, make_services
 from tests.unit.hostile import peer
 from tools.media_files.small import small_mp4
 
@@ -24,7 +24,7 @@ NOW = BEGINNING + 100
 
 @pytest.fixture
 def s3(shipped_s3):
-    """The client that ships, of a bucket that is empty."""
+    """The shipped S3 client, with an empty bucket."""
     shipped_s3.create_bucket(Bucket=BUCKET)
     yield shipped_s3
     for key in objects(shipped_s3):
@@ -32,7 +32,7 @@ def s3(shipped_s3):
 
 
 def objects(s3):
-    return [found["Key"] for found in s3.list_objects_v2(Bucket=BUCKET).get("Contents", [])]
+    return [item["Key"] for item in s3.list_objects_v2(Bucket=BUCKET).get("Contents", [])]
 
 
 @pytest.fixture
@@ -41,15 +41,15 @@ def storage(s3):
 
 
 @pytest.fixture
-def store(table, stack, storage):
-    """Put a `storing` task into the table whose media are these; store them."""
+def store(table, services, storage):
+    """Create a `storing` task with this media and copy it."""
 
     def store_it(contents, names=("video", "poster", "last_frame"), **fields):
-        with peer(serves_by_path(contents)) as found:
-            base = f"http://127.0.0.1:{found.port}"
+        with peer(serves_by_path(contents)) as server:
+            base = f"http://127.0.0.1:{server.port}"
             source = MediaUrls(**{name: f"{base}/{name}?sig=SECRET" for name in names})
             table.create(task(Stage.STORING, source=source, progress=99, **fields))
-            return store_result(TASK.task_id, stack, storage)
+            return store_result(TASK.task_id, services, storage)
 
     return store_it
 
@@ -61,10 +61,10 @@ ALL = {
 }
 
 
-# ── A success ─────────────────────────────────────────────────────────────────────────────────
+# ── Success ───────────────────────────────────────────────────────────────────────────────────
 
 
-def test_every_file_is_stored_before_the_task_is_called_succeeded(store, table, s3):
+def test_all_files_are_stored_and_the_task_succeeds(store, table, s3):
     row = store(ALL, due_at=BEGINNING)
 
     assert row == table.read(TASK.task_id)
@@ -79,17 +79,17 @@ def test_every_file_is_stored_before_the_task_is_called_succeeded(store, table, 
     ]
 
 
-def test_a_result_is_filed_under_the_day_of_its_tasks_creation():
+def test_a_result_is_stored_under_its_tasks_creation_date():
     assert result_prefix(TASK) == PREFIX
 
 
-def test_the_task_as_it_will_be_lies_beside_its_media(store, s3):
+def test_the_succeeded_task_is_stored_beside_its_media(store, s3):
     row = store(ALL, metadata={"name": "Zoë"}, evidence=Evidence(received_at=1.0, body="SECRET"))
 
-    found = s3.get_object(Bucket=BUCKET, Key=f"{PREFIX}task.json")
-    text = found["Body"].read().decode()
+    stored = s3.get_object(Bucket=BUCKET, Key=f"{PREFIX}task.json")
+    text = stored["Body"].read().decode()
     document = json.loads(text)
-    assert found["ContentType"] == "application/json"
+    assert stored["ContentType"] == "application/json"
     assert (document["stage"], document["version"]) == ("succeeded", row.version)
     assert document["output"]["video"]["sha256"] == row.output.video.sha256
     assert document["metadata"] == {"name": "Zoë"}
@@ -98,7 +98,7 @@ def test_the_task_as_it_will_be_lies_beside_its_media(store, s3):
     assert "SECRET" not in text
 
 
-def test_a_video_without_images_is_a_success(store):
+def test_a_result_without_images_succeeds(store):
     row = store(ALL, names=["video"])
 
     assert row.stage is Stage.SUCCEEDED
@@ -117,7 +117,7 @@ def test_a_video_without_images_is_a_success(store):
     ],
 )
 @pytest.mark.parametrize("name", ["poster", "last_frame"])
-def test_a_missing_image_is_a_warning_and_no_failure(store, s3, name, content, code):
+def test_a_missing_image_is_only_a_warning(store, s3, name, content, code):
     row = store(ALL | {f"/{name}": content})
 
     assert row.stage is Stage.SUCCEEDED
@@ -139,17 +139,17 @@ def test_both_images_may_be_missing(store):
 
 
 @pytest.mark.parametrize(("days", "kept"), [(0, None), (3, 15), (30, 31)])
-def test_a_row_outlives_its_objects(table, clock, storage, days, kept):
-    stack = services(table, None, clock, result_retention_days=days)
-    with peer(serves_by_path(ALL)) as found:
-        source = MediaUrls(video=f"http://127.0.0.1:{found.port}/video")
+def test_a_row_expires_after_its_objects(table, clock, storage, days, kept):
+    services = make_services(table, None, clock, result_retention_days=days)
+    with peer(serves_by_path(ALL)) as server:
+        source = MediaUrls(video=f"http://127.0.0.1:{server.port}/video")
         table.create(task(Stage.STORING, source=source))
-        row = store_result(TASK.task_id, stack, storage)
+        row = store_result(TASK.task_id, services, storage)
 
     assert row.expires_at == (None if kept is None else clock.now + kept * DAY)
 
 
-def test_a_copy_that_is_repeated_takes_over_what_is_there(store, table, s3):
+def test_a_repeated_copy_adopts_stored_objects(store, table, s3):
     first = store(ALL)
     table.client.delete_item(TableName=table.name, Key={"task_id": {"S": TASK.task_id}})
 
@@ -159,7 +159,7 @@ def test_a_copy_that_is_repeated_takes_over_what_is_there(store, table, s3):
     assert s3.head_object(Bucket=BUCKET, Key=f"{PREFIX}video.mp4")["ContentLength"] == len(MP4)
 
 
-# ── A failure ─────────────────────────────────────────────────────────────────────────────────
+# ── Retries ───────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize(
@@ -173,9 +173,7 @@ def test_a_copy_that_is_repeated_takes_over_what_is_there(store, table, s3):
         (b"", "media_unreachable"),
     ],
 )
-def test_a_video_that_cannot_be_had_now_is_given_back_for_another_attempt(
-    store, table, s3, clock, content, code
-):
+def test_a_copy_without_its_video_is_released_for_a_retry(store, table, s3, clock, content, code):
     row = store(ALL | {"/video": content})
 
     assert row == table.read(TASK.task_id)
@@ -190,13 +188,13 @@ def test_a_video_that_cannot_be_had_now_is_given_back_for_another_attempt(
     assert objects(s3) == []
 
 
-def test_each_failed_attempt_doubles_the_wait_up_to_an_hour(table, stack, storage, clock):
-    with peer(serves_by_path({})) as found:
-        source = MediaUrls(video=f"http://127.0.0.1:{found.port}/video")
+def test_each_failed_attempt_doubles_the_wait_up_to_an_hour(table, services, storage, clock):
+    with peer(serves_by_path({})) as server:
+        source = MediaUrls(video=f"http://127.0.0.1:{server.port}/video")
         table.create(task(Stage.STORING, source=source))
         waits = []
         for _ in range(13):
-            row = store_result(TASK.task_id, stack, storage)
+            row = store_result(TASK.task_id, services, storage)
             waits.append(row.due_at - clock.now)
             clock.now = row.due_at
 
@@ -204,65 +202,65 @@ def test_each_failed_attempt_doubles_the_wait_up_to_an_hour(table, stack, storag
     assert len(row.warnings) == 1
 
 
-def test_a_failed_attempt_is_followed_by_one_that_succeeds(store, table, stack, storage):
+def test_a_copy_can_succeed_after_a_failed_attempt(store, table, services, storage):
     store({"/video": status(403)}, names=["video"])
-    with peer(serves_by_path(ALL)) as found:
-        source = MediaUrls(video=f"http://127.0.0.1:{found.port}/video")
+    with peer(serves_by_path(ALL)) as server:
+        source = MediaUrls(video=f"http://127.0.0.1:{server.port}/video")
         table.move(table.read(TASK.task_id), Stage.STORING, BEGINNING, source=source)
-        row = store_result(TASK.task_id, stack, storage)
+        row = store_result(TASK.task_id, services, storage)
 
     assert row.stage is Stage.SUCCEEDED
     assert row.copy_attempts == 2
     assert [warning.code for warning in row.warnings] == ["copy_retried"]
 
 
-# ── Whose copy it is ──────────────────────────────────────────────────────────────────────────
+# ── Leases ────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_row_that_is_gone_is_nobodys_to_copy(stack, storage):
-    assert store_result("task_gone", stack, storage) is None
+def test_a_missing_row_is_not_copied(services, storage):
+    assert store_result("task_gone", services, storage) is None
 
 
 @pytest.mark.parametrize("stage", [stage for stage in Stage if stage is not Stage.STORING])
-def test_a_task_that_is_not_storing_is_nobodys_to_copy(table, stack, storage, stage, s3):
+def test_only_a_storing_task_is_copied(table, services, storage, stage, s3):
     before = table.create(task(stage, source=MediaUrls(video="http://127.0.0.1:1/v")))
 
-    assert store_result(TASK.task_id, stack, storage) is None
+    assert store_result(TASK.task_id, services, storage) is None
     assert table.read(TASK.task_id) == before
     assert objects(s3) == []
 
 
-def test_a_task_that_another_copies_is_left_to_it(table, stack, storage, clock):
+def test_a_task_with_a_live_lease_is_not_copied(table, services, storage, clock):
     source = MediaUrls(video="http://127.0.0.1:1/v")
     before = table.create(
         task(Stage.STORING, source=source, copy_lease_until=clock.now + 1.0, copy_attempts=1)
     )
 
-    assert store_result(TASK.task_id, stack, storage) is None
+    assert store_result(TASK.task_id, services, storage) is None
     assert table.read(TASK.task_id) == before
 
 
-def test_a_copy_holds_its_lease_for_longer_than_its_function_may_run(table, stack, s3, clock):
+def test_the_lease_outlasts_the_copy_timeout(table, services, s3, clock):
     rows = []
 
-    class Watching(Storage):
+    class WatchingStorage(Storage):
         def open_url(self, url, *limits):
             rows.append(table.read(TASK.task_id))
             return super().open_url(url, *limits)
 
-    watching = Watching(bucket=BUCKET, s3=s3, http=downloads.session(POLICY))
-    with peer(serves_by_path(ALL)) as found:
-        source = MediaUrls(video=f"http://127.0.0.1:{found.port}/video")
+    watching = WatchingStorage(bucket=BUCKET, s3=s3, http=downloads.session(POLICY))
+    with peer(serves_by_path(ALL)) as server:
+        source = MediaUrls(video=f"http://127.0.0.1:{server.port}/video")
         table.create(task(Stage.STORING, source=source))
-        store_result(TASK.task_id, stack, watching)
+        store_result(TASK.task_id, services, watching)
 
     assert rows[0].copy_lease_until == rows[0].due_at == clock.now + LEASE
 
 
 @pytest.mark.parametrize("content", [ALL["/video"], status(403)])
-def test_a_copy_whose_lease_ran_out_leaves_the_row_to_its_successor(table, stack, s3, content):
-    class Overtaken(Storage):
-        """By the time that a file is opened, another attempt has the task."""
+def test_a_copy_that_lost_its_lease_changes_nothing(table, services, s3, content):
+    class OvertakenStorage(Storage):
+        """Storage whose task another attempt takes over before a file is opened."""
 
         def open_url(self, url, *limits):
             current = table.read(TASK.task_id)
@@ -271,18 +269,18 @@ def test_a_copy_whose_lease_ran_out_leaves_the_row_to_its_successor(table, stack
                 table.move(current, Stage.STORING, over, copy_lease_until=None)
             return super().open_url(url, *limits)
 
-    overtaken = Overtaken(bucket=BUCKET, s3=s3, http=downloads.session(POLICY))
-    with peer(serves_by_path({"/video": content})) as found:
-        source = MediaUrls(video=f"http://127.0.0.1:{found.port}/video")
+    overtaken = OvertakenStorage(bucket=BUCKET, s3=s3, http=downloads.session(POLICY))
+    with peer(serves_by_path({"/video": content})) as server:
+        source = MediaUrls(video=f"http://127.0.0.1:{server.port}/video")
         table.create(task(Stage.STORING, source=source))
-        row = store_result(TASK.task_id, stack, overtaken)
+        row = store_result(TASK.task_id, services, overtaken)
 
     assert row == table.read(TASK.task_id)
     assert (row.stage, row.version, row.copy_lease_until) == (Stage.STORING, 2, None)
 
 
-def test_a_storing_task_without_a_source_is_an_error(table, stack, storage):
+def test_a_storing_task_without_a_source_is_an_error(table, services, storage):
     table.create(replace(TASK, stage=Stage.STORING))
 
     with pytest.raises(ValueError, match="without a source"):
-        store_result(TASK.task_id, stack, storage)
+        store_result(TASK.task_id, services, storage)

@@ -1,4 +1,4 @@
-"""A request becomes a row, the row one paid create, and the create's outcome the next stage."""
+"""A request is written as a row and sent once; the create's outcome moves the row."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -26,8 +26,8 @@ from tests.unit.fakes import (
     CALLBACK_KEYS,
     FakeProvider,
     key_ring,
+    make_services,
     plenty,
-    services,
     submitted,
 )
 
@@ -42,52 +42,52 @@ REFUSED = Retryable(reason=Notice(code="provider_unreachable", message="TimeoutE
 AMBIGUOUS = Ambiguous(reason=Notice(code="no_reply", message="TimeoutError"))
 
 
-def send(stack, request=REQUEST, client="client-1", **named):
-    return submitted(stack, request, client, **named)
+def send(services, request=REQUEST, client="client-1", **named):
+    return submitted(services, request, client, **named)
 
 
-# ── Who is told ───────────────────────────────────────────────────────────────────────────────
+# ── Webhooks ──────────────────────────────────────────────────────────────────────────────────
 
-HOOK = Webhook(url="https://user.example/hook?token=1", events=("task.running",))
-
-
-def test_the_row_says_who_is_to_be_called(stack, table):
-    created, _ = send(stack, replace(REQUEST, webhook=HOOK))
-
-    assert table.read(created.task_id).webhook == HOOK
+WEBHOOK = Webhook(url="https://user.example/hook?token=1", events=("task.running",))
 
 
-def test_without_a_webhook_the_stacks_own_endpoint_is_told_of_the_end(table, provider):
-    stack = services(table, provider, webhook_url="https://house.example/hook")
+def test_a_requests_webhook_is_stored(services, table):
+    created, _ = send(services, replace(REQUEST, webhook=WEBHOOK))
 
-    created, _ = send(stack)
-    named, _ = send(stack, replace(REQUEST, webhook=HOOK, idempotency_key="other"))
+    assert table.read(created.task_id).webhook == WEBHOOK
+
+
+def test_a_request_without_a_webhook_gets_the_stacks_default(table, provider):
+    services = make_services(table, provider, webhook_url="https://house.example/hook")
+
+    created, _ = send(services)
+    named, _ = send(services, replace(REQUEST, webhook=WEBHOOK, idempotency_key="other"))
 
     assert created.webhook == Webhook(
         url="https://house.example/hook", events=DEFAULT_WEBHOOK_EVENTS
     )
-    assert named.webhook == HOOK
+    assert named.webhook == WEBHOOK
 
 
-def test_without_either_nobody_is_told(stack):
-    created, _ = send(stack)
+def test_without_a_default_a_task_has_no_webhook(services):
+    created, _ = send(services)
 
     assert created.webhook is None
 
 
-def test_a_repeat_with_another_webhook_is_another_request(stack):
-    send(stack, replace(REQUEST, webhook=HOOK))
+def test_a_repeat_with_another_webhook_is_a_conflict(services):
+    send(services, replace(REQUEST, webhook=WEBHOOK))
 
     with pytest.raises(ProblemError) as caught:
-        send(stack, REQUEST)
+        send(services, REQUEST)
 
     assert caught.value.code == "idempotency-key-reused"
 
 
-def test_a_new_default_endpoint_makes_no_repeat_another_request(stack, table, provider):
-    created, _ = send(stack)
+def test_a_new_default_webhook_makes_no_repeat_a_conflict(services, table, provider):
+    created, _ = send(services)
 
-    other = services(table, provider, webhook_url="https://house.example/hook")
+    other = make_services(table, provider, webhook_url="https://house.example/hook")
 
     assert send(other) == (created, True)
 
@@ -95,59 +95,59 @@ def test_a_new_default_endpoint_makes_no_repeat_another_request(stack, table, pr
 # ── Before the create ─────────────────────────────────────────────────────────────────────────
 
 
-def wrong(_request):
-    raise ProblemError(422, "input-wrong-type", "The provider would fail", "…", field="video")
+def invalid(_request):
+    raise ProblemError(422, "input-invalid-type", "The provider would fail", "…", field="video")
 
 
-def test_a_wrong_input_leaves_no_row_and_is_not_paid_for(stack, table, provider):
+def test_an_invalid_input_writes_no_row_and_sends_nothing(services, table, provider):
     with pytest.raises(ProblemError) as caught:
-        send(stack, check_inputs=wrong)
+        send(services, check_inputs=invalid)
 
     assert caught.value.status == 422
     assert table.read(derive_task_id("client-1", "order-42")) is None
     assert provider.creates == []
 
 
-def test_doubts_about_the_inputs_become_warnings_of_the_task(stack, table):
-    doubts = (Notice(code="input_not_checked", message="video: …"),)
+def test_input_warnings_are_stored_on_the_task(services, table):
+    warnings = (Notice(code="input_not_checked", message="video: …"),)
 
-    created, _ = send(stack, check_inputs=lambda _: doubts)
+    created, _ = send(services, check_inputs=lambda _: warnings)
 
-    assert created.warnings == doubts
-    assert table.read(created.task_id).warnings == doubts
+    assert created.warnings == warnings
+    assert table.read(created.task_id).warnings == warnings
 
 
-def test_a_repeat_gets_its_task_whatever_became_of_its_inputs(stack, provider):
-    created, _ = send(stack)
+def test_a_repeat_returns_its_task_without_checking_inputs(services, provider):
+    created, _ = send(services)
 
-    assert send(stack, check_inputs=wrong) == (created, True)
+    assert send(services, check_inputs=invalid) == (created, True)
     assert len(provider.creates) == 1
 
 
-def test_a_repeat_with_another_body_is_refused_before_its_inputs_are_looked_at(stack):
-    send(stack)
+def test_a_conflicting_repeat_is_refused_without_checking_inputs(services):
+    send(services)
 
     with pytest.raises(ProblemError) as caught:
-        send(stack, replace(REQUEST, image="https://media.example/c.png"), check_inputs=wrong)
+        send(services, replace(REQUEST, image="https://media.example/c.png"), check_inputs=invalid)
 
     assert caught.value.code == "idempotency-key-reused"
 
 
 @pytest.mark.parametrize("key", ["order-42", None])
-def test_without_a_preflight_no_input_is_looked_at(stack, provider, key):
+def test_without_preflight_no_input_is_checked(services, provider, key):
     created, replayed = send(
-        stack, replace(REQUEST, preflight=False, idempotency_key=key), check_inputs=wrong
+        services, replace(REQUEST, preflight=False, idempotency_key=key), check_inputs=invalid
     )
 
     assert (created.stage, replayed) == (Stage.SUBMITTED, False)
     assert len(provider.creates) == 1
 
 
-def test_the_row_is_written_before_the_provider_is_called(stack, table, provider):
+def test_the_row_is_written_before_the_provider_is_called(services, table, provider):
     rows = []
     provider.during_create = lambda: rows.append(table.read(next(table.due(BEGINNING + 60))[0]))
 
-    created, _ = send(stack)
+    created, _ = send(services)
 
     (row,) = rows
     assert row.task_id == created.task_id
@@ -158,8 +158,8 @@ def test_the_row_is_written_before_the_provider_is_called(stack, table, provider
     )
 
 
-def test_the_provider_gets_the_urls_as_given_and_a_callback_url_of_the_task(stack, provider):
-    created, replayed = send(stack)
+def test_the_provider_gets_the_given_urls_and_a_callback_url(services, provider):
+    created, replayed = send(services)
 
     ((call),) = provider.creates
     assert not replayed
@@ -174,31 +174,31 @@ def test_without_a_provider_key_nothing_is_written_or_sent(table, secret):
     provider = FakeProvider(key_ring=key_ring(secret))
 
     with pytest.raises(ProblemError) as caught:
-        send(services(table, provider))
+        send(make_services(table, provider))
 
     assert (caught.value.status, caught.value.code) == (503, "provider-key-not-set")
     assert provider.creates == []
     assert list(table.due(BEGINNING + DAY)) == []
 
 
-def test_a_sender_that_dies_leaves_a_row_that_is_due_in_a_minute(stack, table, provider):
+def test_a_sender_that_dies_leaves_a_row_due_in_a_minute(services, table, provider):
     def die():
         raise KeyboardInterrupt
 
     provider.during_create = die
     with pytest.raises(KeyboardInterrupt):
-        send(stack)
+        send(services)
 
     ((task_id, due_at),) = table.due(BEGINNING + DAY)
     assert due_at == BEGINNING + 60
     assert table.read(task_id).stage is Stage.SUBMITTING
 
 
-# ── What comes of it ──────────────────────────────────────────────────────────────────────────
+# ── Outcomes ──────────────────────────────────────────────────────────────────────────────────
 
 
-def test_an_accepted_create_is_charged_and_waits_for_its_callback(stack, table):
-    created, _ = send(stack)
+def test_an_accepted_create_is_charged_and_waits_for_its_callback(services, table):
+    created, _ = send(services)
 
     assert created.stage is Stage.SUBMITTED
     assert created.billing is Billing.CHARGED
@@ -211,9 +211,9 @@ def test_an_accepted_create_is_charged_and_waits_for_its_callback(stack, table):
 @pytest.mark.parametrize(("days", "expires_at"), [(0, None), (1, 15), (14, 15), (90, 91)])
 def test_a_rejected_create_fails_and_costs_nothing(table, provider, clock, days, expires_at):
     provider.outcome = Rejected(reason=REASON)
-    stack = services(table, provider, clock, result_retention_days=days)
+    services = make_services(table, provider, clock, result_retention_days=days)
 
-    created, _ = send(stack)
+    created, _ = send(services)
 
     assert created.stage is Stage.FAILED
     assert created.billing is Billing.NONE
@@ -222,10 +222,10 @@ def test_a_rejected_create_fails_and_costs_nothing(table, provider, clock, days,
     assert created.expires_at == (None if expires_at is None else BEGINNING + expires_at * DAY)
 
 
-def test_a_refused_create_costs_nothing_and_waits_to_be_sent_again(stack, provider):
+def test_a_refused_create_costs_nothing_and_is_sent_again_later(services, provider):
     provider.outcome = REFUSED
 
-    created, _ = send(stack)
+    created, _ = send(services)
 
     assert created.stage is Stage.ACCEPTED
     assert created.billing is Billing.NONE
@@ -235,29 +235,27 @@ def test_a_refused_create_costs_nothing_and_waits_to_be_sent_again(stack, provid
 
 
 @pytest.mark.parametrize(("retry_after", "least", "most"), [(7.0, 24, 36), (400.0, 400, 400)])
-def test_a_refusal_is_obeyed_when_it_says_when_to_come_back(
-    stack, provider, retry_after, least, most
-):
+def test_retry_after_delays_the_resend(services, provider, retry_after, least, most):
     provider.outcome = replace(REFUSED, retry_after_seconds=retry_after)
 
-    created, _ = send(stack)
+    created, _ = send(services)
 
     assert BEGINNING + least <= created.due_at <= BEGINNING + most
 
 
-def test_a_refused_key_is_a_warning_on_the_task(stack, provider):
+def test_a_refused_key_is_a_warning_on_the_task(services, provider):
     provider.outcome = Retryable(reason=REASON, key_refused=True)
 
-    created, _ = send(stack)
+    created, _ = send(services)
 
     assert created.stage is Stage.ACCEPTED
     assert [warning.code for warning in created.warnings] == ["provider_key_refused"]
 
 
-def test_an_ambiguous_create_may_be_charged_and_is_not_due_before_its_deadline(stack, provider):
+def test_an_ambiguous_create_may_be_charged_and_is_not_due_before_its_deadline(services, provider):
     provider.outcome = AMBIGUOUS
 
-    created, _ = send(stack)
+    created, _ = send(services)
 
     assert created.stage is Stage.UNCONFIRMED
     assert created.billing is Billing.UNKNOWN
@@ -265,59 +263,59 @@ def test_an_ambiguous_create_may_be_charged_and_is_not_due_before_its_deadline(s
     assert [warning.code for warning in created.warnings] == ["create_unconfirmed"]
 
 
-# ── Once more ─────────────────────────────────────────────────────────────────────────────────
+# ── Repeated requests ─────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize(
     "outcome", [Created(provider_task_id="p"), Rejected(reason=REASON), REFUSED, AMBIGUOUS]
 )
-def test_the_same_request_again_is_the_same_task_and_no_second_create(stack, provider, outcome):
+def test_a_repeated_request_returns_the_task_without_a_second_create(services, provider, outcome):
     provider.outcome = outcome
-    created, first = send(stack)
+    created, first = send(services)
 
-    again, second = send(stack)
+    again, second = send(services)
 
     assert (first, second) == (False, True)
     assert again == created
     assert len(provider.creates) == 1
 
 
-def test_the_key_with_another_body_is_a_conflict(stack, provider):
-    send(stack)
+def test_a_key_with_another_body_is_a_conflict(services, provider):
+    send(services)
 
     for other in (
         replace(REQUEST, video="https://media.example/other.mp4"),
         replace(REQUEST, metadata={}),
     ):
         with pytest.raises(ProblemError) as caught:
-            send(stack, other)
+            send(services, other)
         assert (caught.value.status, caught.value.code) == (409, "idempotency-key-reused")
         assert caught.value.field == "Idempotency-Key"
     assert len(provider.creates) == 1
 
 
-def test_two_clients_may_use_the_same_key(stack, provider):
-    one, _ = send(stack, client="client-1")
-    two, replayed = send(stack, replace(REQUEST, metadata={}), client="client-2")
+def test_two_clients_may_use_the_same_key(services, provider):
+    one, _ = send(services, client="client-1")
+    two, replayed = send(services, replace(REQUEST, metadata={}), client="client-2")
 
     assert one.task_id != two.task_id
     assert not replayed
     assert len(provider.creates) == 2
 
 
-def test_without_a_key_every_request_is_a_task(stack, provider):
+def test_without_a_key_every_request_makes_a_task(services, provider):
     request = replace(REQUEST, idempotency_key=None)
 
-    assert send(stack, request)[0].task_id != send(stack, request)[0].task_id
+    assert send(services, request)[0].task_id != send(services, request)[0].task_id
     assert len(provider.creates) == 2
 
 
-def test_the_same_request_twice_at_once_is_one_create(stack, provider):
+def test_concurrent_equal_requests_make_one_create(services, provider):
     barrier = Barrier(3)
 
     def at_once(_):
         barrier.wait(5)
-        return send(stack)
+        return send(services)
 
     with ThreadPoolExecutor(3) as pool:
         results = list(pool.map(at_once, range(3)))
@@ -327,26 +325,26 @@ def test_the_same_request_twice_at_once_is_one_create(stack, provider):
     assert len(provider.creates) == 1
 
 
-# ── A callback that is faster than the create's reply ─────────────────────────────────────────
+# ── Callbacks before the create's reply ───────────────────────────────────────────────────────
 
 RUNNING = Report(provider_task_id="provider-1", state=ProviderState.RUNNING)
 DONE = Report(provider_task_id="provider-1", state=ProviderState.SUCCEEDED, media=SOURCE)
 
 
-def calls_back(stack, body):
-    """Let a callback come while the create is still on its way."""
+def call_back_during_create(services, body):
+    """Make a callback arrive during the create."""
 
     def call_back():
-        ((task_id, _),) = stack.table.due(BEGINNING + DAY)
-        handle_callback(task_id, body, stack)
+        ((task_id, _),) = services.table.due(BEGINNING + DAY)
+        handle_callback(task_id, body, services)
 
-    stack.provider.during_create = call_back
+    services.provider.during_create = call_back
 
 
-def test_a_callback_that_tells_nothing_makes_the_task_due_as_soon_as_its_id_is_known(stack):
-    calls_back(stack, b"")
+def test_an_empty_callback_makes_a_submitted_task_due_at_once(services):
+    call_back_during_create(services, b"")
 
-    created, _ = send(stack)
+    created, _ = send(services)
 
     assert created.stage is Stage.SUBMITTED
     assert created.provider_task_id == "provider-1"
@@ -357,11 +355,11 @@ def test_a_callback_that_tells_nothing_makes_the_task_due_as_soon_as_its_id_is_k
 @pytest.mark.parametrize(
     ("answer", "stage"), [(RUNNING, Stage.RUNNING), (DONE, Stage.STORING)], ids=["running", "done"]
 )
-def test_what_a_callback_found_stays_when_the_reply_comes(stack, provider, answer, stage):
-    calls_back(stack, b'{"task_id": "provider-1", "status": "3"}')
+def test_the_creates_reply_keeps_what_a_callback_recorded(services, provider, answer, stage):
+    call_back_during_create(services, b'{"task_id": "provider-1", "status": "3"}')
     provider.answers["provider-1"] = answer
 
-    created, _ = send(stack)
+    created, _ = send(services)
 
     assert created.stage is stage
     assert created.provider_task_id == "provider-1"
@@ -369,22 +367,22 @@ def test_what_a_callback_found_stays_when_the_reply_comes(stack, provider, answe
     assert len(provider.creates) == 1
 
 
-def test_the_replys_id_is_added_when_the_row_moved_without_one(stack, table, provider):
+def test_the_creates_reply_adds_its_id_to_a_moved_row(services, table, provider):
     def move_on():
         ((task_id, _),) = table.due(BEGINNING + DAY)
         table.move(table.read(task_id), Stage.UNCONFIRMED, BEGINNING, billing=Billing.UNKNOWN)
 
     provider.during_create = move_on
 
-    created, _ = send(stack)
+    created, _ = send(services)
 
     assert created.stage is Stage.SUBMITTED
     assert created.provider_task_id == "provider-1"
     assert created.billing is Billing.CHARGED
 
 
-def test_nothing_is_sent_without_the_time_to_write_down_what_came_of_it(stack, provider):
-    created, _ = send(stack, seconds_left=lambda: 19.9)
+def test_nothing_is_sent_without_time_to_record_the_outcome(services, provider):
+    created, _ = send(services, seconds_left=lambda: 19.9)
 
     assert provider.creates == []
     assert created.stage is Stage.ACCEPTED
@@ -393,17 +391,17 @@ def test_nothing_is_sent_without_the_time_to_write_down_what_came_of_it(stack, p
     assert created.attempt == 0
 
 
-def test_a_callback_that_tells_nothing_makes_an_ambiguous_create_due_at_once(stack, provider):
-    calls_back(stack, b"")
+def test_an_empty_callback_makes_an_ambiguous_create_due_at_once(services, provider):
+    call_back_during_create(services, b"")
     provider.outcome = AMBIGUOUS
 
-    created, _ = send(stack)
+    created, _ = send(services)
 
     assert (created.stage, created.due_at) == (Stage.UNCONFIRMED, BEGINNING)
 
 
 class Outage:
-    """A DynamoDB that takes no updates for a while."""
+    """A DynamoDB client whose first updates fail."""
 
     def __init__(self, client, times):
         self._client = client
@@ -419,22 +417,22 @@ class Outage:
         return self._client.update_item(**request)
 
 
-def test_what_was_paid_for_is_written_down_as_soon_as_the_table_takes_it(table, provider):
-    stack = services(TaskTable(Outage(table.client, 2), table.name), provider)
+def test_recording_a_paid_create_is_retried_during_an_outage(table, provider):
+    services = make_services(TaskTable(Outage(table.client, 2), table.name), provider)
 
-    created, _ = send(stack)
+    created, _ = send(services)
 
     assert created.stage is Stage.SUBMITTED
     assert created == table.read(created.task_id)
     assert len(provider.creates) == 1
 
 
-def test_writing_down_ends_with_the_time_there_is(table, provider):
-    stack = services(TaskTable(Outage(table.client, 99), table.name), provider)
+def test_recording_is_retried_only_while_time_is_left(table, provider):
+    services = make_services(TaskTable(Outage(table.client, 99), table.name), provider)
     left = iter([28.0, 5.0, 1.9])
 
     with pytest.raises(ClientError):
-        send(stack, seconds_left=lambda: next(left))
+        send(services, seconds_left=lambda: next(left))
 
     ((task_id, due_at),) = table.due(BEGINNING + DAY)
     assert (table.read(task_id).stage, due_at) == (Stage.SUBMITTING, BEGINNING + 60)
@@ -442,12 +440,12 @@ def test_writing_down_ends_with_the_time_there_is(table, provider):
 
 
 @pytest.mark.parametrize("outcome", [Rejected(reason=REASON), REFUSED, AMBIGUOUS])
-def test_no_other_outcome_undoes_what_a_callback_found(stack, provider, outcome):
-    calls_back(stack, b'{"task_id": "provider-1"}')
+def test_no_outcome_undoes_what_a_callback_recorded(services, provider, outcome):
+    call_back_during_create(services, b'{"task_id": "provider-1"}')
     provider.answers["provider-1"] = DONE
     provider.outcome = outcome
 
-    created, _ = send(stack)
+    created, _ = send(services)
 
     assert created.stage is Stage.STORING
     assert created.billing is Billing.CHARGED
@@ -458,11 +456,11 @@ def test_no_other_outcome_undoes_what_a_callback_found(stack, provider, outcome)
 WAITING = task(Stage.ACCEPTED, billing=Billing.NONE, attempt=1)
 
 
-def test_a_refused_task_is_sent_again(stack, table, provider, clock):
+def test_a_refused_task_is_sent_again(services, table, provider, clock):
     table.create(WAITING)
     clock.pass_by(30)
 
-    sent = resend(WAITING, CALLBACK_KEYS, stack, plenty)
+    sent = resend(WAITING, CALLBACK_KEYS, services, plenty)
 
     assert (sent.stage, sent.attempt) == (Stage.SUBMITTED, 2)
     assert sent.sent_at == BEGINNING + 30
@@ -470,22 +468,22 @@ def test_a_refused_task_is_sent_again(stack, table, provider, clock):
     assert len(provider.creates) == 1
 
 
-def test_a_task_that_is_sent_again_may_be_charged_from_then_on(stack, table, provider):
+def test_billing_is_unknown_while_a_task_is_sent_again(services, table, provider):
     rows = []
     table.create(WAITING)
     provider.during_create = lambda: rows.append(table.read(WAITING.task_id))
 
-    resend(WAITING, CALLBACK_KEYS, stack, plenty)
+    resend(WAITING, CALLBACK_KEYS, services, plenty)
 
     assert (rows[0].stage, rows[0].billing) == (Stage.SUBMITTING, Billing.UNKNOWN)
     assert rows[0].due_at == BEGINNING + 60
 
 
-def test_each_refusal_doubles_the_wait_up_to_a_quarter_of_an_hour(stack, table, provider, clock):
+def test_each_refusal_doubles_the_wait_up_to_a_quarter_of_an_hour(services, table, provider, clock):
     provider.outcome = REFUSED
     waiting, waits = table.create(WAITING), []
     for _ in range(8):
-        waiting = resend(waiting, CALLBACK_KEYS, stack, plenty)
+        waiting = resend(waiting, CALLBACK_KEYS, services, plenty)
         waits.append(waiting.due_at - clock.now)
         clock.now = waiting.due_at
 
@@ -496,10 +494,10 @@ def test_each_refusal_doubles_the_wait_up_to_a_quarter_of_an_hour(stack, table, 
     assert len(waiting.warnings) == 1
 
 
-def test_a_task_that_was_called_back_is_never_sent_again(stack, table, provider):
+def test_a_task_with_a_callback_is_not_sent_again(services, table, provider):
     called = table.create(replace(WAITING, evidence=Evidence(received_at=BEGINNING, body="")))
 
-    row = resend(called, CALLBACK_KEYS, stack, plenty)
+    row = resend(called, CALLBACK_KEYS, services, plenty)
 
     assert provider.creates == []
     assert (row.stage, row.billing) == (Stage.UNCONFIRMED, Billing.UNKNOWN)
@@ -507,24 +505,24 @@ def test_a_task_that_was_called_back_is_never_sent_again(stack, table, provider)
     assert [warning.code for warning in row.warnings] == ["create_unconfirmed"]
 
 
-def test_a_task_that_another_sends_is_left_alone(stack, table, provider):
+def test_a_task_that_another_call_sends_is_left_alone(services, table, provider):
     table.create(WAITING)
     table.move(WAITING, Stage.SUBMITTING, BEGINNING)
 
     with pytest.raises(MovedOnError):
-        resend(WAITING, CALLBACK_KEYS, stack, plenty)
+        resend(WAITING, CALLBACK_KEYS, services, plenty)
 
     assert provider.creates == []
 
 
-def test_a_task_sent_again_by_two_at_once_is_sent_once(stack, table, provider):
+def test_concurrent_resends_send_once(services, table, provider):
     table.create(WAITING)
     barrier = Barrier(3)
 
     def at_once(_):
         barrier.wait(5)
         try:
-            resend(WAITING, CALLBACK_KEYS, stack, plenty)
+            resend(WAITING, CALLBACK_KEYS, services, plenty)
         except MovedOnError:
             return "moved on"
         return "sent"
@@ -536,15 +534,15 @@ def test_a_task_sent_again_by_two_at_once_is_sent_once(stack, table, provider):
     assert len(provider.creates) == 1
 
 
-def test_a_task_that_is_refused_for_six_hours_is_given_up(stack, table, provider, clock):
+def test_a_task_refused_for_six_hours_fails(services, table, provider, clock):
     table.create(WAITING)
     clock.pass_by(6 * HOUR)
     provider.outcome = REFUSED
-    waiting = resend(WAITING, CALLBACK_KEYS, stack, plenty)
+    waiting = resend(WAITING, CALLBACK_KEYS, services, plenty)
     assert waiting.stage is Stage.ACCEPTED
 
     clock.pass_by(1)
-    given_up = resend(waiting, CALLBACK_KEYS, stack, plenty)
+    given_up = resend(waiting, CALLBACK_KEYS, services, plenty)
 
     assert given_up.stage is Stage.FAILED
     assert given_up.error.code == "provider_unavailable"

@@ -1,4 +1,4 @@
-"""The sweep: due rows become executions, one for each look."""
+"""The sweep starts one execution for each due row."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -35,7 +35,7 @@ class FakeStepFunctions:
             self.started.append(request)
 
 
-def test_each_due_row_is_started_longest_overdue_first(table):
+def test_due_rows_are_started_longest_overdue_first(table):
     for name, wait in {"a": -5, "b": -50, "c": 1, "d": 0}.items():
         table.create(replace(TASK, task_id=name, due_at=NOW + wait))
     executions = FakeStepFunctions()
@@ -52,7 +52,7 @@ def test_each_due_row_is_started_longest_overdue_first(table):
 
 
 @pytest.mark.parametrize("stage", Stage)
-def test_a_row_is_started_in_any_stage_and_then_has_a_lease(table, stage):
+def test_a_due_row_in_any_stage_is_started_and_leased(table, stage):
     table.create(task(stage))
 
     assert sweep(table, FakeStepFunctions(), ARN, FakeClock(NOW)) == 1
@@ -60,14 +60,14 @@ def test_a_row_is_started_in_any_stage_and_then_has_a_lease(table, stage):
     assert sweep(table, FakeStepFunctions(), ARN, FakeClock(NOW)) == 0
 
 
-def test_a_look_that_nobody_took_is_started_again_under_another_name(table):
+def test_a_row_still_due_after_its_lease_is_started_under_another_name(table):
     table.create(TASK)
     executions, clock = FakeStepFunctions(), FakeClock(NOW)
     for _ in range(3):
         sweep(table, executions, ARN, clock)
         clock.pass_by(START_LEASE_SECONDS)
 
-    assert executions.names == [f"{TASK.task_id}-{look}" for look in (1, 2, 3)]
+    assert executions.names == [f"{TASK.task_id}-{run}" for run in (1, 2, 3)]
 
 
 def test_an_execution_that_exists_counts_as_started(table):
@@ -80,26 +80,26 @@ def test_an_execution_that_exists_counts_as_started(table):
     assert table.read(TASK.task_id).fallback_runs == 1
 
 
-def test_a_row_that_another_sweep_claims_meanwhile_is_left_to_it(table):
+def test_a_row_that_another_sweep_claimed_is_not_started(table):
     table.create(TASK)
 
-    class Slow:
-        """A table whose list of due rows is old by the time that it is used."""
+    class StaleTable:
+        """A table whose first due row is claimed between listing and claiming."""
 
         def due(self, now):
-            found = list(table.due(now))
-            table.claim_due(*found[0], now, START_LEASE_SECONDS)
-            return iter(found)
+            due = list(table.due(now))
+            table.claim_due(*due[0], now, START_LEASE_SECONDS)
+            return iter(due)
 
         claim_due = staticmethod(table.claim_due)
 
     executions = FakeStepFunctions()
 
-    assert sweep(Slow(), executions, ARN, FakeClock(NOW)) == 0
+    assert sweep(StaleTable(), executions, ARN, FakeClock(NOW)) == 0
     assert executions.started == []
 
 
-def test_sweeps_at_once_start_one_execution_per_look(table):
+def test_concurrent_sweeps_start_one_execution_per_row(table):
     names = [f"task_{number:02}" for number in range(12)]
     for number, name in enumerate(names):
         table.create(replace(TASK, task_id=name, due_at=NOW - number))
@@ -116,7 +116,7 @@ def test_sweeps_at_once_start_one_execution_per_look(table):
     assert sorted(executions.names) == [f"{name}-1" for name in names]
 
 
-def test_a_sweep_that_takes_too_long_leaves_the_rest_to_the_next(table):
+def test_a_slow_sweep_leaves_the_rest_to_the_next(table):
     for number in range(6):
         table.create(replace(TASK, task_id=f"task_{number}", due_at=NOW - number))
     clock = FakeClock(NOW)
@@ -134,5 +134,5 @@ def test_a_sweep_that_takes_too_long_leaves_the_rest_to_the_next(table):
     assert len(set(executions.names)) == 6
 
 
-def test_an_empty_table_needs_no_sweep(table):
+def test_a_sweep_of_an_empty_table_starts_nothing(table):
     assert sweep(table, FakeStepFunctions(), ARN, FakeClock(NOW)) == 0

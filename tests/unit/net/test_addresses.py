@@ -111,7 +111,7 @@ METADATA = {
 
 
 @pytest.mark.parametrize("address", METADATA.values(), ids=METADATA.keys())
-def test_no_cloud_shows_its_metadata_at_a_public_address(address):
+def test_no_cloud_metadata_address_is_public(address):
     assert not is_public(address)
 
 
@@ -128,7 +128,7 @@ INSIDE = ["127.0.0.1", "10.1.2.3", "169.254.169.254", "100.64.0.1", "0.0.0.0", "
 
 @pytest.mark.parametrize("inside", INSIDE)
 @pytest.mark.parametrize("form", EMBEDDING.values(), ids=EMBEDDING.keys())
-def test_a_private_address_inside_of_another_is_not_public(form, inside):
+def test_an_embedded_private_address_is_not_public(form, inside):
     address = form.format(inside)
 
     assert not is_public(address)
@@ -137,7 +137,7 @@ def test_a_private_address_inside_of_another_is_not_public(form, inside):
 
 
 @pytest.mark.parametrize("inside", INSIDE)
-def test_a_private_address_inside_of_a_tunnels_is_not_public(inside):
+def test_a_tunnel_address_of_a_private_address_is_not_public(inside):
     number = int(IPv4Address(inside))
 
     assert not is_public(str(IPv6Address((0x2002 << 112) | (number << 80))))
@@ -176,7 +176,7 @@ def test_a_private_address_inside_of_a_tunnels_is_not_public(inside):
         "64:ff9b::808:808",
     ],
 )
-def test_an_address_of_the_internet_is_public(address):
+def test_an_internet_address_is_public(address):
     assert is_public(address)
 
 
@@ -186,7 +186,7 @@ def test_an_address_with_a_zone_is_not_public(address):
 
 
 @given(st.one_of(st.ip_addresses(v=4), st.ip_addresses(v=6)))
-def test_nothing_is_public_that_python_calls_private(address):
+def test_an_address_that_is_not_global_to_python_is_not_public(address):
     assert ip_address(address).is_global or not is_public(str(address))
 
 

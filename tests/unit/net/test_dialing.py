@@ -1,4 +1,4 @@
-"""Connecting: what an address that can't be used costs."""
+"""Connecting on a machine without IPv6."""
 
 import socket
 from time import monotonic
@@ -15,7 +15,7 @@ TLS = client_tls()
 
 @pytest.fixture
 def no_ipv6(monkeypatch):
-    """A machine without IPv6, and a name with addresses of both families."""
+    """Make this machine seem to have no IPv6."""
     made = socket.socket
 
     def refuse_ipv6(family=socket.AF_INET, *rest, **more):
@@ -30,11 +30,11 @@ def no_ipv6(monkeypatch):
 def test_a_machine_without_ipv6_connects_to_the_ipv4_address(monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-        found = [
+        addresses = [
             (family, socket.SOCK_STREAM, 6, "", (address, port))
             for family, address in ((socket.AF_INET6, "::1"), (socket.AF_INET, "127.0.0.1"))
         ]
-        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: addresses)
         url = parse_url(f"http://media.example:{port}/")
 
         with connect(url, monotonic() + 5, TLS) as connected:
@@ -42,6 +42,6 @@ def test_a_machine_without_ipv6_connects_to_the_ipv4_address(monkeypatch):
 
 
 @pytest.mark.usefixtures("no_ipv6")
-def test_an_ipv6_address_on_a_machine_without_ipv6_is_not_connected_to():
+def test_a_machine_without_ipv6_fails_to_connect_to_an_ipv6_address():
     with pytest.raises(DialError, match="no connection: OSError"):
         connect(parse_url("http://[::1]/"), monotonic() + 5, TLS)

@@ -1,4 +1,4 @@
-"""Downloads from addresses that others chose, and from hostile peers."""
+"""Downloads from untrusted URLs and hostile servers."""
 
 import _socket
 import functools
@@ -28,9 +28,9 @@ STRICT = Policy()
 IMAGE = with_length(PNG)
 LIMIT = 1_000_000
 SECONDS = 0.25
-"""The deadline of tests whose peer never ends."""
+"""The deadline in tests whose server never finishes."""
 MARGIN = 8.0
-"""How late something may end on a busy machine."""
+"""How late a test may end on a busy machine."""
 
 SERVER_TLS = server_tls("media.example")
 TRUSTING = client_tls()
@@ -65,8 +65,8 @@ def read_on(download):
         pass
 
 
-def url_of(found, path="/a.png?sig=SECRET"):
-    return f"http://127.0.0.1:{found.port}{path}"
+def url_of(server, path="/a.png?sig=SECRET"):
+    return f"http://127.0.0.1:{server.port}{path}"
 
 
 @contextmanager
@@ -94,7 +94,7 @@ def refused(url, policy, within=MARGIN, **more):
 
 
 def fails(url, policy=LOCAL, within=SECONDS + MARGIN, seconds=SECONDS, **more):
-    """Return the code and the message of a peer's error."""
+    """Return the code and the message of the ``PeerError``."""
     with ends_within(within), pytest.raises(PeerError) as caught:
         whole(url, policy, seconds=seconds, **more)
     assert caught.value.__cause__ is None
@@ -103,11 +103,11 @@ def fails(url, policy=LOCAL, within=SECONDS + MARGIN, seconds=SECONDS, **more):
 
 def fails_at(treat, tls=None, **more):
     treatment = treat if callable(treat) else serves(treat)
-    with peer(treatment, tls) as found:
-        return fails(url_of(found), **more)
+    with peer(treatment, tls) as server:
+        return fails(url_of(server), **more)
 
 
-# ── A public internet that a test makes up ────────────────────────────────────────────────────
+# ── A fake public internet ────────────────────────────────────────────────────────────────────
 
 HERE = "93.184.215.14"
 """A public address that the fixture maps to a server on this machine."""
@@ -117,20 +117,20 @@ class Internet:
     def __init__(self):
         self.answers = {}
         self.places = {}
-        self.asked = []
-        self.tried = []
+        self.lookups = []
+        self.connects = []
 
     def at(self, host, *answers):
         """Resolve a name to the first answer, then to the next one, and so on."""
         self.answers[host] = list(answers)
 
-    def put(self, found, port=443, host="media.example", address=HERE):
+    def put(self, server, port=443, host="media.example", address=HERE):
         """Map a server on this machine to a public address."""
         self.at(host, [address])
-        self.places[address, port] = found.port
+        self.places[address, port] = server.port
 
     def getaddrinfo(self, host, port, *_rest, **_more):
-        self.asked.append(host)
+        self.lookups.append(host)
         left = self.answers.get(host)
         if left is None:
             raise socket.gaierror(socket.EAI_NONAME, "unknown")
@@ -149,7 +149,7 @@ class Internet:
         ]
 
     def connect(self, connecting, address):
-        self.tried.append(address[0])
+        self.connects.append(address[0])
         place = self.places.get(address[:2])
         if place is None:
             raise ConnectionRefusedError
@@ -163,7 +163,7 @@ def internet(monkeypatch):
     here = threading.current_thread()
 
     def connect(connecting, address):
-        # Threads that earlier tests left behind have the internet as it is.
+        # Threads left over from earlier tests use the real network.
         ours = threading.current_thread() is here
         (made.connect if ours else _socket.socket.connect)(connecting, address)
 
@@ -174,7 +174,7 @@ def internet(monkeypatch):
 PRIVATE = [
     "127.0.0.1",
     "127.255.255.254",
-    "0.0.0.0",  # noqa: S104 - nobody binds it
+    "0.0.0.0",  # noqa: S104 - it is not bound
     "10.0.0.1",
     "172.16.0.1",
     "192.168.1.1",
@@ -216,13 +216,13 @@ PRIVATE = [
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
 @pytest.mark.parametrize("address", PRIVATE)
-def test_a_name_at_an_address_that_is_not_public_is_refused(address, scheme, internet):
+def test_a_name_with_a_private_address_is_refused(address, scheme, internet):
     internet.at("media.example", [address])
 
     message = refused(f"{scheme}://media.example/a.png?sig=SECRET", PUBLIC)
 
     assert message == "media.example is at an address that is not public"
-    assert internet.tried == []
+    assert internet.connects == []
 
 
 @pytest.mark.parametrize("place", [0, 1, 2], ids=["first", "between", "last"])
@@ -234,49 +234,49 @@ def test_one_private_address_among_public_ones_is_refused(address, place, intern
 
     refused("https://media.example/a.png", STRICT)
 
-    assert internet.tried == []
+    assert internet.connects == []
 
 
-def test_a_private_address_behind_many_public_ones_is_found(internet):
+def test_a_private_address_after_many_public_ones_is_refused(internet):
     internet.at("media.example", [f"8.8.8.{number}" for number in range(250)] + ["10.0.0.1"])
 
     refused("https://media.example/a.png", STRICT)
 
-    assert internet.tried == []
+    assert internet.connects == []
 
 
-def test_the_address_that_was_checked_is_the_one_that_is_connected_to(internet):
-    """The name is private when it is resolved again, but it isn't."""
-    with peer(serves(IMAGE), SERVER_TLS) as found:
-        internet.put(found)
+def test_the_checked_address_is_the_one_connected_to(internet):
+    """A second lookup would give a private address."""
+    with peer(serves(IMAGE), SERVER_TLS) as server:
+        internet.put(server)
         internet.at("media.example", [HERE], ["127.0.0.1"])
 
         assert whole("https://media.example/a.png", STRICT) == PNG
 
-    assert internet.asked == ["media.example"]
-    assert internet.tried == [HERE]
+    assert internet.lookups == ["media.example"]
+    assert internet.connects == [HERE]
 
 
 def test_a_name_is_checked_again_for_each_redirect(internet):
-    with peer(redirects("/b.png"), SERVER_TLS) as found:
-        internet.put(found)
+    with peer(redirects("/b.png"), SERVER_TLS) as server:
+        internet.put(server)
         internet.at("media.example", [HERE], ["127.0.0.1"])
 
         refused("https://media.example/a.png", STRICT)
 
-    assert internet.asked == ["media.example"] * 2
-    assert internet.tried == [HERE]
-    assert len(found.requests) == 1
+    assert internet.lookups == ["media.example"] * 2
+    assert internet.connects == [HERE]
+    assert len(server.requests) == 1
 
 
 def test_addresses_are_tried_in_turn_until_one_answers(internet):
-    with peer(serves(IMAGE), SERVER_TLS) as found:
-        internet.put(found)
+    with peer(serves(IMAGE), SERVER_TLS) as server:
+        internet.put(server)
         internet.at("media.example", ["8.8.8.8", "2606:4700::1111", HERE])
 
         assert whole("https://media.example/a.png", STRICT) == PNG
 
-    assert internet.tried == ["8.8.8.8", "2606:4700::1111", HERE]
+    assert internet.connects == ["8.8.8.8", "2606:4700::1111", HERE]
 
 
 def test_at_most_eight_addresses_are_tried(internet):
@@ -285,7 +285,7 @@ def test_at_most_eight_addresses_are_tried(internet):
     code, message = fails("https://media.example/a.png", STRICT)
 
     assert (code, message) == ("unreachable", "no connection: ConnectionRefusedError")
-    assert len(internet.tried) == dialing.MAX_ADDRESSES
+    assert len(internet.connects) == dialing.MAX_ADDRESSES
 
 
 def test_a_scoped_address_is_refused(internet):
@@ -295,9 +295,9 @@ def test_a_scoped_address_is_refused(internet):
 
 
 def test_a_public_address_behind_nat64_is_connected_to(internet):
-    with peer(serves(IMAGE), SERVER_TLS) as found:
-        internet.put(found, address="64:ff9b::5db8:d70e")
-        internet.connect = lambda connecting, _address: reconnect(connecting, found.port)
+    with peer(serves(IMAGE), SERVER_TLS) as server:
+        internet.put(server, address="64:ff9b::5db8:d70e")
+        internet.connect = lambda connecting, _address: reconnect(connecting, server.port)
 
         assert whole("https://media.example/a.png", STRICT) == PNG
 
@@ -320,7 +320,7 @@ LITERALS = {
     "hex": "0x7f000001",
     "hex parts": "0x7f.1",
     "octal parts": "0177.0.0.1",
-    "a dot behind": "127.0.0.1.",
+    "a trailing dot": "127.0.0.1.",
     "v6 loopback": "[::1]",
     "v6 loopback in full": "[0000:0000:0000:0000:0000:0000:0000:0001]",
     "v6 nothing": "[::]",
@@ -351,16 +351,16 @@ LITERALS = {
 
 @pytest.mark.parametrize("host", LITERALS.values(), ids=LITERALS.keys())
 def test_an_address_in_the_url_is_refused_in_any_spelling(host):
-    with peer(serves(IMAGE)) as found:
-        refused(f"http://{host}:{found.port}/?SECRET", PUBLIC)
+    with peer(serves(IMAGE)) as server:
+        refused(f"http://{host}:{server.port}/?SECRET", PUBLIC)
 
-    assert found.connections == 0
+    assert server.connections == 0
 
 
-def test_a_local_stack_may_allow_private_addresses():
-    with peer(serves(IMAGE)) as found:
-        assert whole(url_of(found)) == PNG
-        assert whole(f"http://localhost:{found.port}/") == PNG
+def test_a_policy_may_allow_private_addresses():
+    with peer(serves(IMAGE)) as server:
+        assert whole(url_of(server)) == PNG
+        assert whole(f"http://localhost:{server.port}/") == PNG
 
 
 @pytest.mark.parametrize("answer", [[], None], ids=["nothing", "no such name"])
@@ -372,17 +372,17 @@ def test_a_name_without_an_address_is_unreachable(answer, internet):
 
 
 @pytest.mark.parametrize("url", ["ftp://a.example/?SECRET", "file:///etc/passwd", "a", "", "//a/"])
-def test_what_is_not_http_is_refused(url):
+def test_a_url_other_than_http_is_refused(url):
     refused(url, LOCAL)
 
 
-def test_a_request_through_the_session_itself_is_checked_too(internet):
+def test_the_session_checks_every_request(internet):
     internet.at("media.example", ["10.0.0.1"])
 
     for url in ("https://media.example/", "https://127.0.0.1/", "http://media.example/"):
         with pytest.raises(UnsafeAddressError), session(STRICT) as http:
             http.get(url)
-    assert internet.tried == []
+    assert internet.connects == []
 
 
 # ── Over TLS ──────────────────────────────────────────────────────────────────────────────────
@@ -401,32 +401,32 @@ CERTIFICATES = {
 
 
 @pytest.mark.parametrize(("tls", "reason"), CERTIFICATES.values(), ids=CERTIFICATES.keys())
-def test_over_tls_the_server_must_be_who_its_name_says(tls, reason, internet):
-    with peer(serves(IMAGE), tls) as found:
-        internet.put(found)
+def test_a_certificate_must_be_trusted_and_name_the_host(tls, reason, internet):
+    with peer(serves(IMAGE), tls) as server:
+        internet.put(server)
         code, message = fails("https://media.example/?SECRET", STRICT)
 
     assert code == "unreachable"
     assert message.startswith("no TLS connection: its certificate is refused: ")
     assert reason in message
-    assert found.requests == []
+    assert server.requests == []
 
 
 def test_sni_and_host_header_carry_the_name(internet):
     names = []
     tls = server_tls("media.example")
     tls.sni_callback = lambda _connection, name, _context: names.append(name)
-    with peer(serves(IMAGE), tls) as found:
-        internet.put(found)
+    with peer(serves(IMAGE), tls) as server:
+        internet.put(server)
         assert whole("https://media.example/a.png", STRICT) == PNG
 
     assert names == ["media.example"]
-    assert b"Host: media.example\r\n" in found.requests[0]
+    assert b"Host: media.example\r\n" in server.requests[0]
 
 
 def test_without_a_context_only_public_authorities_are_trusted(internet):
-    with peer(serves(IMAGE), SERVER_TLS) as found:
-        internet.put(found)
+    with peer(serves(IMAGE), SERVER_TLS) as server:
+        internet.put(server)
         with pytest.raises(PeerError, match="certificate is refused"):
             downloads.get(
                 "https://media.example/", downloads.session(STRICT), seconds=5.0, max_bytes=LIMIT
@@ -434,21 +434,21 @@ def test_without_a_context_only_public_authorities_are_trusted(internet):
 
 
 def test_certificates_are_checked_even_with_verify_false(internet):
-    with peer(serves(IMAGE), server_tls("other.example")) as found, session(STRICT) as http:
-        internet.put(found)
+    with peer(serves(IMAGE), server_tls("other.example")) as server, session(STRICT) as http:
+        internet.put(server)
         http.verify = False
         with pytest.raises(PeerError, match="certificate is refused"):
             http.get("https://media.example/", verify=False)
 
 
-def silent(found, _connection):
-    found.stall()
+def silent(server, _connection):
+    server.stall()
 
 
-def dribbling_tls(found, connection):
+def dribbling_tls(server, connection):
     connection.recv(65_536)
     # A handshake record of 16 KB, byte by byte.
-    found.dribble(connection, b"\x16\x03\x03\x40\x00\x02\x00\x3f\xfc" + bytes(16_000), 0.02)
+    server.dribble(connection, b"\x16\x03\x03\x40\x00\x02\x00\x3f\xfc" + bytes(16_000), 0.02)
 
 
 def alert(_found, connection):
@@ -469,8 +469,8 @@ TLS_PEERS = {
 
 @pytest.mark.parametrize("treat", TLS_PEERS.values(), ids=TLS_PEERS.keys())
 def test_a_failed_tls_handshake_makes_a_server_unreachable(treat, internet):
-    with peer(treat) as found:
-        internet.put(found)
+    with peer(treat) as server:
+        internet.put(server)
         code, message = fails("https://media.example/?SECRET", STRICT)
 
     assert code == "unreachable"
@@ -479,12 +479,12 @@ def test_a_failed_tls_handshake_makes_a_server_unreachable(treat, internet):
 
 
 def test_connecting_and_tls_share_one_deadline(internet):
-    with peer(silent) as found:
-        internet.put(found)
+    with peer(silent) as server:
+        internet.put(server)
         connect = internet.connect
 
         def hesitate(*given):
-            found.over.wait(1.0)
+            server.over.wait(1.0)
             connect(*given)
 
         internet.connect = hesitate
@@ -498,8 +498,8 @@ def redirects(*locations, code=302, last=IMAGE):
     """A treatment: answer with one redirect after the other, then with ``last``."""
     left = list(locations)
 
-    def treat(found, connection):
-        found.read_request(connection)
+    def treat(server, connection):
+        server.read_request(connection)
         where = left.pop(0) if left else None
         headers = b"" if where is None else b"Location: " + where.encode("latin-1") + b"\r\n"
         connection.sendall(last if where is None else status(code, headers))
@@ -510,73 +510,73 @@ def redirects(*locations, code=302, last=IMAGE):
 @pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 def test_a_redirect_is_followed(code, method):
-    with peer(redirects("/b.png", code=code)) as found, request(method, url_of(found)) as answer:
+    with peer(redirects("/b.png", code=code)) as server, request(method, url_of(server)) as answer:
         assert answer.status == 200
         assert rest(answer) == (PNG if method == "GET" else b"")
 
-    assert found.requests[1].startswith(f"{method} /b.png HTTP/1.1\r\n".encode())
+    assert server.requests[1].startswith(f"{method} /b.png HTTP/1.1\r\n".encode())
 
 
 @pytest.mark.parametrize("code", [300, 304, 305, 306])
 def test_other_statuses_with_a_location_are_not_followed(code):
-    with peer(redirects("/b.png", code=code)) as found, get(url_of(found)) as answer:
+    with peer(redirects("/b.png", code=code)) as server, get(url_of(server)) as answer:
         assert answer.status == code
 
-    assert found.connections == 1
+    assert server.connections == 1
 
 
 def test_a_redirect_without_a_location_is_returned():
-    with peer(serves(status(302))) as found, get(url_of(found)) as answer:
+    with peer(serves(status(302))) as server, get(url_of(server)) as answer:
         assert answer.status == 302
 
 
-def test_three_redirects_are_followed_and_no_more():
-    with peer(redirects(*"123")) as found:
-        assert whole(url_of(found)) == PNG
-    assert len(found.requests) == MAX_REDIRECTS + 1
+def test_at_most_three_redirects_are_followed():
+    with peer(redirects(*"123")) as server:
+        assert whole(url_of(server)) == PNG
+    assert len(server.requests) == MAX_REDIRECTS + 1
 
-    with peer(redirects(*"1234")) as found:
-        assert refused(url_of(found), LOCAL) == "it redirects more than 3 times"
-    assert len(found.requests) == MAX_REDIRECTS + 1
+    with peer(redirects(*"1234")) as server:
+        assert refused(url_of(server), LOCAL) == "it redirects more than 3 times"
+    assert len(server.requests) == MAX_REDIRECTS + 1
 
 
 @pytest.mark.parametrize("location", ["/a.png", "", "?sig=SECRET", "//127.0.0.1:{port}/a.png"])
-def test_a_redirect_in_a_circle_ends(location):
-    def circle(found, connection):
-        found.read_request(connection)
-        where = location.format(port=found.port).encode()
+def test_a_redirect_loop_ends(location):
+    def loop(server, connection):
+        server.read_request(connection)
+        where = location.format(port=server.port).encode()
         connection.sendall(status(302, b"Location: %s\r\n" % where))
 
-    with peer(circle) as found:
-        refused(url_of(found), LOCAL)
+    with peer(loop) as server:
+        refused(url_of(server), LOCAL)
 
-    assert found.connections == MAX_REDIRECTS + 1
+    assert server.connections == MAX_REDIRECTS + 1
 
 
 def test_all_redirects_share_one_deadline():
-    def slow_circle(found, connection):
-        found.read_request(connection)
-        found.over.wait(SECONDS / 3)
+    def slow_loop(server, connection):
+        server.read_request(connection)
+        server.over.wait(SECONDS / 3)
         connection.sendall(status(302, b"Location: /b\r\n"))
 
-    assert fails_at(slow_circle)[0] == "unreachable"
+    assert fails_at(slow_loop)[0] == "unreachable"
 
 
-def test_a_redirect_is_returned_if_none_may_be_followed():
-    with peer(redirects("/b")) as found, get(url_of(found), redirects=0) as answer:
+def test_a_redirect_is_returned_if_none_is_allowed():
+    with peer(redirects("/b")) as server, get(url_of(server), redirects=0) as answer:
         assert (answer.status, answer.headers["location"]) == (302, "/b")
 
-    assert len(found.requests) == 1
+    assert len(server.requests) == 1
 
 
 def test_a_post_is_not_redirected():
     with (
-        peer(redirects("/b", code=307)) as found,
-        request("POST", url_of(found), body=b"{}") as answer,
+        peer(redirects("/b", code=307)) as server,
+        request("POST", url_of(server), body=b"{}") as answer,
     ):
         assert answer.status == 307
 
-    assert len(found.requests) == 1
+    assert len(server.requests) == 1
 
 
 HOSTILE_LOCATIONS = {
@@ -625,25 +625,25 @@ HOSTILE_LOCATIONS = {
 
 @pytest.mark.parametrize("location", HOSTILE_LOCATIONS.values(), ids=HOSTILE_LOCATIONS.keys())
 def test_each_redirect_is_checked_like_the_first_url(location, internet):
-    with peer(redirects(location), SERVER_TLS) as found:
-        internet.put(found)
+    with peer(redirects(location), SERVER_TLS) as server:
+        internet.put(server)
         internet.at("localhost", ["127.0.0.1"])
         internet.at("intranet.example", ["10.0.0.1"])
         internet.at("half.example", [HERE, "10.0.0.1"])
 
         refused("https://media.example/a.png?sig=SECRET", STRICT)
 
-    assert internet.tried == [HERE]
+    assert internet.connects == [HERE]
 
 
 @pytest.mark.parametrize("policy", [PUBLIC, STRICT], ids=["allowed", "not"])
 def test_a_redirect_to_plain_http_needs_allow_http(policy, internet):
     with (
         peer(serves(IMAGE)) as plain,
-        peer(redirects("http://plain.example/"), SERVER_TLS) as found,
+        peer(redirects("http://plain.example/"), SERVER_TLS) as server,
     ):
         internet.put(plain, 80, "plain.example", "8.8.8.8")
-        internet.put(found)
+        internet.put(server)
         if policy is PUBLIC:
             assert whole("https://media.example/a.png", policy) == PNG
         else:
@@ -653,29 +653,29 @@ def test_a_redirect_to_plain_http_needs_allow_http(policy, internet):
 
 
 def test_the_body_of_a_redirect_is_not_read():
-    def treat(found, connection):
-        found.read_request(connection)
-        if len(found.requests) > 1:
+    def treat(server, connection):
+        server.read_request(connection)
+        if len(server.requests) > 1:
             connection.sendall(IMAGE)
             return
         connection.sendall(OK.replace(b"200", b"302") + b"Location: /b.png\r\n\r\n")
-        while not found.over.is_set():
+        while not server.over.is_set():
             connection.sendall(bytes(65_536))
 
-    with peer(treat) as found:
-        assert whole(url_of(found)) == PNG
+    with peer(treat) as server:
+        assert whole(url_of(server)) == PNG
 
 
-# ── Heads of answers ──────────────────────────────────────────────────────────────────────────
+# ── Response heads ────────────────────────────────────────────────────────────────────────────
 
 
 def dribbles(content, pause=0.02):
     """A treatment: answer byte by byte, over and over."""
 
-    def treat(found, connection):
-        found.read_request(connection)
-        while not found.over.is_set():
-            found.dribble(connection, content, pause)
+    def treat(server, connection):
+        server.read_request(connection)
+        while not server.over.is_set():
+            server.dribble(connection, content, pause)
 
     return treat
 
@@ -685,7 +685,7 @@ class TooMuchMemoryError(AssertionError):
 
 
 def in_little_memory(test):
-    """Try up to three times: threads of other tests are counted too, so one pass is proof."""
+    """Try up to three times: the memory of other tests' threads is counted too."""
 
     @functools.wraps(test)
     def tried(*given, **more):
@@ -712,18 +712,18 @@ def little_memory(most=600_000):
 def floods(begin, again):
     """A treatment: answer with an endless response, as fast as possible."""
 
-    def treat(found, connection):
-        found.read_request(connection)
+    def treat(server, connection):
+        server.read_request(connection)
         connection.sendall(begin)
-        while not found.over.is_set():
+        while not server.over.is_set():
             connection.sendall(again)
 
     return treat
 
 
-def deaf_after_accepting(found, connection):
+def deaf_after_accepting(server, connection):
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
-    found.stall()
+    server.stall()
 
 
 SLOW_HEADS = {
@@ -735,16 +735,16 @@ SLOW_HEADS = {
     "an interim answer, then nothing": serves(
         b"HTTP/1.1 100 Continue\r\n\r\n", lambda f, _: f.stall()
     ),
-    "half a head, then nothing": serves(OK + b"Content-Le", lambda found, _: found.stall()),
-    "all but its last byte": serves(OK + b"A: b\r\n\r", lambda found, _: found.stall()),
+    "half a head, then nothing": serves(OK + b"Content-Le", lambda server, _: server.stall()),
+    "all but its last byte": serves(OK + b"A: b\r\n\r", lambda server, _: server.stall()),
 }
 
 
 @pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
 @pytest.mark.parametrize("treat", SLOW_HEADS.values(), ids=SLOW_HEADS.keys())
-def test_an_endlessly_slow_head_ends_by_the_deadline(treat, secure, internet):
-    with peer(treat, SERVER_TLS if secure else None) as found:
-        internet.put(found, 443 if secure else 80)
+def test_a_slow_head_ends_by_the_deadline(treat, secure, internet):
+    with peer(treat, SERVER_TLS if secure else None) as server:
+        internet.put(server, 443 if secure else 80)
         url = f"{'https' if secure else 'http'}://media.example/?SECRET"
         assert fails(url, PUBLIC) == ("unreachable", "no response came in the time allowed")
 
@@ -758,9 +758,9 @@ def test_a_silent_server_is_given_up_before_the_deadline(monkeypatch):
 
 
 def test_sending_to_a_server_that_reads_nothing_ends_by_the_deadline():
-    with peer(deaf_after_accepting) as found:
+    with peer(deaf_after_accepting) as server:
         with ends_within(SECONDS + MARGIN), pytest.raises(PeerError) as caught:
-            request("POST", url_of(found), body=bytes(20_000_000), seconds=SECONDS)
+            request("POST", url_of(server), body=bytes(20_000_000), seconds=SECONDS)
 
         assert caught.value.code == "unreachable"
         assert str(caught.value) == "no response came in the time allowed"
@@ -768,12 +768,12 @@ def test_sending_to_a_server_that_reads_nothing_ends_by_the_deadline():
 
 @pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
 def test_sending_to_a_server_that_reads_slowly_ends_by_the_deadline(secure, internet):
-    def sips(found, connection):
-        while not found.over.wait(0.05):
+    def sips(server, connection):
+        while not server.over.wait(0.05):
             connection.recv(65_536)
 
-    with peer(sips, SERVER_TLS if secure else None) as found:
-        internet.put(found, 443 if secure else 80)
+    with peer(sips, SERVER_TLS if secure else None) as server:
+        internet.put(server, 443 if secure else 80)
         url = f"{'https' if secure else 'http'}://media.example/"
         with ends_within(SECONDS + MARGIN), pytest.raises(PeerError) as caught:
             request("POST", url, PUBLIC, body=bytes(20_000_000), seconds=SECONDS)
@@ -801,9 +801,9 @@ ENDLESS_HEADS = {
 
 @pytest.mark.parametrize(("begin", "again"), ENDLESS_HEADS.values(), ids=ENDLESS_HEADS.keys())
 @in_little_memory
-def test_an_endless_head_is_refused_without_holding_it(begin, again):
-    with peer(floods(begin, again)) as found, little_memory():
-        assert fails(url_of(found), seconds=10.0, within=MARGIN)[0] == "unreachable"
+def test_an_endless_head_is_refused_without_buffering_it(begin, again):
+    with peer(floods(begin, again)) as server, little_memory():
+        assert fails(url_of(server), seconds=10.0, within=MARGIN)[0] == "unreachable"
 
 
 BAD_HEADS = {
@@ -875,7 +875,7 @@ def test_a_port_without_a_server_is_unreachable():
     assert (code, message) == ("unreachable", "no connection: ConnectionRefusedError")
 
 
-def test_connecting_to_a_full_queue_ends_by_the_deadline():
+def test_connecting_to_a_full_backlog_ends_by_the_deadline():
     with deaf("127.0.0.1") as port:
         code, message = fails(f"http://127.0.0.1:{port}/?SECRET")
 
@@ -883,8 +883,8 @@ def test_connecting_to_a_full_queue_ends_by_the_deadline():
 
 
 def test_each_address_gets_a_share_of_the_time(internet):
-    with peer(serves(IMAGE)) as found, deaf("127.0.0.1") as port:
-        internet.put(found, 80, address="8.8.8.8")
+    with peer(serves(IMAGE)) as server, deaf("127.0.0.1") as port:
+        internet.put(server, 80, address="8.8.8.8")
         internet.places["8.8.4.4", 80] = port
         internet.at("media.example", ["8.8.4.4", "8.8.8.8"])
 
@@ -922,15 +922,15 @@ STARTS = {
     "in chunks": lambda start: in_chunks(start, end=b""),
     "until closed": until_closed,
 }
-"""Beginnings of bodies."""
+"""Bodies that have not ended yet."""
 
 
 @pytest.mark.parametrize("amount", [1, 7, 4_096, 1_000_000])
 @pytest.mark.parametrize("framing", FRAMINGS.values(), ids=FRAMINGS.keys())
 @pytest.mark.parametrize("way", ["read", "read1"])
-def test_a_read_returns_at_most_what_was_asked_for(way, framing, amount):
+def test_a_read_returns_at_most_the_requested_size(way, framing, amount):
     content = PNG[:2_000] if amount < 10 else PNG
-    with peer(serves(framing(content))) as found, get(url_of(found)) as download:
+    with peer(serves(framing(content))) as server, get(url_of(server)) as download:
         assert download.length == (len(content) if framing is with_length else None)
         read = getattr(download, way)
         pieces = list(iter(lambda: read(amount), b""))
@@ -947,13 +947,13 @@ def test_only_the_last_read_is_short(framing, amount):
     content = PNG[:500] if amount < 10 else PNG
     whole_answer = framing(content, size=33) if framing is in_chunks else framing(content)
 
-    def in_pieces(found, connection):
-        found.read_request(connection)
+    def in_pieces(server, connection):
+        server.read_request(connection)
         for start in range(0, len(whole_answer), 300):
             connection.sendall(whole_answer[start : start + 300])
-            found.over.wait(0.001)
+            server.over.wait(0.001)
 
-    with peer(in_pieces) as found, get(url_of(found)) as download:
+    with peer(in_pieces) as server, get(url_of(server)) as download:
         pieces = list(iter(lambda: download.read(amount), b""))
 
     assert b"".join(pieces) == content
@@ -961,48 +961,48 @@ def test_only_the_last_read_is_short(framing, amount):
 
 
 @pytest.mark.parametrize("framing", STARTS.values(), ids=STARTS.keys())
-def test_read1_returns_what_has_come_without_waiting_for_more(framing):
-    treat = serves(framing(PNG), then=lambda found, _: found.stall())
-    with peer(treat) as found, ends_within(MARGIN), get(url_of(found)) as download:
+def test_read1_does_not_wait_for_more(framing):
+    treat = serves(framing(PNG), then=lambda server, _: server.stall())
+    with peer(treat) as server, ends_within(MARGIN), get(url_of(server)) as download:
         assert PNG.startswith(download.read1(LIMIT))
         assert download.count > 0
 
 
 def test_chunks_take_precedence_over_a_length():
     content = in_chunks(PNG).replace(OK, OK + b"Content-Length: 5\r\n")
-    with peer(serves(content)) as found, get(url_of(found)) as download:
+    with peer(serves(content)) as server, get(url_of(server)) as download:
         assert download.length is None
         assert rest(download) == PNG
 
 
 @pytest.mark.parametrize("amount", [1, 65_536])
-def test_a_body_of_very_many_chunks_is_read(amount):
+def test_a_body_of_many_chunks_is_read(amount):
     content = PNG * 2
-    with peer(serves(in_chunks(content, size=1))) as found, get(url_of(found)) as download:
+    with peer(serves(in_chunks(content, size=1))) as server, get(url_of(server)) as download:
         assert rest(download, amount) == content
 
 
 def test_a_repeated_equal_length_is_accepted():
     content = with_length(PNG, headers=b"Content-Length: %d\r\n" % len(PNG))
-    with peer(serves(content)) as found, get(url_of(found)) as download:
+    with peer(serves(content)) as server, get(url_of(server)) as download:
         assert download.length == len(PNG)
         assert rest(download) == PNG
 
 
-def test_more_than_was_announced_is_not_read():
-    with peer(serves(with_length(PNG + b"and more", len(PNG)))) as found:
-        assert whole(url_of(found)) == PNG
+def test_bytes_beyond_the_declared_length_are_not_read():
+    with peer(serves(with_length(PNG + b"and more", len(PNG)))) as server:
+        assert whole(url_of(server)) == PNG
 
 
 @pytest.mark.parametrize("cut", [0, 1, 100, len(PNG) - 1])
-def test_less_than_was_announced_is_an_error(cut):
+def test_a_body_below_its_declared_length_is_an_error(cut):
     code, message = fails_at(with_length(PNG[:cut], len(PNG)))
 
     assert (code, message) == ("cut_off", f"only {cut:,} of {len(PNG):,} bytes came")
 
 
-def test_a_body_that_is_cut_off_never_seems_to_end():
-    with peer(serves(with_length(PNG, LIMIT))) as found, get(url_of(found)) as download:
+def test_a_truncated_body_raises_instead_of_ending():
+    with peer(serves(with_length(PNG, LIMIT))) as server, get(url_of(server)) as download:
         assert download.read(100) == PNG[:100]
         with pytest.raises(PeerError, match="only"):
             download.read(LIMIT)
@@ -1050,15 +1050,15 @@ def test_a_reset_is_an_error(framing):
 
 @pytest.mark.parametrize("framing", ["until closed", "in chunks"])
 @in_little_memory
-def test_an_endless_body_is_refused_at_the_limit_without_holding_it(framing):
+def test_an_endless_body_is_refused_without_buffering_it(framing):
     begin, again = until_closed(b""), bytes(65_536)
     if framing == "in chunks":
         begin, again = in_chunks(b"", end=b""), b"10000\r\n" + bytes(65_536) + b"\r\n"
     with (
-        peer(floods(begin, again)) as found,
+        peer(floods(begin, again)) as server,
         little_memory(),
         ends_within(5.0),
-        get(url_of(found), max_bytes=20_000_000) as download,
+        get(url_of(server), max_bytes=20_000_000) as download,
         pytest.raises(PeerError) as caught,
     ):
         read_on(download)
@@ -1071,8 +1071,8 @@ def test_an_endless_body_is_refused_at_the_limit_without_holding_it(framing):
 @pytest.mark.parametrize("size", [b"-3", b"-0x3", b"-fffff"])
 def test_a_chunk_of_negative_length_is_an_error(size):
     begin = in_chunks(b"", end=size + b"\r\n")
-    with peer(floods(begin, bytes(4_096))) as found:
-        code, message = fails(url_of(found), seconds=5.0)
+    with peer(floods(begin, bytes(4_096))) as server:
+        code, message = fails(url_of(server), seconds=5.0)
 
     assert (code, message) == ("cut_off", "a chunk of negative length after 0 bytes")
 
@@ -1087,28 +1087,28 @@ ENDLESS_FRAMING = {
 
 @pytest.mark.parametrize(("begin", "again"), ENDLESS_FRAMING.values(), ids=ENDLESS_FRAMING.keys())
 @in_little_memory
-def test_endless_chunk_framing_is_refused_without_holding_it(begin, again):
-    with peer(floods(in_chunks(b"", end=begin), again)) as found, little_memory():
-        assert fails(url_of(found), seconds=10.0, within=MARGIN)[0] == "cut_off"
+def test_endless_chunk_framing_is_refused_without_buffering_it(begin, again):
+    with peer(floods(in_chunks(b"", end=begin), again)) as server, little_memory():
+        assert fails(url_of(server), seconds=10.0, within=MARGIN)[0] == "cut_off"
 
 
-def test_a_body_that_announces_too_much_is_not_read():
+def test_a_declared_length_above_the_limit_is_an_error():
     code, message = fails_at(with_length(PNG, LIMIT + 1))
 
     assert (code, message) == ("too_large", "it announces 1,000,001 bytes")
 
 
 @pytest.mark.parametrize("framing", FRAMINGS.values(), ids=FRAMINGS.keys())
-def test_a_body_may_be_as_long_as_the_limit_and_no_longer(framing):
-    with peer(serves(framing(PNG))) as found:
-        assert whole(url_of(found), max_bytes=len(PNG)) == PNG
+def test_a_body_may_be_at_most_as_long_as_the_limit(framing):
+    with peer(serves(framing(PNG))) as server:
+        assert whole(url_of(server), max_bytes=len(PNG)) == PNG
     assert fails_at(framing(PNG), max_bytes=len(PNG) - 1)[0] == "too_large"
 
 
 @pytest.mark.parametrize("framing", [in_chunks, until_closed])
-def test_one_byte_above_the_limit_is_an_error_as_soon_as_it_comes(framing):
+def test_a_byte_above_the_limit_is_an_error_at_once(framing):
     content = framing(PNG).removesuffix(b"0\r\n\r\n")
-    treat = serves(content, then=lambda found, _: found.stall())
+    treat = serves(content, then=lambda server, _: server.stall())
 
     code, _ = fails_at(treat, max_bytes=len(PNG) - 1, seconds=5.0, within=MARGIN)
 
@@ -1129,8 +1129,8 @@ def test_an_encoded_body_is_refused(encoding):
 @pytest.mark.parametrize("encoding", [b"identity", b"Identity", b" identity "])
 def test_the_identity_encoding_is_accepted(encoding):
     content = with_length(PNG, headers=b"Content-Encoding: %s\r\n" % encoding)
-    with peer(serves(content)) as found:
-        assert whole(url_of(found)) == PNG
+    with peer(serves(content)) as server:
+        assert whole(url_of(server)) == PNG
 
 
 SLOW_BODIES = {
@@ -1145,18 +1145,18 @@ SLOW_BODIES = {
 
 @pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
 @pytest.mark.parametrize(("begin", "again"), SLOW_BODIES.values(), ids=SLOW_BODIES.keys())
-def test_an_endlessly_slow_body_ends_by_the_deadline(begin, again, secure, internet):
+def test_a_slow_body_ends_by_the_deadline(begin, again, secure, internet):
     if again == b"a: b\r\n":
         begin = begin.removesuffix(b"\r\n")
 
-    def treat(found, connection):
-        found.read_request(connection)
+    def treat(server, connection):
+        server.read_request(connection)
         connection.sendall(begin)
-        while not found.over.is_set():
-            found.dribble(connection, again, 0.02)
+        while not server.over.is_set():
+            server.dribble(connection, again, 0.02)
 
-    with peer(treat, SERVER_TLS if secure else None) as found:
-        internet.put(found, 443 if secure else 80)
+    with peer(treat, SERVER_TLS if secure else None) as server:
+        internet.put(server, 443 if secure else 80)
         url = f"{'https' if secure else 'http'}://media.example/?SECRET"
         code, message = fails(url, PUBLIC)
 
@@ -1168,7 +1168,7 @@ def test_an_endlessly_slow_body_ends_by_the_deadline(begin, again, secure, inter
 def test_a_stalled_body_is_given_up_before_the_deadline(framing, monkeypatch):
     monkeypatch.setattr(downloads, "SILENCE_SECONDS", 0.2)
     start = framing(PNG)
-    treat = serves(start, then=lambda found, _: found.stall())
+    treat = serves(start, then=lambda server, _: server.stall())
 
     code, message = fails_at(treat, seconds=5.0)
 
@@ -1178,11 +1178,11 @@ def test_a_stalled_body_is_given_up_before_the_deadline(framing, monkeypatch):
 
 def test_a_read_after_the_deadline_is_too_slow():
     with (
-        peer(serves(with_length(bytes(500_000)))) as found,
-        get(url_of(found), seconds=0.2) as download,
+        peer(serves(with_length(bytes(500_000)))) as server,
+        get(url_of(server), seconds=0.2) as download,
     ):
         assert download.read1(10)
-        found.over.wait(0.3)
+        server.over.wait(0.3)
         with pytest.raises(PeerError) as caught:
             rest(download)
 
@@ -1192,23 +1192,23 @@ def test_a_read_after_the_deadline_is_too_slow():
 def sends(bytes_per_second, pause=0.01):
     """A treatment: answer with an endless body at about that speed."""
 
-    def treat(found, connection):
-        found.read_request(connection)
+    def treat(server, connection):
+        server.read_request(connection)
         connection.sendall(until_closed(b""))
-        while not found.over.wait(pause):
+        while not server.over.wait(pause):
             connection.sendall(bytes(round(bytes_per_second * pause)))
 
     return treat
 
 
 @pytest.fixture
-def quick_look(monkeypatch):
+def short_speed_window(monkeypatch):
     """Check the speed after 0.5 s instead of 30."""
     monkeypatch.setattr(downloads, "SPEED_SECONDS", 0.5)
 
 
-@pytest.mark.usefixtures("quick_look")
-def test_a_slow_body_is_given_up_and_the_error_says_its_speed():
+@pytest.mark.usefixtures("short_speed_window")
+def test_the_error_of_a_slow_body_gives_its_speed():
     code, message = fails_at(sends(30_000), seconds=5.0, within=0.5 + MARGIN)
 
     assert code == "too_slow"
@@ -1217,17 +1217,17 @@ def test_a_slow_body_is_given_up_and_the_error_says_its_speed():
     assert rest_of_it.endswith(" bytes")
 
 
-@pytest.mark.usefixtures("quick_look")
+@pytest.mark.usefixtures("short_speed_window")
 @pytest.mark.parametrize(("begin", "again"), SLOW_BODIES.values(), ids=SLOW_BODIES.keys())
-def test_the_speed_is_checked_within_a_read(begin, again):
+def test_the_speed_is_checked_during_a_read(begin, again):
     if again == b"a: b\r\n":
         begin = begin.removesuffix(b"\r\n")
 
-    def treat(found, connection):
-        found.read_request(connection)
+    def treat(server, connection):
+        server.read_request(connection)
         connection.sendall(begin)
-        while not found.over.is_set():
-            found.dribble(connection, again, 0.02)
+        while not server.over.is_set():
+            server.dribble(connection, again, 0.02)
 
     code, message = fails_at(treat, seconds=10.0, within=0.5 + MARGIN)
 
@@ -1235,27 +1235,27 @@ def test_the_speed_is_checked_within_a_read(begin, again):
     assert " KB/s over " in message
 
 
-@pytest.mark.usefixtures("quick_look")
-def test_time_before_a_body_does_not_make_it_slow():
-    def treat(found, connection):
-        found.read_request(connection)
-        found.over.wait(0.45)
+@pytest.mark.usefixtures("short_speed_window")
+def test_the_time_before_a_body_does_not_count_against_its_speed():
+    def treat(server, connection):
+        server.read_request(connection)
+        server.over.wait(0.45)
         connection.sendall(with_length(b"", 40_000))
         for _ in range(20):
-            found.over.wait(0.01)
+            server.over.wait(0.01)
             connection.sendall(bytes(2_000))
 
-    with peer(treat) as found:
-        assert whole(url_of(found)) == bytes(40_000)
+    with peer(treat) as server:
+        assert whole(url_of(server)) == bytes(40_000)
 
 
-@pytest.mark.usefixtures("quick_look")
-def test_a_body_that_becomes_slow_is_given_up_after_a_fast_start():
-    def treat(found, connection):
-        found.read_request(connection)
+@pytest.mark.usefixtures("short_speed_window")
+def test_a_body_that_becomes_slow_is_given_up():
+    def treat(server, connection):
+        server.read_request(connection)
         connection.sendall(until_closed(bytes(LIMIT // 2)))
-        found.over.wait(0.1)
-        while not found.over.wait(0.01):
+        server.over.wait(0.1)
+        while not server.over.wait(0.01):
             connection.sendall(bytes(300))
 
     code, message = fails_at(treat, seconds=5.0, within=0.8 + MARGIN)
@@ -1264,11 +1264,11 @@ def test_a_body_that_becomes_slow_is_given_up_after_a_fast_start():
     assert "KB/s" in message
 
 
-@pytest.mark.usefixtures("quick_look")
+@pytest.mark.usefixtures("short_speed_window")
 def test_a_fast_endless_body_is_read_until_the_deadline():
     with (
-        peer(sends(200_000)) as found,
-        get(url_of(found), seconds=1.3) as download,
+        peer(sends(200_000)) as server,
+        get(url_of(server), seconds=1.3) as download,
         pytest.raises(PeerError, match="time ran out"),
     ):
         read_on(download)
@@ -1276,29 +1276,29 @@ def test_a_fast_endless_body_is_read_until_the_deadline():
     assert download.count > 100_000
 
 
-@pytest.mark.usefixtures("quick_look")
+@pytest.mark.usefixtures("short_speed_window")
 def test_the_time_between_reads_does_not_count_against_the_speed():
     content = bytes(40_000)
-    with peer(serves(with_length(content))) as found, get(url_of(found)) as download:
+    with peer(serves(with_length(content))) as server, get(url_of(server)) as download:
         came = 0
         while piece := download.read(4_000):
             came += len(piece)
-            found.over.wait(0.1)
+            server.over.wait(0.1)
 
     assert came == len(content)
 
 
-# ── What is sent, and kept ────────────────────────────────────────────────────────────────────
+# ── Requests and connections ──────────────────────────────────────────────────────────────────
 
 
-def test_a_request_says_little_about_us():
-    with peer(serves(IMAGE)) as found:
-        whole(url_of(found, "/a b.png?sig=SECRET#part"))
+def test_a_request_has_only_the_necessary_headers():
+    with peer(serves(IMAGE)) as server:
+        whole(url_of(server, "/a b.png?sig=SECRET#part"))
 
-    lines = found.requests[0].split(b"\r\n")
+    lines = server.requests[0].split(b"\r\n")
     assert lines == [
         b"GET /a%20b.png?sig=SECRET HTTP/1.1",
-        b"Host: 127.0.0.1:%d" % found.port,
+        b"Host: 127.0.0.1:%d" % server.port,
         b"User-Agent: act-one",
         b"Accept: */*",
         b"Accept-Encoding: identity",
@@ -1307,46 +1307,46 @@ def test_a_request_says_little_about_us():
     ]
 
 
-def test_a_path_is_sent_as_it_is_spelled():
+def test_a_path_is_sent_unchanged():
     path = "/a/../b%2Fc%7E%41?X-Amz-Signature=%61+b%2B=&&#"
-    with peer(serves(IMAGE)) as found:
-        whole(url_of(found, path))
+    with peer(serves(IMAGE)) as server:
+        whole(url_of(server, path))
 
-    assert found.requests[0].split()[1].decode() == path.removesuffix("#")
+    assert server.requests[0].split()[1].decode() == path.removesuffix("#")
 
 
-def test_a_range_is_asked_for_after_each_redirect():
+def test_a_range_is_requested_after_each_redirect():
     part = (
         OK.replace(b"200", b"206") + b"Content-Range: bytes 2-5/9\r\nContent-Length: 4\r\n\r\nabcd"
     )
     with (
-        peer(redirects("/b", last=part)) as found,
-        get(url_of(found), headers={"Range": "bytes=2-5"}) as download,
+        peer(redirects("/b", last=part)) as server,
+        get(url_of(server), headers={"Range": "bytes=2-5"}) as download,
     ):
         assert (download.status, download.length) == (206, 4)
         assert download.headers["content-range"] == download.headers["Content-Range"]
         assert rest(download) == b"abcd"
 
-    assert all(b"Range: bytes=2-5\r\n" in asked for asked in found.requests)
+    assert all(b"Range: bytes=2-5\r\n" in sent for sent in server.requests)
 
 
-def test_a_head_is_asked_for_without_a_body():
+def test_a_head_response_has_no_body():
     head = with_length(b"", LIMIT * 5, headers=b"Content-Encoding: gzip\r\n")
-    with peer(serves(head)) as found, request("HEAD", url_of(found)) as download:
+    with peer(serves(head)) as server, request("HEAD", url_of(server)) as download:
         assert (download.status, download.length) == (200, LIMIT * 5)
         assert download.read(10) == b""
 
-    assert found.requests[0].startswith(b"HEAD ")
+    assert server.requests[0].startswith(b"HEAD ")
 
 
 @pytest.mark.parametrize("body", [b"", b'{"a": 1}', bytes(100_000)], ids=len)
 def test_a_body_is_sent_whole_with_its_length(body):
-    with peer(serves(with_length(b"ok"))) as found:
+    with peer(serves(with_length(b"ok"))) as server:
         headers = {"content-type": "application/json", "user-agent": "act-one/webhooks"}
-        with request("POST", url_of(found), headers=headers, body=body) as download:
+        with request("POST", url_of(server), headers=headers, body=body) as download:
             assert rest(download) == b"ok"
 
-    head, _, sent = found.requests[0].partition(b"\r\n\r\n")
+    head, _, sent = server.requests[0].partition(b"\r\n\r\n")
     assert sent == body
     assert b"Content-Length: %d" % len(body) in head
     assert b"content-type: application/json" in head
@@ -1354,24 +1354,24 @@ def test_a_body_is_sent_whole_with_its_length(body):
 
 
 @pytest.mark.parametrize("value", ["a\r\nb: c", "a\nb", "a\rb"])
-def test_a_header_with_a_line_break_is_never_sent(value):
-    with peer(serves(IMAGE)) as found, pytest.raises(ValueError, match="header value"):
-        get(url_of(found), headers={"A": value})
+def test_a_header_with_a_line_break_is_not_sent(value):
+    with peer(serves(IMAGE)) as server, pytest.raises(ValueError, match="header value"):
+        get(url_of(server), headers={"A": value})
 
-    assert found.requests == []
+    assert server.requests == []
 
 
 def test_a_reply_may_be_read_in_part():
     with (
-        peer(floods(until_closed(b""), bytes(4_096))) as found,
+        peer(floods(until_closed(b""), bytes(4_096))) as server,
         ends_within(MARGIN),
-        request("POST", url_of(found), body=b"{}", max_bytes=10_000) as download,
+        request("POST", url_of(server), body=b"{}", max_bytes=10_000) as download,
     ):
         assert 0 < len(download.read1(4_096)) <= 4_096
 
 
 def test_an_early_error_response_is_returned():
-    with peer(serves(status(413))) as found, request("POST", url_of(found), body=b"{}") as answer:
+    with peer(serves(status(413))) as server, request("POST", url_of(server), body=b"{}") as answer:
         assert answer.status == 413
 
 
@@ -1379,59 +1379,59 @@ def test_no_cookie_is_kept():
     cookie = b"Set-Cookie: session=1; Path=/\r\n"
     answers = [status(302, cookie + b"Location: /b\r\n"), with_length(PNG, headers=cookie), IMAGE]
 
-    def treat(found, connection):
-        found.read_request(connection)
+    def treat(server, connection):
+        server.read_request(connection)
         connection.sendall(answers.pop(0))
 
-    with peer(treat) as found, session() as http:
+    with peer(treat) as server, session() as http:
         for _ in range(2):
-            downloads.get(url_of(found), http, seconds=5.0, max_bytes=LIMIT).close()
+            downloads.get(url_of(server), http, seconds=5.0, max_bytes=LIMIT).close()
 
-    assert len(found.requests) == 3
-    assert all(b"cookie" not in asked.lower() for asked in found.requests)
+    assert len(server.requests) == 3
+    assert all(b"cookie" not in sent.lower() for sent in server.requests)
 
 
-def test_the_environment_of_the_process_changes_nothing(monkeypatch, tmp_path):
+def test_proxy_and_netrc_settings_are_ignored(monkeypatch, tmp_path):
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
     (tmp_path / "netrc").write_text("machine 127.0.0.1 login user password SECRET\n")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
-    with peer(serves(IMAGE)) as found:
-        assert whole(url_of(found)) == PNG
+    with peer(serves(IMAGE)) as server:
+        assert whole(url_of(server)) == PNG
         with session() as http:
-            http.get(url_of(found), stream=True).close()
+            http.get(url_of(server), stream=True).close()
 
-    assert len(found.requests) == 2
-    assert all(b"authorization" not in asked.lower() for asked in found.requests)
+    assert len(server.requests) == 2
+    assert all(b"authorization" not in sent.lower() for sent in server.requests)
 
 
-def test_every_request_has_a_connection_of_its_own():
-    """A kept connection may have died meanwhile, and nothing is tried twice."""
+def test_every_request_opens_a_new_connection():
+    """A reused connection may be dead, and requests are not retried."""
 
-    def treat(found, connection):
+    def treat(server, connection):
         for _ in range(2):
-            found.read_request(connection)
+            server.read_request(connection)
             connection.sendall(IMAGE)
 
-    with peer(treat) as found, session() as http:
+    with peer(treat) as server, session() as http:
         for _ in range(3):
-            with downloads.get(url_of(found), http, seconds=5.0, max_bytes=LIMIT) as download:
+            with downloads.get(url_of(server), http, seconds=5.0, max_bytes=LIMIT) as download:
                 assert rest(download) == PNG
 
-    assert found.connections == 3
+    assert server.connections == 3
 
 
-def test_leaving_a_download_closes_its_connection():
+def test_closing_a_download_closes_its_connection():
     hung_up = threading.Event()
 
-    def treat(found, connection):
-        found.read_request(connection)
+    def treat(server, connection):
+        server.read_request(connection)
         connection.sendall(with_length(b"a", LIMIT))
         if connection.recv(1) == b"":
             hung_up.set()
 
-    with peer(treat) as found:
-        with get(url_of(found)) as download:
+    with peer(treat) as server:
+        with get(url_of(server)) as download:
             assert download.read1(10) == b"a"
         assert hung_up.wait(2)
 
@@ -1439,27 +1439,27 @@ def test_leaving_a_download_closes_its_connection():
 def test_a_failed_request_closes_its_connection():
     hung_up = threading.Event()
 
-    def treat(found, connection):
-        found.read_request(connection)
+    def treat(server, connection):
+        server.read_request(connection)
         connection.sendall(OK + b"nonsense\r\n\r\n")
         if connection.recv(1) == b"":
             hung_up.set()
 
-    with peer(treat) as found:
-        fails(url_of(found))
+    with peer(treat) as server:
+        fails(url_of(server))
         assert hung_up.wait(2)
 
 
 @pytest.mark.parametrize("code", [200, 206, 304, 403, 404, 500])
 def test_any_other_status_is_returned(code):
-    with peer(serves(status(code))) as found, get(url_of(found)) as answer:
+    with peer(serves(status(code))) as server, get(url_of(server)) as answer:
         assert answer.status == code
         assert rest(answer) == b""
 
 
 def test_headers_of_one_name_are_joined():
     content = with_length(PNG, headers=b"Link: a\r\nLINK: b\r\n")
-    with peer(serves(content)) as found, get(url_of(found)) as download:
+    with peer(serves(content)) as server, get(url_of(server)) as download:
         assert download.headers["link"] == "a, b"
 
 

@@ -1,4 +1,4 @@
-"""One exchange with a hostile peer: was the request sent or not, and when is it over."""
+"""One exchange with a hostile server: whether the request was sent, and when it ends."""
 
 import socket
 import sys
@@ -17,11 +17,11 @@ from act_one.provider.replies import read_create_reply
 from tests.unit.hostile import OK, OTHER_CA, client_tls, deaf, peer, reset, server_tls
 
 linux_only = pytest.mark.skipif(
-    sys.platform != "linux", reason="needs 127.0.0.2 and Linux's way with a full queue"
+    sys.platform != "linux", reason="needs 127.0.0.2 and Linux's handling of a full backlog"
 )
 
 BOUND = 1.0
-SLACK = 8.0  # for busy cores; what is not bounded takes longer
+SLACK = 8.0  # for busy cores; without a time limit it takes longer
 TLS = server_tls()
 CLIENT = client_tls()
 LARGE = bytes(30_000_000)
@@ -32,12 +32,12 @@ def send(url, *, seconds=BOUND, headers=None, tls=CLIENT):
     return post(url, BODY, headers or {"Authorization": "Bearer key"}, seconds=seconds, tls=tls)
 
 
-def secure(found):
-    return f"https://localhost:{found.port}/runway/pro/act_one"
+def secure(server):
+    return f"https://localhost:{server.port}/runway/pro/act_one"
 
 
-def url_of(found, tls):
-    return secure(found) if tls else secure(found).replace("https", "http")
+def url_of(server, tls):
+    return secure(server) if tls else secure(server).replace("https", "http")
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def bounded():
     assert monotonic() - began_at < BOUND + SLACK
 
 
-# ── Before the first byte ─────────────────────────────────────────────────────────────────────
+# ── Before the request ────────────────────────────────────────────────────────────────────────
 
 
 def closes(_found, _connection):
@@ -82,13 +82,13 @@ def refuses_the_hello(_found, connection):
     connection.sendall(b"\x15\x03\x03\x00\x02\x02\x28")
 
 
-def stalls(found, _connection):
-    found.stall()
+def stalls(server, _connection):
+    server.stall()
 
 
-def dribbles_its_hello(found, connection):
+def dribbles_its_hello(server, connection):
     connection.recv(65_536)
-    found.dribble(connection, b"\x16\x03\x03\x3f\xff\x02\x00\x3f\xfb" + bytes(60), 0.1)
+    server.dribble(connection, b"\x16\x03\x03\x3f\xff\x02\x00\x3f\xfb" + bytes(60), 0.1)
 
 
 @pytest.mark.usefixtures("bounded")
@@ -104,11 +104,11 @@ def dribbles_its_hello(found, connection):
         refuses_the_hello,
     ],
 )
-def test_a_failure_before_the_end_of_the_handshake_means_not_sent(treat):
-    with peer(treat) as found, pytest.raises(NotSentError):
-        send(secure(found))
+def test_a_failure_during_the_handshake_means_not_sent(treat):
+    with peer(treat) as server, pytest.raises(NotSentError):
+        send(secure(server))
 
-    assert found.connections == 1
+    assert server.connections == 1
 
 
 @pytest.mark.usefixtures("bounded")
@@ -118,23 +118,23 @@ def test_a_failure_before_the_end_of_the_handshake_means_not_sent(treat):
     ids=["of another name", "of another authority"],
 )
 def test_an_untrusted_certificate_means_not_sent(tls):
-    def treat(found, connection):
-        found.read_request(connection)
+    def treat(server, connection):
+        server.read_request(connection)
 
-    with peer(treat, tls) as found, pytest.raises(NotSentError):
-        send(secure(found))
+    with peer(treat, tls) as server, pytest.raises(NotSentError):
+        send(secure(server))
 
-    assert found.requests == []
+    assert server.requests == []
 
 
-def test_a_certificate_must_name_the_host_that_was_asked_for():
-    with peer(stalls, TLS) as found, pytest.raises(NotSentError):
-        send(secure(found).replace("localhost", "127.0.0.1"))
+def test_a_certificate_must_name_the_requested_host():
+    with peer(stalls, TLS) as server, pytest.raises(NotSentError):
+        send(secure(server).replace("localhost", "127.0.0.1"))
 
 
 def test_without_a_context_only_public_authorities_are_trusted():
-    with peer(stalls, TLS) as found, pytest.raises(NotSentError):
-        send(secure(found), tls=None)
+    with peer(stalls, TLS) as server, pytest.raises(NotSentError):
+        send(secure(server), tls=None)
 
 
 @pytest.mark.usefixtures("bounded")
@@ -160,14 +160,14 @@ def test_a_url_without_a_host_means_not_sent(url):
 
 @linux_only
 @pytest.mark.usefixtures("bounded")
-def test_a_host_that_never_answers_the_connect_means_not_sent():
+def test_a_connect_that_is_never_answered_means_not_sent():
     with deaf("127.0.0.1") as port, pytest.raises(NotSentError):
         send(f"https://127.0.0.1:{port}/")
 
 
 @linux_only
 @pytest.mark.usefixtures("bounded")
-def test_connecting_has_a_bound_of_its_own(monkeypatch):
+def test_connecting_has_its_own_time_limit(monkeypatch):
     monkeypatch.setattr(exchange, "PROVIDER_CONNECT_SECONDS", 0.3)
 
     with deaf("127.0.0.1") as port, pytest.raises(NotSentError):
@@ -205,7 +205,7 @@ def resolving(monkeypatch):
 
 @linux_only
 @pytest.mark.usefixtures("bounded")
-def test_all_addresses_of_a_host_share_the_bound(resolving):
+def test_all_addresses_of_a_host_share_the_time_limit(resolving):
     addresses = ["127.0.0.1", "127.0.0.2", "127.0.0.3", "127.0.0.4"]
     resolving("localhost", addresses)
 
@@ -219,10 +219,10 @@ def test_all_addresses_of_a_host_share_the_bound(resolving):
 def test_after_a_dead_address_the_next_one_is_tried(dead, resolving):
     resolving("localhost", ["127.0.0.9", "127.0.0.1"])
 
-    with peer(after_request(OK), TLS) as found, ExitStack() as ending:
+    with peer(after_request(OK), TLS) as server, ExitStack() as ending:
         if dead == "never answers":
-            ending.enter_context(deaf("127.0.0.9", port=found.port))
-        assert send(secure(found)).status == 200
+            ending.enter_context(deaf("127.0.0.9", port=server.port))
+        assert send(secure(server)).status == 200
 
 
 @pytest.mark.parametrize(
@@ -238,42 +238,42 @@ def test_after_a_dead_address_the_next_one_is_tried(dead, resolving):
     ids=ascii,
 )
 def test_an_invalid_header_is_not_sent(headers):
-    def treat(found, connection):
-        found.requests.append(connection.recv(65_536))
+    def treat(server, connection):
+        server.requests.append(connection.recv(65_536))
 
-    with peer(treat, TLS) as found, pytest.raises(NotSentError):
-        send(secure(found), headers=headers)
+    with peer(treat, TLS) as server, pytest.raises(NotSentError):
+        send(secure(server), headers=headers)
 
-    assert found.requests in ([], [b""])
+    assert server.requests in ([], [b""])
 
 
-# ── After it ──────────────────────────────────────────────────────────────────────────────────
+# ── After the request ─────────────────────────────────────────────────────────────────────────
 
 
 def after_request(*content, then=None):
     """A treatment: read the request, send some bytes, do something, close."""
 
-    def treat(found, connection):
-        found.read_request(connection)
+    def treat(server, connection):
+        server.read_request(connection)
         for piece in content:
             connection.sendall(piece)
         if then is not None:
-            then(found, connection)
+            then(server, connection)
 
     return treat
 
 
-def stalls_on(found, _connection):
-    found.stall()
+def stalls_on(server, _connection):
+    server.stall()
 
 
 def dribbles(content, pause):
-    return lambda found, connection: found.dribble(connection, content, pause)
+    return lambda server, connection: server.dribble(connection, content, pause)
 
 
 def endlessly(content, pause=0.0):
-    def send_on(found, connection):
-        while not found.over.wait(pause):
+    def send_on(server, connection):
+        while not server.over.wait(pause):
             connection.sendall(content)
 
     return send_on
@@ -298,11 +298,11 @@ LOST = {
     "closes in a chunk's size": after_request(CHUNKED + b"2"),
     "sends no chunk's size": after_request(CHUNKED + b"x\r\n{}"),
     "sends no HTTP": after_request(b"\x00\x01\x02\r\n\r\n"),
-    "sends a status that is none": after_request(b"HTTP/1.1 abc OK\r\n\r\n"),
+    "sends an invalid status": after_request(b"HTTP/1.1 abc OK\r\n\r\n"),
     "sends a line without an end": after_request(HEAD + b"X: " + b"x" * 70_000),
     "sends headers without an end": after_request(HEAD, then=endlessly(b"X: x\r\n")),
     "sends a body without an end": after_request(UNTIL_CLOSED, then=endlessly(b"x" * 65_536)),
-    "announces too much": after_request(
+    "declares too much": after_request(
         HEAD + b"Content-Length: 99999999999\r\n\r\n", then=endlessly(b"x" * 65_536)
     ),
 }
@@ -335,15 +335,15 @@ WAITING = {
 @pytest.mark.parametrize("tls", [TLS, None], ids=["TLS", "plain"])
 @pytest.mark.parametrize("treat", LOST.values(), ids=LOST.keys())
 def test_a_failure_after_the_request_was_sent_means_no_reply(treat, tls):
-    with peer(treat, tls) as found, pytest.raises(NoReplyError):
-        send(url_of(found, tls))
+    with peer(treat, tls) as server, pytest.raises(NoReplyError):
+        send(url_of(server, tls))
 
-    assert found.connections == 1
-    assert len(found.requests) == 1
+    assert server.connections == 1
+    assert len(server.requests) == 1
 
 
-# Each takes the whole bound: (what the peer does, its TLS, what we say of it).
-OUTLASTED = {
+# Each takes the whole time limit: (what the server does, its TLS, the expected error).
+SLOW = {
     "stalls in the handshake": (stalls, None, NotSentError),
     "dribbles its hello": (dribbles_its_hello, None, NotSentError),
     "never reads": (stalls, TLS, NoReplyError),
@@ -352,61 +352,61 @@ OUTLASTED = {
 }
 
 
-def outlast(name):
-    treat, tls, error = OUTLASTED[name]
-    with peer(treat, tls) as found:
-        url = secure(found) if error is NotSentError else url_of(found, tls)
+def exchange_with(name):
+    treat, tls, error = SLOW[name]
+    with peer(treat, tls) as server:
+        url = secure(server) if error is NotSentError else url_of(server, tls)
         began_at = monotonic()
         with pytest.raises(error):
             post(url, LARGE if name == "never reads" else BODY, {}, seconds=BOUND, tls=CLIENT)
-        return monotonic() - began_at, found.connections, len(found.requests)
+        return monotonic() - began_at, server.connections, len(server.requests)
 
 
 @pytest.fixture(scope="module")
-def outlasted():
-    """The results of all slow peers, which are tried at the same time."""
-    with ThreadPoolExecutor(len(OUTLASTED)) as pool:
-        return {name: pool.submit(outlast, name) for name in OUTLASTED}
+def slow_exchanges():
+    """Run the exchanges with all slow servers at the same time."""
+    with ThreadPoolExecutor(len(SLOW)) as pool:
+        return {name: pool.submit(exchange_with, name) for name in SLOW}
 
 
-@pytest.mark.parametrize("name", OUTLASTED.keys())
-def test_a_peer_that_makes_us_wait_is_given_up_at_the_bound(name, outlasted):
-    seconds, connections, requests = outlasted[name].result()
+@pytest.mark.parametrize("name", SLOW.keys())
+def test_a_slow_server_is_given_up_at_the_time_limit(name, slow_exchanges):
+    seconds, connections, requests = slow_exchanges[name].result()
 
     assert BOUND - 0.1 < seconds < BOUND + SLACK
     assert connections == 1
-    assert requests == (1 if OUTLASTED[name][0] in WAITING.values() else 0)
+    assert requests == (1 if SLOW[name][0] in WAITING.values() else 0)
 
 
 @pytest.mark.usefixtures("bounded")
 @pytest.mark.parametrize("cut", [b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\nContent-Le"])
-def test_a_success_that_is_cut_off_in_its_headers_has_no_id(cut):
-    with peer(after_request(cut), TLS) as found:
-        reply = send(secure(found))
+def test_a_success_cut_off_in_its_headers_is_ambiguous(cut):
+    with peer(after_request(cut), TLS) as server:
+        reply = send(secure(server))
 
     assert isinstance(read_create_reply(reply, now=0), Ambiguous)
 
 
 @pytest.mark.usefixtures("bounded")
 def test_a_close_right_after_the_handshake_means_no_reply():
-    with peer(closes, TLS) as found, pytest.raises(NoReplyError):
-        send(secure(found))
+    with peer(closes, TLS) as server, pytest.raises(NoReplyError):
+        send(secure(server))
 
 
 @pytest.mark.usefixtures("bounded")
 def test_a_tls_failure_after_the_handshake_means_no_reply():
-    def treat(found, connection):
-        found.read_request(connection)
-        # A record that no key of this connection made.
+    def treat(server, connection):
+        server.read_request(connection)
+        # A record that is not encrypted with this connection's key.
         socket.socket.send(connection, b"\x17\x03\x03\x00\x20" + bytes(32))
 
-    with peer(treat, TLS) as found, pytest.raises(NoReplyError):
-        send(secure(found))
+    with peer(treat, TLS) as server, pytest.raises(NoReplyError):
+        send(secure(server))
 
-    assert len(found.requests) == 1
+    assert len(server.requests) == 1
 
 
-# ── A reply ───────────────────────────────────────────────────────────────────────────────────
+# ── Replies ───────────────────────────────────────────────────────────────────────────────────
 
 WHOLE = {
     "with a length": HEAD + b'Content-Length: 9\r\n\r\n{"id": 1}',
@@ -419,53 +419,53 @@ WHOLE = {
 
 @pytest.mark.parametrize("tls", [TLS, None], ids=["TLS", "plain"])
 @pytest.mark.parametrize("content", WHOLE.values(), ids=WHOLE.keys())
-def test_a_whole_reply_is_read_in_each_framing(content, tls):
-    with peer(after_request(content), tls) as found:
-        reply = send(url_of(found, tls))
+def test_a_reply_is_read_in_each_framing(content, tls):
+    with peer(after_request(content), tls) as server:
+        reply = send(url_of(server, tls))
 
     assert (reply.status, reply.body) == (200, b'{"id": 1}')
 
 
 def test_the_request_is_sent_whole_and_once():
-    with peer(after_request(OK), TLS) as found:
-        send(f"{secure(found)}?a=b")
+    with peer(after_request(OK), TLS) as server:
+        send(f"{secure(server)}?a=b")
 
-    head, _, body = found.requests[0].partition(b"\r\n\r\n")
+    head, _, body = server.requests[0].partition(b"\r\n\r\n")
     lines = head.split(b"\r\n")
-    assert len(found.requests) == found.connections == 1
+    assert len(server.requests) == server.connections == 1
     assert body == BODY
     assert lines[0] == b"POST /runway/pro/act_one?a=b HTTP/1.1"
     assert sorted(lines[1:]) == [
         b"Accept-Encoding: identity",
         b"Authorization: Bearer key",
         b"Content-Length: %d" % len(BODY),
-        b"Host: localhost:%d" % found.port,
+        b"Host: localhost:%d" % server.port,
     ]
 
 
-def test_each_request_has_a_connection_of_its_own():
-    with peer(after_request(OK), TLS) as found:
-        send(secure(found))
-        send(secure(found))
+def test_each_request_opens_a_new_connection():
+    with peer(after_request(OK), TLS) as server:
+        send(secure(server))
+        send(secure(server))
 
-    assert found.connections == 2
+    assert server.connections == 2
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
 def test_a_redirect_is_a_reply_and_not_followed(status):
     content = b"HTTP/1.1 %d Moved\r\nLocation: /docs\r\nContent-Length: 0\r\n\r\n" % status
-    with peer(after_request(content), TLS) as found:
-        reply = send(secure(found))
+    with peer(after_request(content), TLS) as server:
+        reply = send(secure(server))
 
     assert (reply.status, reply.headers["location"]) == (status, "/docs")
-    assert found.connections == 1
+    assert server.connections == 1
 
 
 @pytest.mark.parametrize("status", [204, 400, 401, 429, 500, 503, 524, 999])
 def test_an_error_is_a_reply(status):
     content = b"HTTP/1.1 %d X\r\nRETRY-After: 7\r\nContent-Length: 0\r\n\r\n" % status
-    with peer(after_request(content), TLS) as found:
-        reply = send(secure(found))
+    with peer(after_request(content), TLS) as server:
+        reply = send(secure(server))
 
     assert (reply.status, reply.headers["retry-after"], reply.body) == (status, "7", b"")
 
@@ -474,10 +474,10 @@ def test_an_error_is_a_reply(status):
     ("size", "error"), [(MAX_REPLY_BYTES, None), (MAX_REPLY_BYTES + 1, NoReplyError)]
 )
 @pytest.mark.parametrize("framing", [b"Content-Length: %d", b"X-Until: closed %d"])
-def test_a_reply_may_have_a_megabyte(size, error, framing):
+def test_a_reply_may_have_at_most_a_megabyte(size, error, framing):
     content = HEAD + framing % size + b"\r\n\r\n" + b"x" * size
-    with peer(after_request(content)) as found:
-        url = f"http://localhost:{found.port}/"
+    with peer(after_request(content)) as server:
+        url = f"http://localhost:{server.port}/"
         if error is None:
             assert len(send(url).body) == size
         else:
@@ -485,12 +485,12 @@ def test_a_reply_may_have_a_megabyte(size, error, framing):
                 send(url)
 
 
-def test_a_slow_reply_within_the_bound_is_read():
-    with peer(after_request(then=dribbles(OK, 0.005)), TLS) as found:
-        assert send(secure(found)).status == 200
+def test_a_slow_reply_within_the_time_limit_is_read():
+    with peer(after_request(then=dribbles(OK, 0.005)), TLS) as server:
+        assert send(secure(server)).status == 200
 
 
-# ── Bounds on what is held ────────────────────────────────────────────────────────────────────
+# ── Memory ────────────────────────────────────────────────────────────────────────────────────
 
 ENDLESS = {
     "a negative chunk": (CHUNKED + b"-1\r\n", b"x" * 65_536),
@@ -504,7 +504,7 @@ ENDLESS = {
 
 
 @pytest.mark.parametrize(("begin", "again"), ENDLESS.values(), ids=ENDLESS.keys())
-def test_an_endless_reply_is_given_up_without_holding_all_of_it(begin, again):
+def test_an_endless_reply_is_given_up_without_buffering_it(begin, again):
     peaks = []
     for _ in range(3):  # other threads are counted too, so one attempt within the bound is proof
         with peer(after_request(begin, then=endlessly(again))) as found:
@@ -536,16 +536,16 @@ ODD_HEADS = {
 
 
 @pytest.mark.parametrize("head", ODD_HEADS.values(), ids=ODD_HEADS.keys())
-def test_a_whole_reply_is_read_whatever_is_odd_around_it(head):
-    with peer(after_request(head + b'\r\n{"id": 1}')) as found:
-        reply = send(url_of(found, None))
+def test_a_reply_with_an_odd_head_is_read(head):
+    with peer(after_request(head + b'\r\n{"id": 1}')) as server:
+        reply = send(url_of(server, None))
 
     assert (reply.status, reply.body) == (200, b'{"id": 1}')
 
 
-def test_a_whole_reply_is_read_from_many_small_chunks_with_extensions_and_trailers():
+def test_a_reply_in_small_chunks_with_extensions_and_trailers_is_read():
     body = b'{"id": "' + b"x" * 20_000 + b'"}'
     chunks = b"".join(b"1;a=%s\r\n%c\r\n" % (b"b" * 50, one) for one in body)
     content = CHUNKED + chunks + b"0\r\n" + b"X: x\r\n" * 20_000 + b"\r\n"
-    with peer(after_request(content)) as found:
-        assert send(url_of(found, None), seconds=10.0).body == body
+    with peer(after_request(content)) as server:
+        assert send(url_of(server, None), seconds=10.0).body == body

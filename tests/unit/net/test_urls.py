@@ -43,8 +43,8 @@ SPELLINGS = {
     "overflow": "4294967297",
     "long overflow": "18446744073709551617",
     "overflowing octal": "0x100000000",
-    "dot behind it": "127.0.0.1.",
-    "dot behind a decimal": "2130706433.",
+    "trailing dot": "127.0.0.1.",
+    "trailing dot of a decimal": "2130706433.",
     "metadata in decimal": "2852039166",
     "metadata in hex": "0xa9fea9fe",
     "metadata in octal": "0251.0376.0251.0376",
@@ -82,11 +82,11 @@ def test_an_unusual_spelling_of_an_address_is_refused(host):
         ("0x7f.example", "0x7f.example"),
     ],
 )
-def test_a_host_has_one_spelling(text, host):
-    found = parse_url(f"https://{text}/a")
+def test_a_host_is_normalized(text, host):
+    parsed = parse_url(f"https://{text}/a")
 
-    assert found.host == host
-    assert urlsplit(str(found)).hostname == host
+    assert parsed.host == host
+    assert urlsplit(str(parsed)).hostname == host
 
 
 BAD_HOSTS = {
@@ -194,7 +194,7 @@ CONFUSIONS = {
 
 
 @pytest.mark.parametrize("url", CONFUSIONS.values(), ids=CONFUSIONS.keys())
-def test_characters_that_servers_read_differently_are_refused(url):
+def test_backslashes_and_control_characters_are_refused(url):
     assert refused(url) == (
         "characters",
         "it contains a backslash or a control character",
@@ -217,28 +217,28 @@ def test_characters_that_servers_read_differently_are_refused(url):
     ids=["#@", "#?", "?@", "/@", "//", "as it is", "a space", "other letters", "a signature"],
 )
 def test_the_host_ends_where_the_path_begins(url, host, path):
-    found = parse_url(url)
+    parsed = parse_url(url)
 
-    assert found.host == host
-    assert found.path == (path or "/a?X-Amz-Signature=a+b%2B%3D/&c")
-    assert parse_url(str(found)) == found
-    assert urlsplit(str(found)).hostname == host
-    assert urlsplit(str(found)).netloc == host
+    assert parsed.host == host
+    assert parsed.path == (path or "/a?X-Amz-Signature=a+b%2B%3D/&c")
+    assert parse_url(str(parsed)) == parsed
+    assert urlsplit(str(parsed)).hostname == host
+    assert urlsplit(str(parsed)).netloc == host
 
 
 @given(st.text(st.characters(max_codepoint=0x2FFF), max_size=30))
-def test_urllib_reads_a_parsed_url_in_the_same_way(text):
+def test_urllib_parses_a_url_in_the_same_way(text):
     url = f"https://media.example{text}"
     try:
-        found = parse_url(url)
+        parsed = parse_url(url)
     except UnsafeAddressError:
         return
 
-    assert parse_url(str(found)) == found
-    assert urlsplit(str(found)).hostname == found.host
-    assert (urlsplit(str(found)).port or 443) == found.port
-    assert str(found).isascii()
-    assert found.path.startswith("/")
+    assert parse_url(str(parsed)) == parsed
+    assert urlsplit(str(parsed)).hostname == parsed.host
+    assert (urlsplit(str(parsed)).port or 443) == parsed.port
+    assert str(parsed).isascii()
+    assert parsed.path.startswith("/")
 
 
 # ── Schemes and ports ─────────────────────────────────────────────────────────────────────────
@@ -331,10 +331,10 @@ def test_a_port_in_other_digits_is_refused():
         ("", "https://media.example/x/a?q"),
     ],
 )
-def test_a_redirect_leads_where_it_says(location, url):
-    found = parse_url(redirect_url("https://media.example/x/a?q", location))
+def test_a_redirect_is_resolved_against_its_url(location, url):
+    parsed = parse_url(redirect_url("https://media.example/x/a?q", location))
 
-    assert str(found) == url
+    assert str(parsed) == url
 
 
 @pytest.mark.parametrize(
@@ -368,7 +368,7 @@ def test_a_redirect_to_an_invalid_url_is_refused(location):
     assert "SECRET" not in str(caught.value)
 
 
-def test_the_resolver_takes_the_spellings_that_are_refused_here():
-    """Without a rule of our own, we would connect to them."""
+def test_the_resolver_accepts_spellings_that_we_refuse():
+    """This is why `parse_url` has to refuse them."""
     assert socket.getaddrinfo("127.1", 80)[0][4][0] == "127.0.0.1"
     assert socket.getaddrinfo("0x7f.1", 80)[0][4][0] == "127.0.0.1"

@@ -1,4 +1,4 @@
-"""A callback URL lets in whoever was given it, for its own task only."""
+"""A callback URL's token is valid for its own task only."""
 
 import base64
 from urllib.parse import urlsplit
@@ -30,14 +30,13 @@ PATH = path_of()
 TOKEN = PATH.rpartition("/")[2]
 
 
-def is_refused(path, key_ring=None):
+def assert_refused(path, key_ring=None):
     with pytest.raises(UnknownTokenError):
         verify(path, key_ring or ring())
-    return True
 
 
 @pytest.mark.parametrize("base", ["https://callback.example", "https://callback.example/"])
-def test_a_callback_url_names_task_key_and_mac(base):
+def test_a_callback_url_holds_task_id_key_id_and_mac(base):
     kid, mac = TOKEN.split(".")
 
     assert callback_url(base, TASK, KEYS) == f"https://callback.example/callbacks/{TASK}/{TOKEN}"
@@ -45,13 +44,13 @@ def test_a_callback_url_names_task_key_and_mac(base):
     assert len(base64.urlsafe_b64decode(mac + "=")) * 8 >= 128
 
 
-def test_a_token_says_nothing_of_its_key():
+def test_a_token_does_not_reveal_its_key():
     assert "secret" not in TOKEN
     assert key_id("current-secret") != key_id("previous-secret")
 
 
 @given(st.text("0123456789abcdef", min_size=1, max_size=40).map("task_{}".format))
-def test_what_was_made_for_a_task_verifies_for_it(task_id):
+def test_a_callback_url_verifies_for_its_task(task_id):
     assert verify(path_of(task_id), ring()) == task_id
 
 
@@ -61,31 +60,31 @@ def test_slashes_around_a_path_do_not_matter(path):
 
 
 @pytest.mark.parametrize("prefix", ["/prod", "/a/b", "/callbacks"])
-def test_a_path_of_the_base_url_comes_before_ours(prefix):
+def test_the_base_urls_path_is_ignored(prefix):
     assert verify(prefix + PATH, ring()) == TASK
 
 
 def test_another_tasks_token_is_refused():
-    assert is_refused(f"/callbacks/{OTHER}/{TOKEN}")
+    assert_refused(f"/callbacks/{OTHER}/{TOKEN}")
 
 
 def test_a_token_of_the_previous_key_verifies():
     assert verify(path_of(keys=Keys("previous-secret")), ring()) == TASK
 
 
-def test_a_token_of_a_key_that_is_gone_is_refused():
-    assert is_refused(path_of(keys=Keys("older-secret")))
+def test_a_token_of_an_older_key_is_refused():
+    assert_refused(path_of(keys=Keys("older-secret")))
 
 
-def test_a_key_id_does_not_go_with_another_keys_mac():
+def test_a_key_id_with_another_keys_mac_is_refused():
     previous = path_of(keys=Keys("previous-secret")).rpartition(".")[2]
 
-    assert is_refused(f"/callbacks/{TASK}/{key_id('current-secret')}.{previous}")
+    assert_refused(f"/callbacks/{TASK}/{key_id('current-secret')}.{previous}")
 
 
 def test_a_truncated_token_is_refused():
     for end in range(len(TOKEN)):
-        assert is_refused(f"/callbacks/{TASK}/{TOKEN[:end]}")
+        assert_refused(f"/callbacks/{TASK}/{TOKEN[:end]}")
 
 
 @pytest.mark.parametrize("bit", [1, 2, 4, 8, 16, 32, 64])
@@ -93,7 +92,7 @@ def test_a_token_with_a_flipped_bit_is_refused(bit):
     for place, letter in enumerate(TOKEN):
         flipped = TOKEN[:place] + chr(ord(letter) ^ bit) + TOKEN[place + 1 :]
 
-        assert is_refused(f"/callbacks/{TASK}/{flipped}")
+        assert_refused(f"/callbacks/{TASK}/{flipped}")
 
 
 @pytest.mark.parametrize(
@@ -130,8 +129,8 @@ def test_a_token_with_a_flipped_bit_is_refused(bit):
     ],
     ids=lambda path: ascii(path)[:60],
 )
-def test_any_other_path_is_refused(path):
-    assert is_refused(path)
+def test_a_malformed_path_is_refused(path):
+    assert_refused(path)
 
 
 @settings(max_examples=300)
@@ -147,25 +146,25 @@ def test_any_other_path_is_refused(path):
         ),
     )
 )
-def test_no_path_verifies_but_the_one_made(path):
+def test_no_other_path_verifies(path):
     assume(not path.strip("/").endswith(PATH.strip("/")))
 
-    assert is_refused(path)
+    assert_refused(path)
 
 
 @given(st.text(min_size=1, max_size=20), st.text(min_size=1, max_size=20))
-def test_no_idempotency_key_makes_one_task_pass_for_another(one, two):
+def test_a_token_is_refused_for_a_task_of_another_idempotency_key(one, two):
     assume(one != two)
     first, second = derive_task_id("client", one), derive_task_id("client", two)
     token = path_of(first).rpartition("/")[2]
 
-    assert is_refused(f"/callbacks/{second}/{token}")
+    assert_refused(f"/callbacks/{second}/{token}")
 
 
-# ── Replacing the key ─────────────────────────────────────────────────────────────────────────
+# ── Key rotation ──────────────────────────────────────────────────────────────────────────────
 
 
-def test_an_unknown_key_id_makes_the_secret_be_read_anew():
+def test_an_unknown_key_id_reloads_the_secret():
     clock = FakeClock()
     key_ring = ring("old-secret", clock)
     verify(path_of(keys=Keys("old-secret")), key_ring)
@@ -177,27 +176,27 @@ def test_an_unknown_key_id_makes_the_secret_be_read_anew():
     assert verify(path_of(keys=Keys("old-secret")), key_ring) == TASK
 
 
-def test_unknown_key_ids_read_the_secret_at_most_every_30_seconds():
+def test_unknown_key_ids_reload_the_secret_at_most_every_30_seconds():
     clock = FakeClock()
     key_ring = ring(clock=clock)
     secrets = key_ring._client  # noqa: SLF001 - our own fake
 
     for number in range(100):
-        is_refused(path_of(keys=Keys(f"guess-{number}")), key_ring)
+        assert_refused(path_of(keys=Keys(f"guess-{number}")), key_ring)
     assert secrets.reads == 1
 
     for _ in range(10):
         clock.pass_by(10)
-        is_refused(path_of(keys=Keys("guess")), key_ring)
+        assert_refused(path_of(keys=Keys("guess")), key_ring)
     assert secrets.reads <= 1 + 100 / 30
 
 
-def test_known_key_ids_do_not_read_the_secret_again():
+def test_known_key_ids_do_not_reload_the_secret():
     clock = FakeClock()
     key_ring = ring(clock=clock)
     for _ in range(20):
         clock.pass_by(10)
         verify(PATH, key_ring)
-        is_refused(f"/callbacks/{OTHER}/{TOKEN}", key_ring)
+        assert_refused(f"/callbacks/{OTHER}/{TOKEN}", key_ring)
 
     assert key_ring._client.reads == 1  # noqa: SLF001 - our own fake

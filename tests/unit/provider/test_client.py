@@ -1,4 +1,4 @@
-"""Speaking to the provider: routes, headers, and what happens to a key that it refuses."""
+"""Calls of the provider: routes, headers, and further tries with another key."""
 
 import gzip
 import json
@@ -36,7 +36,7 @@ ROTATED = json.dumps({"current": "new", "previous": "old"})
 
 
 def answer(name):
-    """The bytes of a published form."""
+    """Return a published form as the bytes of a reply."""
     headers = FORMS[name].get("headers", {})
     body = body_of(name)
     lines = [f"HTTP/1.1 {FORMS[name]['status']} X", f"Content-Length: {len(body)}"]
@@ -53,17 +53,17 @@ KEY_REFUSED = answer("error_401")
 
 @dataclass
 class Conversation:
-    """The provider's side of a test: what it was sent, and the API to send it with."""
+    """A fake provider and the API client that calls it."""
 
-    found: Peer
+    server: Peer
     secrets: FakeSecrets
     clock: FakeClock
     api: CometApi
 
     @property
     def keys(self):
-        """The keys that requests came with, in order."""
-        heads = [request.partition(b"\r\n\r\n")[0].decode() for request in self.found.requests]
+        """The keys of the requests, in order."""
+        heads = [request.partition(b"\r\n\r\n")[0].decode() for request in self.server.requests]
         return [head.partition("Authorization: Bearer ")[2].split()[0] for head in heads]
 
     def feed(self, seconds=5.0):
@@ -75,20 +75,20 @@ class Conversation:
 
 @contextmanager
 def provider(*replies, secret=KEY, by_key=None, pause=0.0, version=""):
-    """A provider that answers with ``replies`` in turn, or by the key it is asked with."""
+    """A provider that answers with ``replies`` in turn, or by the request's key."""
     left = list(replies)
 
-    def treat(found, connection):
-        found.read_request(connection)
-        found.over.wait(pause)
+    def treat(server, connection):
+        server.read_request(connection)
+        server.over.wait(pause)
         key = talk.keys[-1]
         connection.sendall(by_key[key] if by_key else left.pop(0))
 
     clock = FakeClock()
     ring = key_ring(secret, clock)
-    with peer(treat) as found:
-        base_url = f"http://127.0.0.1:{found.port}/"
-        talk = Conversation(found, ring._client, clock, CometApi(base_url, version, ring, clock))  # noqa: SLF001 - our own fake
+    with peer(treat) as server:
+        base_url = f"http://127.0.0.1:{server.port}/"
+        talk = Conversation(server, ring._client, clock, CometApi(base_url, version, ring, clock))  # noqa: SLF001 - our own fake
         yield talk
 
 
@@ -99,7 +99,7 @@ def test_a_create_posts_three_urls_as_json_with_the_key():
     with provider(ACCEPTED, version="2024-11-06") as talk:
         outcome = talk.create()
 
-    head, _, body = talk.found.requests[0].partition(b"\r\n\r\n")
+    head, _, body = talk.server.requests[0].partition(b"\r\n\r\n")
     lines = head.decode().split("\r\n")
     assert outcome == Created(provider_task_id="196642a0-5f43-4a3c-9b0c-1f0f5a0f7d11")
     assert lines[0] == "POST /runway/pro/act_one HTTP/1.1"
@@ -111,23 +111,17 @@ def test_a_create_posts_three_urls_as_json_with_the_key():
     assert json.loads(body) == URLS
 
 
-def test_without_a_version_none_is_sent():
+def test_without_a_version_no_version_header_is_sent():
     with provider(ACCEPTED) as talk:
         talk.create()
 
-    assert b"x-runway-version" not in talk.found.requests[0].lower()
-
-
-def test_an_accepted_create_is_sent_once():
-    with provider(ACCEPTED) as talk:
-        talk.create()
-
-    assert len(talk.found.requests) == 1
+    assert b"x-runway-version" not in talk.server.requests[0].lower()
 
 
 @pytest.mark.parametrize(
-    ("content", "outcome"),
+    ("content", "kind"),
     [
+        (ACCEPTED, Created),
         (HANG_UP, Ambiguous),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{", Ambiguous),
         (answer("error_500"), Ambiguous),
@@ -138,15 +132,15 @@ def test_an_accepted_create_is_sent_once():
         (answer("create_without_id"), Ambiguous),
     ],
 )
-def test_no_outcome_is_tried_again_at_once(content, outcome):
+def test_a_create_is_sent_once_whatever_its_outcome(content, kind):
     with provider(content) as talk:
-        found = talk.create()
+        outcome = talk.create()
 
-    assert type(found) is outcome
-    assert len(talk.found.requests) == talk.found.connections == 1
+    assert type(outcome) is kind
+    assert len(talk.server.requests) == talk.server.connections == 1
 
 
-def test_a_create_that_cannot_be_sent_is_refused():
+def test_a_create_that_cannot_be_sent_is_retryable():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
 
@@ -168,7 +162,7 @@ def test_a_create_whose_reply_is_lost_is_ambiguous():
 JSON = b'{"code":200,"data":{"task_id":"abc"}}'
 OK_HEAD = b"HTTP/1.1 200 OK\r\n"
 READABLE = {
-    "over-announced and closed": OK_HEAD + b"Content-Length: 999\r\n\r\n" + JSON,
+    "closed before its declared length": OK_HEAD + b"Content-Length: 999\r\n\r\n" + JSON,
     "cut off in its JSON": OK_HEAD + b"Content-Length: 37\r\n\r\n" + JSON[:-2],
     "cut off after a chunk": OK_HEAD
     + b"Transfer-Encoding: chunked\r\n\r\n25\r\n"
@@ -186,22 +180,22 @@ READABLE = {
 
 
 @pytest.mark.parametrize("content", READABLE.values(), ids=READABLE)
-def test_an_id_that_can_be_read_makes_the_create_accepted(content):
+def test_a_readable_id_makes_a_create_accepted(content):
     with provider(content) as talk:
         assert talk.create() == Created(provider_task_id="abc")
 
-        assert len(talk.found.requests) == 1
+        assert len(talk.server.requests) == 1
 
 
-def test_over_tls_the_provider_must_be_who_it_says():
-    def treat(found, connection):
-        found.read_request(connection)
+def test_the_providers_certificate_must_name_its_host():
+    def treat(server, connection):
+        server.read_request(connection)
         connection.sendall(ACCEPTED)
 
     trusting = client_tls()
     for name, outcome in (("localhost", Created), ("other.example", Retryable)):
-        with peer(treat, server_tls(name)) as found:
-            url = f"https://localhost:{found.port}"
+        with peer(treat, server_tls(name)) as server:
+            url = f"https://localhost:{server.port}"
             api = CometApi(url, "", key_ring(), FakeClock(), trusting)
             assert type(api.create(**URLS)) is outcome
 
@@ -212,18 +206,18 @@ def test_without_a_key_nothing_is_sent():
             assert talk.create().key_refused
             assert talk.feed() == NoAnswer(reason="the provider key is not set", key_refused=True)
 
-        assert talk.found.connections == 0
+        assert talk.server.connections == 0
 
 
-def test_a_key_that_fits_no_header_is_not_sent():
+def test_a_key_invalid_in_a_header_is_not_sent():
     with provider(ACCEPTED, secret="ke…y") as talk:
         assert isinstance(talk.create(), Retryable)
 
-    assert talk.found.requests == []
+    assert talk.server.requests == []
 
 
 @pytest.mark.parametrize("refusal", ["error_401", "error_403_quota"])
-def test_a_refused_key_is_tried_once_more_when_it_was_replaced(refusal):
+def test_a_create_is_retried_with_a_replaced_key(refusal):
     with provider(by_key={"old": answer(refusal), "new": ACCEPTED}, secret="old") as talk:
         talk.api.key_ring.keys()
         talk.secrets.secret = "new"
@@ -234,7 +228,7 @@ def test_a_refused_key_is_tried_once_more_when_it_was_replaced(refusal):
     assert talk.keys == ["old", "new"]
 
 
-def test_a_key_that_is_refused_and_not_replaced_is_not_tried_again():
+def test_a_create_is_not_retried_with_the_same_key():
     with provider(by_key={"key": KEY_REFUSED}) as talk:
         talk.api.key_ring.keys()
         talk.clock.pass_by(RELOAD_SECONDS + 1)
@@ -245,7 +239,7 @@ def test_a_key_that_is_refused_and_not_replaced_is_not_tried_again():
     assert talk.secrets.reads == 2
 
 
-def test_a_replaced_key_that_is_refused_too_is_the_end_of_it():
+def test_a_create_is_retried_only_once():
     with provider(by_key={"old": KEY_REFUSED, "new": KEY_REFUSED}, secret="old") as talk:
         talk.api.key_ring.keys()
         talk.secrets.secret = ROTATED
@@ -257,12 +251,12 @@ def test_a_replaced_key_that_is_refused_too_is_the_end_of_it():
 
 
 @pytest.mark.parametrize(("seconds", "tries"), [(3.7, 2), (3.8, 1), (20.0, 1)])
-def test_a_replaced_key_is_tried_only_with_time_enough_for_a_create(seconds, tries):
+def test_a_create_is_retried_only_with_enough_time_left(seconds, tries):
     with provider(by_key={"old": KEY_REFUSED, "new": ACCEPTED}, secret="old") as talk:
         talk.api.key_ring.keys()
         talk.secrets.secret = "new"
         talk.clock.pass_by(RELOAD_SECONDS + 1)
-        # Of 15 seconds, two looks at this clock leave 7.6 or 7.4; a create wants half of them.
+        # Two reads of this clock leave 7.6 or 7.4 of 15 seconds; a create needs half of them.
         api = replace(talk.api, clock=Ticking(FakeClock(), seconds))
         outcome = api.create(**URLS)
 
@@ -271,7 +265,7 @@ def test_a_replaced_key_is_tried_only_with_time_enough_for_a_create(seconds, tri
 
 
 @pytest.mark.parametrize("secret", [None, "", "{}"])
-def test_a_refused_key_that_was_taken_away_is_a_refusal_still(secret):
+def test_a_refused_key_that_was_removed_counts_as_refused(secret):
     with provider(by_key={"key": KEY_REFUSED}) as talk:
         talk.api.key_ring.keys()
         talk.secrets.secret = secret
@@ -291,11 +285,11 @@ def test_a_task_is_never_created_with_the_previous_key():
 # ── Feed ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_look_posts_the_id_to_the_feed():
+def test_a_poll_posts_the_id_to_the_feed():
     with provider(RUNNING) as talk:
         report = talk.feed()
 
-    head, _, body = talk.found.requests[0].partition(b"\r\n\r\n")
+    head, _, body = talk.server.requests[0].partition(b"\r\n\r\n")
     assert report.state is ProviderState.RUNNING
     assert head.startswith(b"POST /runway/feed HTTP/1.1\r\n")
     assert b"Authorization: Bearer key" in head
@@ -303,7 +297,7 @@ def test_a_look_posts_the_id_to_the_feed():
 
 
 @pytest.mark.parametrize("first", [NOT_EXIST, KEY_REFUSED])
-def test_the_previous_key_is_tried_when_the_current_one_knows_nothing(first):
+def test_the_previous_key_is_tried_if_the_current_one_finds_no_task(first):
     with provider(by_key={"new": first, "old": RUNNING}, secret=ROTATED) as talk:
         assert isinstance(talk.feed(), Report)
 
@@ -311,7 +305,7 @@ def test_the_previous_key_is_tried_when_the_current_one_knows_nothing(first):
 
 
 @pytest.mark.parametrize("earlier", [NOT_EXIST, KEY_REFUSED, HANG_UP, answer("error_500")])
-def test_what_the_previous_key_gets_is_believed_only_if_it_is_a_report(earlier):
+def test_only_a_report_is_taken_from_the_previous_key(earlier):
     with provider(by_key={"new": NOT_EXIST, "old": earlier}, secret=ROTATED) as talk:
         assert talk.feed() == NotKnown()
 
@@ -320,14 +314,14 @@ def test_what_the_previous_key_gets_is_believed_only_if_it_is_a_report(earlier):
 
 
 @pytest.mark.parametrize("content", [RUNNING, HANG_UP, answer("error_500"), answer("error_429")])
-def test_the_previous_key_is_left_alone_otherwise(content):
+def test_the_previous_key_is_not_tried_otherwise(content):
     with provider(by_key={"new": content, "old": RUNNING}, secret=ROTATED) as talk:
         talk.feed()
 
     assert talk.keys == ["new"]
 
 
-def test_a_key_refused_by_the_feed_is_read_anew():
+def test_a_key_refused_by_the_feed_is_reloaded():
     with provider(by_key={"old": KEY_REFUSED, "new": RUNNING}, secret="old") as talk:
         talk.api.key_ring.keys()
         talk.secrets.secret = "new"
@@ -338,26 +332,19 @@ def test_a_key_refused_by_the_feed_is_read_anew():
     assert talk.keys == ["old", "new"]
 
 
-def test_a_key_refused_by_the_feed_and_not_replaced_is_not_asked_with_again():
+def test_a_poll_is_not_repeated_with_the_same_key():
     with provider(by_key={"key": KEY_REFUSED}) as talk:
         assert talk.feed() == NoAnswer(reason="HTTP 401", key_refused=True)
 
     assert talk.keys == ["key"]
 
 
-def test_a_previous_key_that_was_just_added_is_tried():
+def test_a_previous_key_found_on_reload_is_tried():
     with provider(by_key={"new": KEY_REFUSED, "old": RUNNING}, secret="new") as talk:
         talk.api.key_ring.keys()
         talk.secrets.secret = ROTATED
         talk.clock.pass_by(RELOAD_SECONDS + 1)
 
-        assert isinstance(talk.feed(), Report)
-
-    assert talk.keys == ["new", "old"]
-
-
-def test_a_task_of_a_key_that_was_just_replaced_is_found_with_that_key():
-    with provider(by_key={"old": RUNNING, "new": NOT_EXIST}, secret=ROTATED) as talk:
         assert isinstance(talk.feed(), Report)
 
     assert talk.keys == ["new", "old"]
@@ -371,7 +358,7 @@ def test_an_error_of_the_feed_is_no_answer(content):
         assert isinstance(talk.feed(), NoAnswer)
 
 
-def test_a_look_keeps_to_its_time():
+def test_a_poll_ends_by_its_deadline():
     with provider(RUNNING, pause=5) as talk:
         began_at = monotonic()
         answer = talk.feed(seconds=0.3)
@@ -380,7 +367,7 @@ def test_a_look_keeps_to_its_time():
         assert isinstance(answer, NoAnswer)
 
 
-def test_a_second_try_has_only_the_time_that_the_first_one_left():
+def test_a_second_try_has_only_the_time_left():
     with provider(by_key={"new": NOT_EXIST, "old": RUNNING}, secret=ROTATED) as talk:
         clock = talk.clock
         api = CometApi(talk.api.base_url, "", talk.api.key_ring, Ticking(clock, 2.0))
@@ -391,15 +378,15 @@ def test_a_second_try_has_only_the_time_that_the_first_one_left():
 
 
 @pytest.mark.parametrize("seconds", [0.0, -1.0])
-def test_a_look_that_has_no_time_left_is_not_begun(seconds):
+def test_a_poll_without_time_left_is_not_sent(seconds):
     with provider(RUNNING) as talk:
         assert talk.feed(seconds=seconds) == NoAnswer(reason="no time left to ask")
 
-    assert talk.found.connections == 0
+    assert talk.server.connections == 0
 
 
 class Ticking:
-    """A clock that passes some seconds each time that it is looked at."""
+    """A clock that advances by some seconds at each read."""
 
     def __init__(self, clock, seconds):
         self.clock = clock

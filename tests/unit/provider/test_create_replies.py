@@ -11,7 +11,7 @@ ERROR = {"error": {"message": "no", "type": "comet_api_error", "param": "", "cod
 
 
 @meaning("create")
-def test_every_published_reply_to_a_create_means_what_its_file_says(name, means):
+def test_each_published_create_reply_has_its_files_meaning(name, means):
     outcome = read_create_reply(reply_of(name), now=NOW)
 
     assert shown(outcome, means) == expected(means)
@@ -36,7 +36,7 @@ def test_a_2xx_with_an_id_is_accepted(body, status):
     assert read_create_reply(reply(body, status), now=NOW) == Created(provider_task_id="a")
 
 
-def test_an_id_that_came_as_a_number_is_an_id():
+def test_a_numeric_id_is_read():
     outcome = read_create_reply(reply({"data": {"task_id": 196642}}), now=NOW)
 
     assert outcome == Created(provider_task_id="196642")
@@ -45,7 +45,7 @@ def test_an_id_that_came_as_a_number_is_an_id():
 @pytest.mark.parametrize(
     "task_id", ["", "  ", None, True, False, [], ["a"], {}, {"id": "a"}, float("nan")]
 )
-def test_what_is_no_text_is_no_id(task_id):
+def test_a_reply_with_an_invalid_id_is_ambiguous(task_id):
     outcome = read_create_reply(reply({"code": 200, "data": {"task_id": task_id}}), now=NOW)
 
     assert isinstance(outcome, Ambiguous)
@@ -71,7 +71,7 @@ def test_a_2xx_with_an_error_code_is_rejected_for_its_reason(code):
 
 
 @pytest.mark.parametrize("error", [ERROR["error"], "no", ["no"]])
-def test_an_id_beside_an_error_is_the_requests_own(error):
+def test_an_id_beside_an_error_is_a_request_id(error):
     outcome = read_create_reply(reply({"id": "req-1", "error": error}), now=NOW)
 
     assert isinstance(outcome, Rejected)
@@ -95,7 +95,7 @@ def test_an_id_beside_an_error_is_the_requests_own(error):
         b"9" * 10_000,
     ],
 )
-def test_a_2xx_that_cannot_be_read_is_ambiguous(body):
+def test_an_unreadable_2xx_is_ambiguous(body):
     assert isinstance(read_create_reply(reply(body), now=NOW), Ambiguous)
 
 
@@ -132,7 +132,7 @@ def test_a_2xx_that_cannot_be_read_is_ambiguous(body):
         (999, Ambiguous),
     ],
 )
-def test_a_status_other_than_2xx_decides_whatever_the_body(status, outcome):
+def test_a_status_other_than_2xx_decides_for_any_body(status, outcome):
     for body in (ERROR, b"", b"<html>", {"task_id": "a"}):
         assert type(read_create_reply(reply(body, status), now=NOW)) is outcome
 
@@ -149,12 +149,12 @@ def test_a_status_other_than_2xx_decides_whatever_the_body(status, outcome):
 @pytest.mark.parametrize(
     ("status", "outcome"), [(503, Retryable), (500, Ambiguous), (502, Ambiguous), (504, Ambiguous)]
 )
-def test_only_a_503_can_say_that_the_offer_is_missing(text, status, outcome):
+def test_only_a_503_can_mean_that_no_channel_is_available(text, status, outcome):
     assert type(read_create_reply(reply(text, status), now=NOW)) is outcome
 
 
 @pytest.mark.parametrize(("status", "outcome"), [(500, Rejected), (502, Ambiguous)])
-def test_only_a_500_can_say_that_the_request_is_invalid(status, outcome):
+def test_only_a_500_can_mean_that_the_request_is_invalid(status, outcome):
     body = body_of("error_500_invalid_request")
 
     assert type(read_create_reply(reply(body, status), now=NOW)) is outcome
@@ -163,7 +163,7 @@ def test_only_a_500_can_say_that_the_request_is_invalid(status, outcome):
 @pytest.mark.parametrize(
     ("status", "key_refused"), [(401, True), (403, True), (429, False), (503, False)]
 )
-def test_only_401_and_403_are_about_the_key(status, key_refused):
+def test_only_401_and_403_mean_a_refused_key(status, key_refused):
     outcome = read_create_reply(reply(b"no channel", status), now=NOW)
 
     assert isinstance(outcome, Retryable)

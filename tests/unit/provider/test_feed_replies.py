@@ -1,4 +1,4 @@
-"""What the feed's answers and callbacks' bodies mean."""
+"""What the feed's replies and callbacks' bodies mean."""
 
 import json
 from itertools import product
@@ -35,14 +35,14 @@ def report(body):
 
 
 @meaning("feed")
-def test_every_published_answer_of_the_feed_means_what_its_file_says(name, means):
+def test_each_published_feed_reply_has_its_files_meaning(name, means):
     answer = read_feed_reply(reply_of(name))
 
     assert shown(answer, means) == expected(means)
 
 
 @meaning("callback")
-def test_every_published_callback_means_what_its_file_says(name, means):
+def test_each_published_callback_has_its_files_meaning(name, means):
     answer = read_callback(body_of(name))
 
     assert shown(answer, means) == expected(means)
@@ -51,7 +51,7 @@ def test_every_published_callback_means_what_its_file_says(name, means):
 @pytest.mark.parametrize(
     "name", [name for name, form in FORMS.items() if name.startswith("feed") and "body" in form]
 )
-def test_a_callback_in_a_form_of_the_feed_means_the_same(name):
+def test_a_callback_in_a_feed_form_has_the_same_meaning(name):
     assert read_callback(body_of(name)) == read_feed_reply(reply_of(name))
 
 
@@ -59,14 +59,14 @@ def test_a_callback_in_a_form_of_the_feed_means_the_same(name):
 
 
 @pytest.mark.parametrize(("word", "state"), WORDS)
-def test_a_word_means_its_state_in_any_spelling(word, state):
+def test_a_word_means_its_state_in_any_case_and_spacing(word, state):
     for spelt in (word, word.lower(), word.upper(), word.title(), f" {word} ", f"\t{word}\n"):
         assert report({"task_id": "a", "status": spelt}).state is state
         assert report({"task_id": "a", "state": spelt}).state is state
 
 
 @pytest.mark.parametrize(("word", "state"), WORDS)
-def test_a_nested_word_counts_when_the_outer_object_has_none(word, state):
+def test_a_nested_word_counts_if_the_outer_object_has_none(word, state):
     for place, key in product(["data", "result"], ["status", "state"]):
         assert report({"task_id": "a", "status": "", place: {key: word}}).state is state
 
@@ -78,7 +78,7 @@ def test_a_number_means_the_same_as_its_digits(word, state):
 
 
 @pytest.mark.parametrize(
-    ("said", "state"),
+    ("fields", "state"),
     [
         ({"status": "SUCCESS", "state": "running"}, "succeeded"),
         ({"status": "FAILURE", "state": "succeeded"}, "failed"),
@@ -92,19 +92,21 @@ def test_a_number_means_the_same_as_its_digits(word, state):
         ({"status": "1", "data": {"status": "FAILED"}}, "running"),
         ({"status": "AWAITING_REVIEW", "data": {"status": "SUCCEEDED"}}, "succeeded"),
         ({"status": "AWAITING_REVIEW", "data": {"status": "ODD"}}, "unknown"),
+        ({"status": "UNKNOWN", "data": {"status": "SUCCEEDED", "output": [VIDEO]}}, "succeeded"),
+        ({"status": "ODD", "data": {"status": "?"}}, "unknown"),
     ],
 )
-def test_the_outer_word_beats_the_number_and_both_beat_the_nested_one(said, state):
-    assert report({"task_id": "a", **said}).state == state
+def test_an_outer_word_beats_an_outer_number_and_both_beat_a_nested_word(fields, state):
+    assert report({"task_id": "a", **fields}).state == state
 
 
 @pytest.mark.parametrize("nothing", [{}, {"status": ""}, {"status": None, "state": " "}])
-def test_a_task_of_which_nothing_is_said_is_queued(nothing):
+def test_a_task_without_a_status_is_queued(nothing):
     assert report({"task_id": "a", **nothing}).state is ProviderState.QUEUED
 
 
 @pytest.mark.parametrize("junk", [True, False, [], {}, ["SUCCESS"], {"status": "SUCCESS"}])
-def test_a_status_that_is_no_text_says_nothing(junk):
+def test_a_status_that_is_not_text_is_ignored(junk):
     assert report({"task_id": "a", "status": junk, "state": junk}).state is ProviderState.QUEUED
 
 
@@ -120,6 +122,7 @@ def test_a_status_that_is_no_text_says_nothing(junk):
         ({"task_id": 12}, "12"),
         ({"data": {"task_id": "a"}}, "a"),
         ({"data": {"id": "b"}}, "b"),
+        ({"status": "SUCCESS", "data": {"id": "b"}}, "b"),
         ({"task_id": "a", "data": {"task_id": "b", "id": "c"}}, "a"),
         ({"status": "RUNNING"}, None),
     ],
@@ -166,7 +169,7 @@ def test_the_id_is_the_outermost_one(body, task_id):
         ({"percent": 30}, None),
     ],
 )
-def test_progress_is_a_percentage_whatever_its_form(progress, percent):
+def test_progress_is_read_as_a_percentage_in_each_form(progress, percent):
     answer = report({"task_id": "a", "status": "RUNNING", "progress": progress})
 
     assert answer.progress == percent
@@ -199,17 +202,22 @@ def test_the_outer_progress_beats_the_nested_one():
         ({"submit_time": -5}, None),
         ({"submit_time": "nan"}, None),
         ({"submit_time": "0001-01-01T00:00:00+14:00"}, None),
+        ({"submit_time": 1_773_366_766_000}, 1_773_366_766.0),
+        ({"create_time": "1773366766123"}, 1_773_366_766.123),
+        ({"createdAt": "2026-03-13T09:52:46"}, None),
+        ({"createdAt": "2026-03-13 09:52:46"}, None),
+        ({"createdAt": "2026-03-13T01:52:46Z"}, 1_773_366_766.0),
         ({"data": {"createdAt": "soon"}}, None),
         ({}, None),
     ],
 )
-def test_the_creation_time_is_read_in_each_of_its_forms(fields, created_at):
-    assert report({"task_id": "a", **fields}).created_at == created_at
+def test_a_creation_time_with_a_zone_is_read_in_each_form(fields, created_at):
+    assert report({"task_id": "a", "status": "RUNNING", **fields}).created_at == created_at
 
 
 # ── The result ────────────────────────────────────────────────────────────────────────────────
 
-# Where a video's URL may be, best place first: (what is beside the task, what is nested in it).
+# Where a video's URL may be, best place first: (outer fields, nested fields).
 PLACES = [
     ({"result_url": VIDEO + "?1"}, {}),
     ({"video_url": VIDEO + "?2"}, {}),
@@ -232,7 +240,7 @@ def test_the_video_is_taken_from_the_best_place_that_has_one(best):
 
 
 @pytest.mark.parametrize(
-    "useless",
+    "unusable",
     [
         "",
         None,
@@ -257,9 +265,9 @@ def test_the_video_is_taken_from_the_best_place_that_has_one(best):
     ],
     ids=lambda url: ascii(url)[:40],
 )
-def test_a_success_without_a_usable_url_has_no_media(useless):
+def test_a_success_without_a_usable_url_has_no_media(unusable):
     for place in ("result_url", "video_url", "url", "fail_reason", "output"):
-        body = {"task_id": "a", "status": "SUCCESS", place: useless, "data": {place: useless}}
+        body = {"task_id": "a", "status": "SUCCESS", place: unusable, "data": {place: unusable}}
 
         answer = report(body)
 
@@ -267,7 +275,7 @@ def test_a_success_without_a_usable_url_has_no_media(useless):
         assert answer.media is None
 
 
-def test_a_useless_url_does_not_hide_a_good_one():
+def test_an_unusable_url_does_not_hide_a_usable_one():
     body = {"task_id": "a", "status": "SUCCESS", "result_url": "pending", "video_url": VIDEO}
 
     assert report(body).media.video == VIDEO
@@ -294,7 +302,7 @@ def test_the_raw_video_is_never_taken(nest):
     assert report(body).media is None
 
 
-def test_images_that_are_no_urls_are_left_out():
+def test_images_without_a_usable_url_are_left_out():
     body = {"task_id": "a", "status": "3", "video_url": VIDEO, "poster": "", "last_frame": 4}
 
     media = report(body).media
@@ -319,7 +327,7 @@ def test_images_that_are_no_urls_are_left_out():
         ({"fail_reason": None, "msg": {}}, "the provider gave no reason"),
     ],
 )
-def test_a_failure_has_the_first_reason_that_is_given(fields, message):
+def test_a_failure_has_the_first_given_reason(fields, message):
     failure = report({"task_id": "a", "status": "FAILURE", **fields}).failure
 
     assert (failure.code, failure.message) == ("provider_failed", message)
@@ -336,7 +344,7 @@ def test_a_failure_has_the_first_reason_that_is_given(fields, message):
         ("timeout", "provider_expired"),
     ],
 )
-def test_a_failure_says_how_the_provider_ended_it(word, code):
+def test_a_failures_code_tells_how_the_task_ended(word, code):
     assert report({"task_id": "a", "status": word}).failure.code == code
 
 
@@ -345,7 +353,7 @@ def test_only_a_failure_has_a_failure(word):
     assert report({"task_id": "a", "status": word, "fail_reason": "no"}).failure is None
 
 
-def test_half_an_emoji_in_a_reason_can_still_be_written_down():
+def test_a_lone_surrogate_in_a_reason_is_made_encodable():
     body = b'{"task_id": "a", "status": "FAILED", "fail_reason": "no face \\ud83d"}'
 
     failure = read_feed_reply(reply(body)).failure
@@ -365,29 +373,30 @@ def test_half_an_emoji_in_a_reason_can_still_be_written_down():
         {"status": "task_not_exist"},
         {"status": "TASK_NOT_EXIST"},
         {"error": {"message": "no such task", "code": "task_not_exist"}},
+        {"error": {"message": "task_not_exist (request id: 7)", "type": "comet_api_error"}},
         {"message": "error: task_not_exist (request id: 1)"},
     ],
 )
-def test_task_not_exist_is_found_in_each_place_at_any_status(body):
+def test_task_not_exist_is_read_in_each_place_at_any_status(body):
     for status in (200, 400, 401, 404, 500, 503):
         assert read_feed_reply(reply(body, status)) == NotKnown()
 
 
-def test_the_word_inside_of_a_task_is_not_about_the_task():
+def test_task_not_exist_inside_a_task_is_ignored():
     body = {"data": {"task_id": "a", "status": "RUNNING", "prompt": "task_not_exist"}}
 
     assert report(body).state is ProviderState.RUNNING
 
 
 @pytest.mark.parametrize("status", [301, 400, 404, 408, 429, 500, 502, 503, 504, 524])
-def test_an_error_is_no_answer_even_around_a_success(status):
+def test_an_error_status_is_no_answer_even_with_a_success(status):
     answer = read_feed_reply(reply(body_of("feed_flat_succeeded"), status))
 
     assert answer == NoAnswer(reason=f"HTTP {status}")
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_a_refused_key_is_no_answer_about_the_task(status):
+def test_a_refused_key_is_no_answer(status):
     answer = read_feed_reply(reply(body_of("feed_flat_failed"), status))
 
     assert answer == NoAnswer(reason=f"HTTP {status}", key_refused=True)
@@ -419,7 +428,7 @@ def test_a_2xx_without_a_task_is_no_answer(body):
 
 
 @pytest.mark.parametrize("body", ["", "null", "ok", "task_id=1&status=3", "\x00", "<xml/>", "{}"])
-def test_a_callback_without_a_task_says_nothing(body):
+def test_a_callback_without_a_task_is_read_as_none(body):
     assert read_callback(body) is None
 
 

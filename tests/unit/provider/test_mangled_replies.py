@@ -1,4 +1,4 @@
-"""The provider's forms, mangled: whatever comes back, nothing raises and nothing is invented."""
+"""Mangled forms of the provider: reading one never raises and never invents a result."""
 
 import copy
 import json
@@ -39,7 +39,7 @@ OF_TASKS = [form["body"] for name, form in FORMS.items() if name.startswith(("fe
 
 
 def places(value, path=()):
-    """The path of every member of a JSON value."""
+    """Yield the path of every member of a JSON value."""
     members = value.items() if isinstance(value, dict) else enumerate(value)
     for key, member in members:
         yield (*path, key)
@@ -52,8 +52,8 @@ KEYS = sorted(
     | {path[-1] for body in PUBLISHED for path in places(body) if isinstance(path[-1], str)}
 )
 
-# Where the meaning is; elsewhere a change changes nothing.
-TELLING = {
+# Members with a meaning; changes of others have no effect.
+MEANINGFUL = {
     *("task_id", "id", "code", "status", "state", "progress", "data", "result", "error"),
     *("result_url", "video_url", "raw_video_url", "output", "url", "fail_reason", "failure"),
 }
@@ -86,14 +86,14 @@ values = st.recursive(
 
 def edit(draw, body):
     """Drop, rename, retype, nest, or add one member somewhere."""
-    found = list(places(body))
+    paths = list(places(body))
     if draw(st.integers(0, 3)):
-        found = [path for path in found if path[-1] in TELLING] or found
+        paths = [path for path in paths if path[-1] in MEANINGFUL] or paths
     kind = draw(st.sampled_from(["drop", "rename", "retype", "nest", "add"]))
-    if kind == "add" or not found:
+    if kind == "add" or not paths:
         body[draw(st.sampled_from(KEYS))] = draw(values)
         return
-    *path, key = draw(st.sampled_from(found))
+    *path, key = draw(st.sampled_from(paths))
     holder = body
     for step in path:
         holder = holder[step]
@@ -122,7 +122,7 @@ def mangled(draw, published):
 
 @st.composite
 def scrambled(draw):
-    """A form as bytes that are cut, flipped, or wrapped too deep."""
+    """Draw a form as bytes, truncated, altered or nested too deep."""
     content = bytearray(
         json.dumps(draw(mangled(PUBLISHED)), ensure_ascii=False), "utf-8", "surrogatepass"
     )
@@ -150,10 +150,10 @@ replies = st.builds(
 
 def parsed(body):
     try:
-        found = json.loads(body)
+        value = json.loads(body)
     except (ValueError, RecursionError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return value if isinstance(value, dict) else {}
 
 
 def is_text(value):
@@ -163,7 +163,7 @@ def is_text(value):
 
 
 def scalars(value, key=None):
-    """Every (key, scalar) in a JSON value; what is in a list has the list's key."""
+    """Yield every (key, scalar) of a JSON value; members of a list have the list's key."""
     if isinstance(value, dict):
         for name, member in value.items():
             yield from scalars(member, name)
@@ -178,25 +178,25 @@ def words_in(body):
     return {str(value).strip().lower() for _, value in scalars(body) if is_text(value)}
 
 
-def assert_can_be_written_down(answer):
+def assert_is_serializable(answer):
     """Rows, events and logs take UTF-8 and finite numbers."""
     json.dumps(asdict(answer), ensure_ascii=False, allow_nan=False).encode()
 
 
-# ── What holds ────────────────────────────────────────────────────────────────────────────────
+# ── Properties ────────────────────────────────────────────────────────────────────────────────
 
 
 @settings(max_examples=120)
 @given(replies)
 @example(reply({"data": {"task_id": float("nan")}}))
 @example(reply(b'{"data": {"task_id": "\\ud800"}}'))
-def test_any_reply_to_a_create_has_one_of_the_four_outcomes(any_reply):
+def test_any_create_reply_has_one_of_the_four_outcomes(any_reply):
     assert_is_a_true_outcome(any_reply)
 
 
 @settings(max_examples=120)
 @given(mangled(OF_CREATES), st.sampled_from([200, 201, 299]))
-def test_a_mangled_2xx_to_a_create_is_accepted_exactly_when_it_names_a_task(body, status):
+def test_a_mangled_2xx_is_accepted_exactly_if_it_has_an_id(body, status):
     assert_is_a_true_outcome(reply(body, status))
 
 
@@ -204,7 +204,7 @@ def assert_is_a_true_outcome(any_reply):
     outcome = read_create_reply(any_reply, now=NOW)
 
     assert isinstance(outcome, Created | Rejected | Retryable | Ambiguous)
-    assert_can_be_written_down(outcome)
+    assert_is_serializable(outcome)
     body = parsed(any_reply.body)
     data = body["data"] if isinstance(body.get("data"), dict) else {}
     made = is_text(data.get("task_id")) or is_text(body.get("task_id"))
@@ -214,8 +214,8 @@ def assert_is_a_true_outcome(any_reply):
         named = (body.get("id"), body.get("data"), data.get("id"), data.get("taskId"))
         nested = data["data"] if isinstance(data.get("data"), dict) else {}
         cut_off = not body and b'"task_id"' in any_reply.body
-        found = (*named, nested.get("id"), nested.get("task_id"))
-        assert made or cut_off or any(map(is_text, found))
+        ids = (*named, nested.get("id"), nested.get("task_id"))
+        assert made or cut_off or any(map(is_text, ids))
         assert outcome.provider_task_id.strip()
     if success:
         assert not made or isinstance(outcome, Created)
@@ -227,7 +227,7 @@ def assert_is_a_true_outcome(any_reply):
 
 @settings(max_examples=120)
 @given(replies)
-def test_any_answer_of_the_feed_is_read_and_no_end_invented(any_reply):
+def test_a_report_from_any_feed_reply_is_backed_by_its_body(any_reply):
     answer = read_feed_reply(any_reply)
 
     assert isinstance(answer, Report | NotKnown | NoAnswer)
@@ -239,7 +239,7 @@ def test_any_answer_of_the_feed_is_read_and_no_end_invented(any_reply):
 @settings(max_examples=300)
 @given(mangled(OF_TASKS))
 @example({"task_id": "a", "progress": -1.5e308})
-def test_a_mangled_task_says_nothing_that_its_words_do_not(body):
+def test_a_report_of_a_mangled_task_is_backed_by_its_body(body):
     content = json.dumps(body)
 
     for answer in (read_feed_reply(reply(content.encode())), read_callback(content)):
@@ -249,7 +249,7 @@ def test_a_mangled_task_says_nothing_that_its_words_do_not(body):
 
 @settings(max_examples=120)
 @given(anything)
-def test_any_callback_is_read_and_no_end_invented(content):
+def test_a_report_from_any_callback_is_backed_by_its_body(content):
     text = content.decode("utf-8", "replace")
 
     report = read_callback(text)
@@ -259,8 +259,8 @@ def test_any_callback_is_read_and_no_end_invented(content):
 
 
 def assert_is_backed(report, body):
-    """A report says nothing that its body doesn't say in the provider's words."""
-    assert_can_be_written_down(report)
+    """Check that the body contains everything that the report says."""
+    assert_is_serializable(report)
     words = words_in(body)
     if report.state is ProviderState.SUCCEEDED:
         assert words & SUCCESS_WORDS
@@ -269,10 +269,10 @@ def assert_is_backed(report, body):
     assert (report.failure is not None) == (report.state is ProviderState.FAILED)
     if report.media is not None:
         assert report.state is ProviderState.SUCCEEDED
-        said = {(key, value.strip()) for key, value in scalars(body) if isinstance(value, str)}
-        assert any((key, report.media.video) in said for key in VIDEO_KEYS)
+        texts = {(key, value.strip()) for key, value in scalars(body) if isinstance(value, str)}
+        assert any((key, report.media.video) in texts for key in VIDEO_KEYS)
         for url in filter(None, (report.media.video, report.media.poster, report.media.last_frame)):
-            assert url in {value for _, value in said}
+            assert url in {value for _, value in texts}
             assert urlsplit(url).scheme in {"http", "https"}
             assert urlsplit(url).hostname
     assert report.progress is None or report.progress in range(101)
@@ -281,7 +281,7 @@ def assert_is_backed(report, body):
 
 @settings(max_examples=120)
 @given(mangled(PUBLISHED), statuses)
-def test_no_reason_carries_a_query_or_a_key(body, status):
+def test_no_reason_contains_a_query_or_a_key(body, status):
     outcome = read_create_reply(reply(body, status), now=NOW)
     answer = read_feed_reply(reply(body, status))
 
@@ -311,7 +311,7 @@ queries = st.text("abcXYZ019-._~!$&()*+,;=:@/?%[]", min_size=1, max_size=60)
     query=queries,
     after=st.sampled_from(["", " and more", '"', "'}", "\n", ">"]),
 )
-def test_scrubbing_leaves_no_query_of_any_url(before, scheme, mark, query, after):
+def test_scrubbing_removes_url_queries(before, scheme, mark, query, after):
     text = scrub(f"{before}{scheme}cdn.example/a.mp4{mark}{query}{after}")
 
     assert text == f"{before}{scheme}cdn.example/a.mp4{after}"
@@ -325,18 +325,18 @@ def test_scrubbing_leaves_no_query_of_any_url(before, scheme, mark, query, after
     key=st.text("abcXYZ019-._~+/=*", min_size=1, max_size=60),
     after=st.sampled_from(["", ")", " is no good", '"']),
 )
-def test_scrubbing_leaves_no_key(before, form, key, after):
+def test_scrubbing_removes_keys(before, form, key, after):
     text = scrub(f"{before}{''.join(form)}{key}{after}")
 
     assert text == f"{before}{form[0]}…{after}"
 
 
 @given(st.text(max_size=20), st.integers(0, 200))
-def test_scrubbing_bounds_any_text(text, times):
+def test_scrubbing_limits_a_text_to_500_characters(text, times):
     assert len(scrub(text * times)) <= 500
 
 
-def test_scrubbing_keeps_what_says_why():
+def test_scrubbing_keeps_the_rest_of_a_text():
     text = "no face in https://cdn.example/a.mp4 (request id: 2026-X)"
 
     assert scrub(text) == text

@@ -1,4 +1,4 @@
-"""Rows ↔ tasks: what is written is what is read."""
+"""A task written as a row is read back unchanged."""
 
 import json
 from dataclasses import asdict, replace
@@ -14,27 +14,27 @@ from tests.unit.examples import TASK, task, tasks
 
 @given(tasks)
 @example(TASK)
-def test_a_task_read_from_its_row_is_the_same(any_task):
+def test_a_task_is_read_back_unchanged(any_task):
     assert read_item(to_item(any_task)) == any_task
 
 
 @given(tasks)
-def test_metadata_come_back_to_the_letter(any_task):
-    """Equal is not enough: to JSON 1.0 is not 1, and False is not 0."""
+def test_metadata_keeps_its_json_types(any_task):
+    """Compared as JSON, since 1.0 == 1 and False == 0 in Python."""
     read = read_item(to_item(any_task))
 
     assert json.dumps(read.metadata) == json.dumps(dict(any_task.metadata))
 
 
 @given(tasks)
-def test_a_row_is_watched_as_long_as_it_is_due(any_task):
+def test_a_row_is_watched_while_it_has_a_due_time(any_task):
     item = to_item(any_task)
 
     assert item.get("watched") == (None if any_task.due_at is None else {"S": "open"})
 
 
 @given(tasks)
-def test_a_row_holds_no_nulls(any_task):
+def test_a_row_has_no_null_attributes(any_task):
     def nulls(value):
         members = value.values() if isinstance(value, dict) else value
         return "NULL" in value or any(
@@ -51,14 +51,14 @@ def test_times_are_kept_to_the_millisecond(moment):
     assert (read.due_at, read.updated_at) == (moment, moment)
 
 
-def test_a_field_that_is_not_known_yet_is_ignored():
+def test_an_unknown_attribute_is_ignored():
     item = to_item(TASK) | {"from_the_future": TypeSerializer().serialize({"a": 1})}
 
     assert read_item(item) == TASK
 
 
 @pytest.mark.parametrize("stage", Stage)
-def test_every_stage_is_kept_as_its_word(stage):
+def test_a_stage_is_stored_as_its_value(stage):
     item = to_item(replace(TASK, stage=stage))
 
     assert item["stage"] == {"S": stage.value}

@@ -1,4 +1,4 @@
-"""Every conditional write, against a table as the template makes it."""
+"""Every conditional write, against the template's table in the emulator."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -26,12 +26,12 @@ from tests.unit.examples import SOURCE, TASK, task, tasks
 from tests.unit.fakes import BEGINNING
 
 NOW = BEGINNING + 100.0
-REST = 5.0
-HOOK = Webhook(url="https://user.example/hook?token=t0p", events=("task.succeeded",))
+MIN_POLL = 5.0
+WEBHOOK = Webhook(url="https://user.example/hook?token=t0p", events=("task.succeeded",))
 
 
-class Forgetful:
-    """A client that loses the reply to each write, and so sends it again."""
+class RepeatingClient:
+    """A client that sends each write twice, as boto3 does when a reply is lost."""
 
     def __init__(self, client):
         self._client = client
@@ -47,19 +47,19 @@ class Forgetful:
 
 
 @pytest.fixture
-def forgetful(table):
-    return TaskTable(Forgetful(table.client), table.name)
+def repeating_table(table):
+    return TaskTable(RepeatingClient(table.client), table.name)
 
 
 def moved_on(write, *arguments, **more):
-    """The row on which a write failed."""
+    """Return the row that a failed write found."""
     with pytest.raises(MovedOnError) as caught:
         write(*arguments, **more)
     return caught.value.current
 
 
 def at_once(write, count=2):
-    """Calls that are made at the same moment: what each returned, or raised."""
+    """Call in several threads at once; return what each call returned or raised."""
     barrier = Barrier(count)
 
     def call(number):
@@ -77,8 +77,8 @@ def winners(results):
     return [result for result in results if not isinstance(result, MovedOnError)]
 
 
-class InTransaction:
-    """A client whose first writes meet others' transactions on the row."""
+class ConflictingClient:
+    """A client whose first writes conflict with a transaction on the row."""
 
     def __init__(self, client, times):
         self._client = client
@@ -86,14 +86,14 @@ class InTransaction:
         self.exceptions = client.exceptions
 
     def put_item(self, **request):
-        self._meet("PutItem")
+        self._conflict("PutItem")
         return self._client.put_item(**request)
 
     def update_item(self, **request):
-        self._meet("UpdateItem")
+        self._conflict("UpdateItem")
         return self._client.update_item(**request)
 
-    def _meet(self, operation):
+    def _conflict(self, operation):
         self.times -= 1
         if self.times >= 0:
             raise self.exceptions.TransactionConflictException({"Error": {}}, operation)
@@ -102,12 +102,12 @@ class InTransaction:
 # ── Create and read ───────────────────────────────────────────────────────────────────────────
 
 
-def test_what_is_created_can_be_read(table):
+def test_a_created_task_can_be_read(table):
     assert table.create(TASK) == TASK
     assert table.read(TASK.task_id) == TASK
 
 
-def test_what_is_not_there_is_none(table):
+def test_a_missing_task_is_read_as_none(table):
     assert table.read(TASK.task_id) is None
 
 
@@ -116,24 +116,24 @@ def test_what_is_not_there_is_none(table):
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(tasks)
-def test_any_task_survives_the_table(table, any_task):
+def test_any_task_is_read_back_unchanged(table, any_task):
     table.client.delete_item(TableName=table.name, Key={"task_id": {"S": any_task.task_id}})
 
     assert table.create(any_task) == any_task
     assert table.read(any_task.task_id) == any_task
 
 
-def test_a_create_whose_reply_was_lost_is_ours(forgetful):
-    assert forgetful.create(TASK) == TASK
+def test_a_repeated_create_returns_the_task(repeating_table):
+    assert repeating_table.create(TASK) == TASK
 
 
-def test_a_create_of_an_id_that_is_taken_shows_the_row(table):
+def test_creating_an_existing_id_fails_with_its_row(table):
     table.create(TASK)
 
     assert moved_on(table.create, replace(TASK, claim_id="claim-2", video="other")) == TASK
 
 
-def test_one_of_many_creates_of_an_id_wins(table):
+def test_one_of_concurrent_creates_succeeds(table):
     for number in range(5):
         results = at_once(
             lambda one, number=number: table.create(
@@ -147,7 +147,7 @@ def test_one_of_many_creates_of_an_id_wins(table):
 # ── Moves ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_move_changes_stage_version_and_time_and_whatever_else_it_is_told(table):
+def test_a_move_writes_stage_version_time_and_given_fields(table):
     table.create(TASK)
 
     moved = table.move(
@@ -168,7 +168,7 @@ def test_a_move_changes_stage_version_and_time_and_whatever_else_it_is_told(tabl
     )
 
 
-def test_a_move_may_write_and_remove_every_field(table):
+def test_a_move_sets_and_removes_fields(table):
     media = StoredMedia(s3_uri="s3://b/k", size=1, sha256="00", content_type="video/mp4")
     full = {
         "source": SOURCE,
@@ -193,7 +193,7 @@ def test_a_move_may_write_and_remove_every_field(table):
 
 
 @pytest.mark.parametrize("origin", Stage)
-def test_a_move_that_there_is_not_is_an_error_and_writes_nothing(table, origin):
+def test_an_illegal_move_raises_and_writes_nothing(table, origin):
     before = table.create(task(origin))
 
     for target in Stage:
@@ -208,7 +208,7 @@ def test_a_move_that_there_is_not_is_an_error_and_writes_nothing(table, origin):
     ("origin", "target"),
     [(origin, target) for origin in Stage for target in Stage if may_move(origin, target)],
 )
-def test_of_two_moves_from_one_version_the_second_sees_the_first(table, origin, target):
+def test_a_second_move_from_a_version_fails_with_the_first(table, origin, target):
     before = table.create(task(origin))
     first = table.move(before, target, NOW)
 
@@ -216,7 +216,7 @@ def test_of_two_moves_from_one_version_the_second_sees_the_first(table, origin, 
     assert table.read(TASK.task_id) == first
 
 
-def test_one_of_many_moves_at_once_wins(table):
+def test_one_of_concurrent_moves_succeeds(table):
     before = table.create(TASK)
     for version in range(1, 8):
         origin, target = before.stage, Stage.SUBMITTING
@@ -230,10 +230,10 @@ def test_one_of_many_moves_at_once_wins(table):
         assert before.version == version + 1
 
 
-def test_a_move_whose_reply_was_lost_is_ours(table, forgetful):
+def test_a_repeated_move_returns_the_task(table, repeating_table):
     table.create(TASK)
 
-    moved = forgetful.move(TASK, Stage.SUBMITTED, NOW)
+    moved = repeating_table.move(TASK, Stage.SUBMITTED, NOW)
 
     assert moved == table.read(TASK.task_id)
     assert moved.version == 2
@@ -249,36 +249,36 @@ def test_a_move_whose_reply_was_lost_is_ours(table, forgetful):
         lambda table: table.release_copy(replace(TASK, copy_lease_until=NOW), NOW, due_at=NOW),
         lambda table: table.record(TASK, due_at=None),
     ],
-    ids=["move", "claim_due", "claim_copy", "learn_id", "release_copy", "note"],
+    ids=["move", "claim_due", "claim_copy", "learn_id", "release_copy", "record"],
 )
-def test_no_update_makes_a_row(table, write):
+def test_no_update_creates_a_row(table, write):
     assert moved_on(write, table) is None
     assert table.read(TASK.task_id) is None
 
 
-def test_a_transaction_on_the_row_is_waited_out(table, monkeypatch):
+def test_a_write_is_retried_after_transaction_conflicts(table, monkeypatch):
     monkeypatch.setattr(table_module, "_TRANSACTION_SECONDS", 0)
 
-    created = TaskTable(InTransaction(table.client, 4), table.name).create(TASK)
-    moved = TaskTable(InTransaction(table.client, 4), table.name).move(
+    created = TaskTable(ConflictingClient(table.client, 4), table.name).create(TASK)
+    moved = TaskTable(ConflictingClient(table.client, 4), table.name).move(
         created, Stage.SUBMITTED, NOW
     )
 
     assert table.read(TASK.task_id) == moved
 
 
-def test_transactions_without_an_end_are_an_error(table, monkeypatch):
+def test_lasting_transaction_conflicts_are_raised(table, monkeypatch):
     monkeypatch.setattr(table_module, "_TRANSACTION_SECONDS", 0)
     table.create(TASK)
 
     with pytest.raises(table.client.exceptions.TransactionConflictException):
-        TaskTable(InTransaction(table.client, 5), table.name).move(TASK, Stage.SUBMITTED, NOW)
+        TaskTable(ConflictingClient(table.client, 5), table.name).move(TASK, Stage.SUBMITTED, NOW)
 
 
-# ── Looks ─────────────────────────────────────────────────────────────────────────────────────
+# ── Due rows ──────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_look_is_claimed_by_the_due_time_that_was_seen(table):
+def test_a_due_row_is_claimed_by_its_due_time(table):
     table.create(TASK)
 
     claimed = table.claim_due(TASK.task_id, TASK.due_at, NOW, 120.0)
@@ -288,31 +288,31 @@ def test_a_look_is_claimed_by_the_due_time_that_was_seen(table):
     assert claimed == table.read(TASK.task_id)
 
 
-def test_a_look_that_was_claimed_is_not_claimed_again(table):
+def test_a_claimed_due_time_cannot_be_claimed_again(table):
     table.create(TASK)
     claimed = table.claim_due(TASK.task_id, TASK.due_at, NOW, 120.0)
 
     assert moved_on(table.claim_due, TASK.task_id, TASK.due_at, NOW, 120.0) == claimed
 
 
-def test_one_of_many_claims_of_a_look_wins(table):
+def test_one_of_concurrent_due_claims_succeeds(table):
     due_at = table.create(TASK).due_at
-    for look in range(1, 11):
+    for run in range(1, 11):
         results = at_once(
-            lambda one, due_at=due_at, look=look: table.claim_due(
-                TASK.task_id, due_at, NOW + look * 10 + one, 120.0
+            lambda one, due_at=due_at, run=run: table.claim_due(
+                TASK.task_id, due_at, NOW + run * 10 + one, 120.0
             ),
             count=3,
         )
         (won,) = winners(results)
-        assert won.fallback_runs == look
+        assert won.fallback_runs == run
         due_at = won.due_at
 
 
-def test_a_claim_of_a_look_whose_reply_was_lost_is_ours(table, forgetful):
+def test_a_repeated_due_claim_returns_the_task(table, repeating_table):
     table.create(TASK)
 
-    claimed = forgetful.claim_due(TASK.task_id, TASK.due_at, NOW, 120.0)
+    claimed = repeating_table.claim_due(TASK.task_id, TASK.due_at, NOW, 120.0)
 
     assert claimed.fallback_runs == 1
     assert claimed == table.read(TASK.task_id)
@@ -328,7 +328,7 @@ def test_due_rows_are_listed_longest_overdue_first(table):
     assert [name for name, _ in table.due(NOW + 10)] == ["c", "d", "e", "b", "a"]
 
 
-def test_more_due_rows_than_one_page_holds_are_all_listed(table):
+def test_due_rows_are_listed_from_all_pages(table):
     class Paged:
         """A client whose pages hold seven rows."""
 
@@ -343,12 +343,12 @@ def test_more_due_rows_than_one_page_holds_are_all_listed(table):
     for number in range(20):
         table.create(replace(TASK, task_id=f"task_{number:02}", due_at=NOW + number))
 
-    found = list(TaskTable(Paged(), table.name).due(NOW + 100))
+    due = list(TaskTable(Paged(), table.name).due(NOW + 100))
 
-    assert [name for name, _ in found] == [f"task_{number:02}" for number in range(20)]
+    assert [name for name, _ in due] == [f"task_{number:02}" for number in range(20)]
 
 
-def test_a_row_that_is_due_no_more_is_not_listed(table):
+def test_a_row_without_a_due_time_is_not_listed(table):
     before = table.create(TASK)
     table.record(before, due_at=None)
 
@@ -357,7 +357,7 @@ def test_a_row_that_is_due_no_more_is_not_listed(table):
     assert not {"due_at", "watched"} & item["Item"].keys()
 
 
-def test_the_due_time_that_is_listed_is_the_one_to_claim_by(table):
+def test_a_listed_due_time_claims_its_row(table):
     table.create(replace(TASK, due_at=1_800_000_000.123))
     ((task_id, due_at),) = table.due(NOW)
 
@@ -369,7 +369,7 @@ def test_the_due_time_that_is_listed_is_the_one_to_claim_by(table):
 STORING = task(Stage.STORING, source=SOURCE)
 
 
-def test_a_copy_is_claimed_for_a_while_and_counted(table):
+def test_claiming_a_copy_sets_a_lease_and_counts_an_attempt(table):
     table.create(STORING)
 
     claimed = table.claim_copy(STORING.task_id, NOW, 360.0)
@@ -379,7 +379,7 @@ def test_a_copy_is_claimed_for_a_while_and_counted(table):
 
 
 @pytest.mark.parametrize("stage", [stage for stage in Stage if stage is not Stage.STORING])
-def test_only_a_task_that_is_storing_is_copied(table, stage):
+def test_only_a_storing_task_can_be_claimed_for_copying(table, stage):
     before = table.create(task(stage, source=SOURCE))
 
     assert moved_on(table.claim_copy, before.task_id, NOW, 360.0) == before
@@ -388,7 +388,7 @@ def test_only_a_task_that_is_storing_is_copied(table, stage):
 @pytest.mark.parametrize(
     ("after", "taken"), [(0, False), (359.999, False), (360, True), (360.001, True)]
 )
-def test_a_live_lease_keeps_others_away_until_it_ends(table, after, taken):
+def test_a_copy_can_be_claimed_again_once_its_lease_has_ended(table, after, taken):
     table.create(STORING)
     first = table.claim_copy(STORING.task_id, NOW, 360.0)
 
@@ -398,7 +398,7 @@ def test_a_live_lease_keeps_others_away_until_it_ends(table, after, taken):
         assert moved_on(table.claim_copy, STORING.task_id, NOW + after, 360.0) == first
 
 
-def test_one_of_many_claims_of_a_copy_wins(table):
+def test_one_of_concurrent_copy_claims_succeeds(table):
     for number in range(5):
         name = f"task_{number}"
         table.create(replace(STORING, task_id=name))
@@ -406,16 +406,16 @@ def test_one_of_many_claims_of_a_copy_wins(table):
         assert len(winners(results)) == 1
 
 
-def test_a_claim_of_a_copy_whose_reply_was_lost_is_ours(table, forgetful):
+def test_a_repeated_copy_claim_returns_the_task(table, repeating_table):
     table.create(STORING)
 
-    claimed = forgetful.claim_copy(STORING.task_id, NOW, 360.0)
+    claimed = repeating_table.claim_copy(STORING.task_id, NOW, 360.0)
 
     assert claimed.copy_attempts == 1
     assert claimed == table.read(STORING.task_id)
 
 
-def test_a_copy_is_given_back_by_its_holder(table):
+def test_a_lease_holder_can_release_its_copy(table):
     table.create(STORING)
     claimed = table.claim_copy(STORING.task_id, NOW, 360.0)
     warning = Notice(code="copy_retried", message="")
@@ -428,7 +428,7 @@ def test_a_copy_is_given_back_by_its_holder(table):
     assert table.claim_copy(STORING.task_id, NOW + 2, 360.0).copy_attempts == 2
 
 
-def test_a_copy_is_not_given_back_by_one_whose_lease_ran_out(table):
+def test_a_former_lease_holder_cannot_release_the_copy(table):
     table.create(STORING)
     first = table.claim_copy(STORING.task_id, NOW, 360.0)
     second = table.claim_copy(STORING.task_id, NOW + 361, 360.0)
@@ -437,7 +437,7 @@ def test_a_copy_is_not_given_back_by_one_whose_lease_ran_out(table):
     assert table.read(STORING.task_id) == second
 
 
-def test_a_copy_is_not_given_back_to_a_task_that_moved(table):
+def test_a_copy_of_a_moved_task_cannot_be_released(table):
     table.create(STORING)
     claimed = table.claim_copy(STORING.task_id, NOW, 360.0)
     moved = table.move(claimed, Stage.SUCCEEDED, NOW, copy_lease_until=claimed.copy_lease_until)
@@ -445,27 +445,27 @@ def test_a_copy_is_not_given_back_to_a_task_that_moved(table):
     assert moved_on(table.release_copy, claimed, NOW, due_at=NOW + 5) == moved
 
 
-# ── Ids ───────────────────────────────────────────────────────────────────────────────────────
+# ── Provider ids ──────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize("stage", Stage)
-def test_an_id_is_learnt_in_any_stage(table, stage):
+def test_a_provider_id_can_be_learned_in_any_stage(table, stage):
     before = table.create(task(stage))
 
-    learnt = table.learn_id(before, "p", billing=Billing.CHARGED)
+    learned = table.learn_id(before, "p", billing=Billing.CHARGED)
 
-    assert (learnt.provider_task_id, learnt.billing) == ("p", Billing.CHARGED)
-    assert (learnt.stage, learnt.version) == (before.stage, before.version)
+    assert (learned.provider_task_id, learned.billing) == ("p", Billing.CHARGED)
+    assert (learned.stage, learned.version) == (before.stage, before.version)
 
 
-def test_an_id_is_learnt_once(table):
+def test_a_learned_provider_id_is_not_replaced(table):
     before = table.create(TASK)
-    learnt = table.learn_id(before, "p")
+    learned = table.learn_id(before, "p")
 
-    assert moved_on(table.learn_id, before, "q") == learnt
+    assert moved_on(table.learn_id, before, "q") == learned
 
 
-def test_the_owners_of_an_id_are_found(table):
+def test_the_owners_of_a_provider_id_are_listed(table):
     table.create(replace(TASK, task_id="a", provider_task_id="p"))
     table.create(replace(TASK, task_id="b", provider_task_id="q"))
     table.create(replace(TASK, task_id="c", provider_task_id="p"))
@@ -478,20 +478,20 @@ def test_the_owners_of_an_id_are_found(table):
 # ── Callbacks ─────────────────────────────────────────────────────────────────────────────────
 
 EVIDENCE = Evidence(received_at=NOW, body='{"status": "3"}')
-IN_HAND = {Stage.STORING, Stage.SUCCEEDED, Stage.CANCELED}
+UNAFFECTED = {Stage.STORING, Stage.SUCCEEDED, Stage.CANCELED}
 
 
 def handle_callback(table, now=NOW, body="{}"):
     return table.record_callback(
-        TASK.task_id, Evidence(received_at=now, body=body), now + 10.0, REST
+        TASK.task_id, Evidence(received_at=now, body=body), now + 10.0, MIN_POLL
     )
 
 
-@pytest.mark.parametrize("stage", [stage for stage in Stage if stage not in IN_HAND])
-def test_a_callback_is_kept_makes_the_row_due_and_reserves_the_feed(table, stage):
+@pytest.mark.parametrize("stage", [stage for stage in Stage if stage not in UNAFFECTED])
+def test_a_callback_is_stored_makes_the_row_due_and_reserves_a_poll(table, stage):
     before = table.create(task(stage))
 
-    row, may_ask = table.record_callback(TASK.task_id, EVIDENCE, NOW + 10.0, REST)
+    row, may_ask = table.record_callback(TASK.task_id, EVIDENCE, NOW + 10.0, MIN_POLL)
 
     assert may_ask
     assert row == replace(before, evidence=EVIDENCE, due_at=NOW + 10.0, feed_asked_at=NOW)
@@ -499,32 +499,36 @@ def test_a_callback_is_kept_makes_the_row_due_and_reserves_the_feed(table, stage
 
 
 @pytest.mark.parametrize("stage", [Stage.SUCCEEDED, Stage.CANCELED])
-def test_a_callback_changes_nothing_once_the_result_is_in_hand(table, stage):
+def test_a_callback_for_a_succeeded_or_canceled_task_changes_nothing(table, stage):
     before = table.create(task(stage, due_at=None))
 
-    assert table.record_callback(TASK.task_id, EVIDENCE, NOW + 10.0, REST) == (before, False)
+    assert table.record_callback(TASK.task_id, EVIDENCE, NOW + 10.0, MIN_POLL) == (
+        before,
+        False,
+    )
     assert table.read(TASK.task_id) == before
 
 
-@pytest.mark.parametrize("announces", [True, False])
-def test_a_callback_during_a_copy_is_kept_and_asks_for_nothing(table, announces):
+@pytest.mark.parametrize("succeeded", [True, False])
+def test_a_callback_during_a_copy_is_only_stored(table, succeeded):
     before = table.create(task(Stage.STORING, due_at=NOW + 360.0))
+    success = EVIDENCE if succeeded else None
 
-    kept = table.record_callback(
-        TASK.task_id, EVIDENCE, NOW + 10.0, REST, success=EVIDENCE if announces else None
+    kept = table.record_callback(TASK.task_id, EVIDENCE, NOW + 10.0, MIN_POLL, success=success)
+
+    assert kept == (replace(before, evidence=EVIDENCE, success_callback=success), False)
+
+
+def test_a_callback_creates_no_row(table):
+    assert table.record_callback(TASK.task_id, EVIDENCE, NOW + 10.0, MIN_POLL) == (
+        None,
+        False,
     )
-
-    announced = EVIDENCE if announces else None
-    assert kept == (replace(before, evidence=EVIDENCE, success_callback=announced), False)
-
-
-def test_a_callback_for_a_row_that_is_gone_makes_none(table):
-    assert table.record_callback(TASK.task_id, EVIDENCE, NOW + 10.0, REST) == (None, False)
     assert table.read(TASK.task_id) is None
 
 
 @pytest.mark.parametrize(("after", "asks"), [(0, False), (4.999, False), (5, True), (60, True)])
-def test_the_feed_is_reserved_once_per_rest(table, after, asks):
+def test_a_poll_is_reserved_once_per_minimum_interval(table, after, asks):
     table.create(TASK)
     handle_callback(table)
 
@@ -536,30 +540,31 @@ def test_the_feed_is_reserved_once_per_rest(table, after, asks):
     assert row.feed_asked_at == (NOW + after if asks else NOW)
 
 
-def test_one_of_many_callbacks_at_once_reserves_the_feed(table):
+def test_one_of_concurrent_callbacks_reserves_a_poll(table):
     for number in range(5):
         name = f"task_{number}"
         table.create(replace(TASK, task_id=name))
         results = at_once(
-            lambda _, name=name: table.record_callback(name, EVIDENCE, NOW + 10.0, REST), count=3
+            lambda _, name=name: table.record_callback(name, EVIDENCE, NOW + 10.0, MIN_POLL),
+            count=3,
         )
         assert [may_ask for _, may_ask in results].count(True) == 1
 
 
-def test_a_callback_whose_write_was_repeated_leaves_the_look_to_the_sweeper(table, forgetful):
+def test_a_repeated_callback_write_leaves_the_poll_to_the_sweep(table, repeating_table):
     table.create(TASK)
 
-    row, may_ask = handle_callback(forgetful)
+    row, may_ask = handle_callback(repeating_table)
 
     assert not may_ask
     assert row == table.read(TASK.task_id)
     assert row.due_at == NOW + 10.0
 
 
-# ── Notes ─────────────────────────────────────────────────────────────────────────────────────
+# ── Recorded fields ───────────────────────────────────────────────────────────────────────────
 
 
-def test_a_note_changes_facts_and_no_version(table):
+def test_recording_fields_keeps_the_version(table):
     before = table.create(replace(TASK, feed_failing_since=NOW))
 
     after = table.record(before, polls=3, feed_failing_since=None, source=MediaUrls(video="v"))
@@ -568,14 +573,14 @@ def test_a_note_changes_facts_and_no_version(table):
     assert after == table.read(TASK.task_id)
 
 
-def test_a_note_on_a_row_that_moved_is_not_written(table):
+def test_nothing_is_recorded_on_a_moved_row(table):
     before = table.create(TASK)
     moved = table.move(before, Stage.RUNNING, NOW)
 
     assert moved_on(table.record, before, polls=3) == moved
 
 
-def test_a_note_calls_off_no_look_that_was_asked_for_since(table):
+def test_clearing_the_due_time_keeps_one_that_a_callback_set(table):
     before = table.create(TASK)
     called, _ = handle_callback(table)
 
@@ -598,8 +603,8 @@ def delivery(number=1, **more):
     )
 
 
-def test_a_delivery_changes_the_list_of_deliveries_and_nothing_else(table):
-    before = table.create(task(Stage.SUCCEEDED, version=4, webhook=HOOK))
+def test_recording_a_delivery_changes_only_the_deliveries(table):
+    before = table.create(task(Stage.SUCCEEDED, version=4, webhook=WEBHOOK))
     failed = delivery(1, status=503, reply="busy", error="answered 503", next_at=NOW + 6.125)
 
     table.record_delivery(before, failed)
@@ -609,8 +614,8 @@ def test_a_delivery_changes_the_list_of_deliveries_and_nothing_else(table):
     assert after == table.read(TASK.task_id)
 
 
-def test_deliveries_made_at_once_are_all_kept(table):
-    before = table.create(task(Stage.SUCCEEDED, webhook=HOOK))
+def test_concurrent_deliveries_are_all_recorded(table):
+    before = table.create(task(Stage.SUCCEEDED, webhook=WEBHOOK))
 
     at_once(lambda number: table.record_delivery(before, delivery(number)), count=4)
 
@@ -619,8 +624,8 @@ def test_deliveries_made_at_once_are_all_kept(table):
     assert len(kept) == 4
 
 
-def test_a_delivery_is_kept_whatever_became_of_the_task_meanwhile(table):
-    seen = table.create(task(Stage.FAILED, webhook=HOOK))
+def test_a_delivery_is_recorded_after_the_task_moved(table):
+    seen = table.create(task(Stage.FAILED, webhook=WEBHOOK))
     moved = table.move(seen, Stage.STORING, NOW, source=SOURCE)
 
     kept = table.record_delivery(seen, delivery())
@@ -628,8 +633,8 @@ def test_a_delivery_is_kept_whatever_became_of_the_task_meanwhile(table):
     assert kept == replace(moved, deliveries=(delivery(),))
 
 
-def test_the_latest_deliveries_are_kept(table):
-    row = table.create(task(Stage.SUCCEEDED, webhook=HOOK))
+def test_the_latest_20_deliveries_are_kept(table):
+    row = table.create(task(Stage.SUCCEEDED, webhook=WEBHOOK))
 
     for number in range(25):
         row = table.record_delivery(row, delivery(number))
@@ -637,21 +642,21 @@ def test_the_latest_deliveries_are_kept(table):
     assert [one.attempt for one in row.deliveries] == list(range(5, 25))
 
 
-def test_a_delivery_whose_write_was_repeated_is_kept_once(table, forgetful):
-    row = table.create(task(Stage.SUCCEEDED, webhook=HOOK))
+def test_a_repeated_delivery_write_is_recorded_once(table, repeating_table):
+    row = table.create(task(Stage.SUCCEEDED, webhook=WEBHOOK))
 
-    kept = forgetful.record_delivery(row, delivery(1, next_at=NOW + 6.125))
+    kept = repeating_table.record_delivery(row, delivery(1, next_at=NOW + 6.125))
 
     assert kept.deliveries == (delivery(1, next_at=NOW + 6.125),)
     assert kept == table.read(TASK.task_id)
 
 
-def test_a_delivery_for_a_row_that_is_gone_makes_none(table):
+def test_a_delivery_creates_no_row(table):
     assert moved_on(table.record_delivery, TASK, delivery()) is None
     assert table.read(TASK.task_id) is None
 
 
-def test_a_row_from_before_there_were_webhooks_takes_deliveries(table):
+def test_a_row_without_webhook_attributes_takes_deliveries(table):
     row = table.create(TASK)
     table.client.update_item(
         TableName=table.name,
