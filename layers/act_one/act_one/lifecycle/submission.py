@@ -64,8 +64,24 @@ def submit(
         request = services.uploads.pin_versions(request)
     if request.preflight:
         warnings = check_inputs(services.uploads.presign(request))
+    task = _new_task(request, client_id, task_id, warnings, services)
+    try:
+        created = services.table.create(task)
+    except MovedOnError as error:
+        return _replay(request, error.current), True
+    return _send(created, keys, services, seconds_left), False
+
+
+def _new_task(
+    request: TransferRequest,
+    client_id: str,
+    task_id: str,
+    warnings: tuple[Notice, ...],
+    services: Services,
+) -> Task:
+    """Make the row of a request: `submitting`, because it is sent right after it is written."""
     now = services.clock()
-    task = Task(
+    return Task(
         task_id=task_id,
         client_id=client_id,
         stage=Stage.SUBMITTING,
@@ -86,11 +102,6 @@ def submit(
         warnings=warnings,
         webhook=request.webhook or _default_webhook(services.settings.webhook_url),
     )
-    try:
-        created = services.table.create(task)
-    except MovedOnError as error:
-        return _replay(request, error.current), True
-    return _send(created, keys, services, seconds_left), False
 
 
 def resend(task: Task, keys: Keys, services: Services, seconds_left: SecondsLeft) -> Task:
