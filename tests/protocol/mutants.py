@@ -3,14 +3,15 @@
     .venv/bin/python -m tests.protocol.mutants [--by-chance] [WORD …]
 
 WORDs choose the mutants whose names hold one. A mutant replaces one function or method of the core
-in a process of its own, in which its killer, a test of this folder, must fail. Exits with 1 if a
+in a process of its own, in which its killer must fail: a test of test_histories.py, or one of
+tests/unit by its file. Exits with 1 if a
 mutant survives. With ``--by-chance`` only the histories that hypothesis generates are tried.
 """
 
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial, wraps
@@ -20,14 +21,14 @@ from typing import Any, Final
 
 import pytest
 
-from act_one.lifecycle import advance, relay, submission
+from act_one.lifecycle import advance, callback, next_step, poll, relay, submission
 from act_one.media import copy
 from act_one.media.copy import MediaError
-from act_one.provider import client
+from act_one.provider import client, replies
 from act_one.provider.client import CometApi
 from act_one.provider.outcomes import Ambiguous, Report, Retryable
 from act_one.provider.replies import read_callback
-from act_one.tasks import table
+from act_one.tasks import moves, table
 from act_one.tasks.rows import to_item
 from act_one.tasks.table import MovedOnError, TaskTable
 from act_one.tasks.task import Stage
@@ -453,6 +454,108 @@ def _(publish, *arguments):
     publish(*arguments)
 
 
+# ── Facts from callbacks and the feed ─────────────────────────────────────────────────────────
+
+CALLED_BACK: Final = "lifecycle/test_called_back.py::"
+LOST_FACTS: Final = "lifecycle/test_lost_facts.py::"
+FORMS: Final = "provider/test_undocumented_forms.py::"
+
+
+@mutant(
+    "a callback does not forbid a step",
+    TaskTable,
+    "move",
+    killer=CALLED_BACK + "test_a_callback_prevents_a_resend",
+)
+def _(move, self, task, target, now, *, unless_called_back=False, **changes):
+    del unless_called_back
+    return move(self, task, target, now, **changes)
+
+
+@mutant(
+    "a refusal is believed although the provider called back",
+    submission,
+    "_step_after",
+    killer=CALLED_BACK + "test_a_refusal_after_a_callback_leaves_the_task_unconfirmed",
+)
+def _(step_after, task, outcome, now, services):
+    step = step_after(replace(task, evidence=None), outcome, now, services)
+    return replace(step, unless_called_back=False)
+
+
+@mutant(
+    "a report counts under any id",
+    poll,
+    "_is_about",
+    killer=LOST_FACTS + "test_a_report_with_another_id_or_none_changes_no_stage",
+)
+def _(_is_about, *_arguments):
+    return True
+
+
+@mutant(
+    "a success counts under its own id only",
+    poll,
+    "_is_about",
+    killer=LOST_FACTS
+    + "test_a_success_with_another_id_counts_if_its_time_fits_and_no_task_owns_it",
+)
+def _(_is_about, task, report, _services):
+    return task.provider_task_id == report.provider_task_id
+
+
+@mutant(
+    "a success without media is an answer",
+    next_step,
+    "_is_bare_success",
+    killer=LOST_FACTS + "test_a_success_without_media_lets_a_callback_with_media_be_trusted",
+)
+def _(_is_bare_success, _report):
+    return False
+
+
+@mutant(
+    "the time for fetching a result counts from the send",
+    moves,
+    "to_storing",
+    killer=LOST_FACTS + "test_a_result_reported_again_is_copied_for_another_day",
+)
+def _(to_storing, task, *arguments):
+    step = to_storing(task, *arguments)
+    changes = {**step.changes, "source_known_at": task.began_at}
+    return replace(step, changes=changes)
+
+
+@mutant(
+    "only the kept part of a callback is read",
+    callback,
+    "read_callback",
+    killer=LOST_FACTS + "test_a_callback_over_8_kilobytes_is_read_whole",
+)
+def _(read_callback, body):
+    return read_callback(body[: callback.EVIDENCE_BYTES])
+
+
+@mutant(
+    "an id in a truncated reply is thrown away",
+    replies,
+    "read_created",
+    killer=FORMS + "test_an_id_is_read_from_a_truncated_reply",
+)
+def _(read_created, reply):
+    return read_created(reply) if replies._json_object(reply.body) else None  # noqa: SLF001
+
+
+@mutant(
+    "secrets that the provider echoes are passed on",
+    replies,
+    "scrub",
+    killer=FORMS + "test_an_echoed_secret_is_removed_from_the_reason",
+)
+def _(scrub, text, _secrets=()):
+    return scrub(text)
+
+
 # ── Trying them ───────────────────────────────────────────────────────────────────────────────
 
 
@@ -466,7 +569,8 @@ def survives(mutant: Mutant, *, by_chance: bool) -> bool:
     """Run a mutant's killer against it; return whether the test passes all the same."""
     if by_chance:
         return _passes("test_no_history_breaks_a_promise", mutant, BY_CHANCE)
-    return _passes(mutant.killer, mutant)
+    file, _, test = mutant.killer.rpartition("::")
+    return _passes(test, mutant, (f"tests/unit/{file}", "-k") if file else HISTORIES)
 
 
 def _passes(tests: str, mutant: Mutant | None, where: tuple[str, ...] = HISTORIES) -> bool:
@@ -495,13 +599,22 @@ def _passes(tests: str, mutant: Mutant | None, where: tuple[str, ...] = HISTORIE
     return ended.returncode == 0
 
 
+def _unit_tests(mutants: list[Mutant]) -> Iterator[str]:
+    for each in mutants:
+        file = each.killer.rpartition("::")[0]
+        if file:
+            yield f"tests/unit/{file}"
+
+
 def main(words: list[str]) -> int:
     """Try the mutants; return 1 if one survives."""
     began_at = monotonic()
     by_chance = "--by-chance" in words
     words = [word for word in words if word != "--by-chance"]
     chosen = [mutant for mutant in MUTANTS if not words or any(w in mutant.name for w in words)]
-    if not _passes(" or ".join(mutant.killer for mutant in chosen), None):
+    everywhere = (*HISTORIES[:-1], *sorted({*_unit_tests(chosen)}), "-k")
+    killers = (mutant.killer.rpartition("::")[2] for mutant in chosen)
+    if not _passes(" or ".join(killers), None, everywhere):
         sys.exit("the tests fail without any mutant")
     with ThreadPoolExecutor(2) as pool:
         outcomes = []
