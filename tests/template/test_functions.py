@@ -51,12 +51,21 @@ def test_every_timeout_and_memory_is_written_down_and_not_aws_default():
 
 @check(
     Break("five", put("CallbackFunction", "ReservedConcurrentExecutions", to=5)),
+    Break("another function", put("CopyFunction", "ReservedConcurrentExecutions", to=0)),
+    Break(
+        "a parameter without effect",
+        drop("CallbackFunction", "ReservedConcurrentExecutions"),
+        {"CallbackReservedConcurrency": "5"},
+    ),
 )
-def test_no_function_reserves_what_a_new_account_cannot_spare(template: Template) -> Faults:
+def test_only_the_callback_reserves_concurrency_and_only_if_asked_to(template: Template) -> Faults:
     """A new account runs ten functions at once, and all of those must stay unreserved."""
+    asked = template.parameters["CallbackReservedConcurrency"]
     for name, function in template.of("Lambda::Function").items():
-        if "ReservedConcurrentExecutions" in function:
-            yield f"{name} can't be deployed into a new account"
+        is_callback = function["Handler"] == "callback.app.handler"
+        wanted = asked if is_callback and asked != "0" else None
+        if function.get("ReservedConcurrentExecutions") != wanted:
+            yield f"{name} reserves {function.get('ReservedConcurrentExecutions')}, not {wanted}"
 
 
 @check(
