@@ -348,6 +348,24 @@ def test_a_copy_that_cannot_be_had_for_a_day_fails_the_task_which_stays_charged(
     assert row.due_at is None
 
 
+def test_a_copy_whose_end_was_never_written_has_another_attempt_to_adopt_its_files(
+    there, advanced, clock
+):
+    lease = BEGINNING + DAY - 60
+    there(Stage.STORING, provider_task_id="p", source=SOURCE, copy_lease_until=lease)
+    clock.now = BEGINNING + DAY + 1
+
+    assert advanced()[1].stage is Stage.STORING
+
+
+def test_a_copy_whose_attempts_all_crash_fails_an_hour_later(there, advanced, clock):
+    lease = BEGINNING + DAY - 60
+    there(Stage.STORING, provider_task_id="p", source=SOURCE, copy_lease_until=lease)
+    clock.now = BEGINNING + DAY + HOUR + 1
+
+    assert advanced()[1].error.code == "media_unavailable"
+
+
 # ── Ended ─────────────────────────────────────────────────────────────────────────────────────
 
 
