@@ -53,7 +53,7 @@ local-down: $(DEV) ## Stop it
 	@exec .venv/bin/python -m local.stack down
 
 .PHONY: redrive
-redrive: $(DEV) ## Try again what the stack STACK gave up fetching
+redrive: $(DEV) ## Try again what the stack STACK gave up
 	@PYTHONPATH=layers/act_one .venv/bin/python -m ops.redrive '$(STACK)'
 
 .PHONY: unit

@@ -16,7 +16,7 @@ from act_one.keys import Keys
 from act_one.provider.callback_token import callback_url
 from local.simulator import Provider
 from local.stack import REGION, ROOT, running_stack
-from ops.redrive import redrive
+from ops.redrive import Redriven, redrive
 from tests.e2e.caller import Caller
 from tests.e2e.conftest import PARAMETERS
 
@@ -124,7 +124,7 @@ def test_what_was_given_up_is_fetched_after_a_redrive(caller):
     )
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("AWS_ENDPOINT_URL", caller.stack.endpoint_url)
-        assert redrive(caller.stack.stack_name, session) == (1, False)
+        assert redrive(caller.stack.stack_name, session) == Redriven(due=1, moved=False)
 
     assert caller.wait(task_id, {"succeeded"}).late
     assert caller.creates_paid(task_id) == 1
