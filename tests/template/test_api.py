@@ -249,7 +249,7 @@ def test_every_api_key_is_in_a_usage_plan(template: Template) -> Faults:
             "DEFAULT_4XX",
             "responseTemplates",
             "application/json",
-            to='{"type":"","title":"","detail":"$context.error.message","code":""}',
+            to='{"type":"","title":"","status":400,"detail":"$context.error.message","code":""}',
         ),
     ),
     Break("two statuses", put(*ANSWERS, "QUOTA_EXCEEDED", "statusCode", to="403")),
@@ -278,12 +278,14 @@ def _faults_of_problem(kind: str, answer: dict) -> Faults:
     except (KeyError, ValueError) as error:
         yield f"{kind} is no JSON: {error!r}"
         return
-    if not {"type", "title", "detail", "code"} <= document.keys():
+    if not {"type", "title", "status", "detail", "code"} <= document.keys():
         yield f"{kind} lacks a member of a problem"
     elif document["type"] != f"urn:act-one:problem:{document['code']}":
         yield f"{kind} calls itself {document['type']} and {document['code']}"
-    if str(document.get("status", answer.get("statusCode"))) != str(answer.get("statusCode")):
+    if str(document.get("status")) != str(answer.get("statusCode")):
         yield f"{kind} says another status than it has"
+    if answer.get("statusCode", "").startswith("5") and "without" not in document["detail"]:
+        yield f"{kind} promises a single payment to callers without an idempotency key"
 
 
 # ── Everything else ───────────────────────────────────────────────────────────────────────────

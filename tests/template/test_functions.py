@@ -152,13 +152,18 @@ def test_every_function_is_given_settings_that_can_be_read(template: Template) -
 
 @check(
     Break("no namespace", drop("SubmitFunction", *VARIABLES, "POWERTOOLS_METRICS_NAMESPACE")),
+    Break(
+        "two stacks in one",
+        put("SubmitFunction", *VARIABLES, "POWERTOOLS_SERVICE_NAME", to="act-one"),
+    ),
 )
-def test_every_function_names_its_logs_and_metrics(template: Template) -> Faults:
-    """Without a namespace, writing a metric fails."""
+def test_every_function_writes_logs_and_metrics_under_its_stacks_name(template: Template) -> Faults:
+    """The service is the one dimension of every metric; without a namespace, writing one fails."""
     for name, function in template.of("Lambda::Function").items():
-        for variable in ("POWERTOOLS_SERVICE_NAME", "POWERTOOLS_METRICS_NAMESPACE"):
-            if not variables_of(function).get(variable):
-                yield f"{name} has no {variable}"
+        if variables_of(function).get("POWERTOOLS_METRICS_NAMESPACE") != "ActOne":
+            yield f"{name} has no namespace for its metrics"
+        if variables_of(function).get("POWERTOOLS_SERVICE_NAME") != "${AWS::StackName}":
+            yield f"{name} shares its metrics with other stacks"
 
 
 @check(
