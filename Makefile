@@ -56,6 +56,10 @@ local-down: $(DEV) ## Stop it
 redrive: $(DEV) ## Try again what the stack STACK gave up
 	@PYTHONPATH=layers/act_one .venv/bin/python -m ops.redrive '$(STACK)'
 
+.PHONY: restore
+restore: $(DEV) ## Bring lost tasks back into the stack STACK, from the restored table FROM
+	@PYTHONPATH=layers/act_one .venv/bin/python -m ops.restore '$(STACK)' '$(FROM)'
+
 .PHONY: unit
 unit: $(DEV) $(MINISTACK) ## Run the tests that need no deployed stack, in a minute
 	@ACT_ONE_HISTORIES=20 .venv/bin/pytest -q --tb=short -n 2 $(addprefix tests/,$(UNIT))
