@@ -53,8 +53,12 @@ local-down: $(DEV) ## Stop it
 	@exec .venv/bin/python -m local.stack down
 
 .PHONY: redrive
-redrive: $(DEV) ## Try again what the stack STACK gave up fetching
+redrive: $(DEV) ## Try again what the stack STACK gave up
 	@PYTHONPATH=layers/act_one .venv/bin/python -m ops.redrive '$(STACK)'
+
+.PHONY: restore
+restore: $(DEV) ## Bring lost tasks back into the stack STACK, from the restored table FROM
+	@PYTHONPATH=layers/act_one .venv/bin/python -m ops.restore '$(STACK)' '$(FROM)'
 
 .PHONY: unit
 unit: $(DEV) $(MINISTACK) ## Run the tests that need no deployed stack, in a minute

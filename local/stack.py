@@ -34,6 +34,7 @@ from local.emulator import (
     environment,
     running_emulator,
 )
+from local.expand import load
 from local.processes import ends_with_parent, stop_group
 
 FOLDER: Final = ROOT / ".local"
@@ -129,6 +130,7 @@ def running_stack(
 
     ``sweeping`` runs the sweeper every two seconds. Raises ``StackError``.
     """
+    _refuse_unknown(parameters)
     with ExitStack() as ending:
         with _step("Starting the local AWS, IAM enforced", report):
             endpoint_url = ending.enter_context(running_emulator(folder))
@@ -144,6 +146,15 @@ def running_stack(
         if sweeping:
             ending.enter_context(_sweeping(stack))
         yield stack
+
+
+def _refuse_unknown(parameters: Mapping[str, str]) -> None:
+    """Raise ``StackError`` for parameters that `sam deploy` would ignore."""
+    known = load(ROOT / "template.yaml")["Parameters"]
+    if unknown := sorted(parameters.keys() - known.keys()):
+        raise StackError(
+            f"template.yaml has no parameter {', '.join(unknown)}; it has {', '.join(known)}"
+        )
 
 
 @contextmanager

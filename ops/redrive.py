@@ -1,28 +1,48 @@
-"""Try again what was given up: results that couldn't be fetched, announcements nobody took.
+"""Try again what was given up: results that couldn't be fetched, messages and events.
 
     python -m ops.redrive STACK_NAME      with the operator's own AWS credentials
 
 Tasks that failed with `media_unavailable` are made due: the fallback asks the feed and, if the
 provider still has the result, copies it. Nothing is paid for. Messages of the dead-letter queues
-of media, ingest and webhooks go back to where they came from.
+of media, ingest and webhooks go back to their queues. Moves in the bucket of the relay's failures
+are published; a subscriber that has got one before recognises its `event_id`.
 """
 
+import json
 import sys
 import time
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import boto3
+from botocore.exceptions import BotoCoreError, ClientError
 
+from act_one.lifecycle.relay import publish
 from act_one.tasks.rows import read_item
 from act_one.tasks.table import MovedOnError, TaskTable
 from act_one.tasks.task import Stage
 
+if TYPE_CHECKING:
+    from mypy_boto3_events import EventBridgeClient
+    from mypy_boto3_s3 import S3Client
 
-def redrive(stack_name: str, session: boto3.Session) -> tuple[int, bool]:
-    """Make given-up tasks due and move dead letters back.
 
-    Answers how many tasks are due now and whether there were dead letters to move.
-    """
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Redriven:
+    """What a redrive did."""
+
+    due: int
+    """Tasks made due."""
+    moved: bool
+    """Whether there were messages in dead-letter queues."""
+    replayed: int = 0
+    """Failed batches of the relay that were published."""
+    kept: int = 0
+    """Failed batches of the relay that could not be published."""
+
+
+def redrive(stack_name: str, session: boto3.Session) -> Redriven:
+    """Make given-up tasks due, move dead letters back and publish what the relay gave up."""
     outputs = _outputs(stack_name, session)
     table = TaskTable(session.client("dynamodb"), outputs["TasksTable"])
     due = sum(_make_due(item, table) for item in _given_up(table))
@@ -32,7 +52,44 @@ def redrive(stack_name: str, session: boto3.Session) -> tuple[int, bool]:
         "WebhookDeadLetterQueueUrl",
     )
     moved = [_move_back(outputs[queue], session) for queue in queues]
-    return due, any(moved)
+    replayed, kept = replay(
+        outputs["RelayFailuresBucket"],
+        outputs["EventBus"],
+        session.client("s3"),
+        session.client("events"),
+    )
+    return Redriven(due=due, moved=any(moved), replayed=replayed, kept=kept)
+
+
+def replay(bucket: str, bus: str, s3: "S3Client", events: "EventBridgeClient") -> tuple[int, int]:
+    """Publish the moves in a bucket of failed stream batches; remove what was published.
+
+    Returns how many batches were published and how many stay in the bucket.
+    """
+    published = kept = 0
+    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket):
+        for found in page.get("Contents", ()):
+            records = _records(s3.get_object(Bucket=bucket, Key=found["Key"])["Body"].read())
+            if records is None or publish(records, events, bus) is not None:
+                kept += 1
+                continue
+            s3.delete_object(Bucket=bucket, Key=found["Key"])
+            published += 1
+    return published, kept
+
+
+def _records(content: bytes) -> list[dict[str, Any]] | None:
+    """Read the stream records in an invocation record; None if it has none.
+
+    AWS documents its `payload` as the whole event, but not whether as text or as an object.
+    """
+    try:
+        payload = json.loads(content)["payload"]
+        event = json.loads(payload) if isinstance(payload, str) else payload
+        records = event["Records"]
+    except (KeyError, TypeError, ValueError):
+        return None
+    return records if isinstance(records, list) else None
 
 
 def _outputs(stack_name: str, session: boto3.Session) -> dict[str, str]:
@@ -75,12 +132,20 @@ def _move_back(dead_letters: str, session: boto3.Session) -> bool:
 
 
 def main(arguments: list[str]) -> int:
-    """Redrive the stack that is named; 2 if none is."""
-    if len(arguments) != 1:
+    """Redrive the stack that is named; 2 if none is, 1 if AWS refuses."""
+    if len(arguments) != 1 or not arguments[0]:
         print(__doc__, file=sys.stderr)
         return 2
-    due, moved = redrive(arguments[0], boto3.Session())
-    print(f"{due} tasks are looked at again; dead letters {'go back' if moved else 'are none'}.")
+    try:
+        done = redrive(arguments[0], boto3.Session())
+    except (BotoCoreError, ClientError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(
+        f"{done.due} tasks are polled again. "
+        f"{'Dead letters go back' if done.moved else 'There are no dead letters'}. "
+        f"{done.replayed} batches of events were published, {done.kept} could not be."
+    )
     return 0
 
 

@@ -24,7 +24,12 @@ services = build_services(settings)
 policy = downloads.Policy(
     allow_http=settings.allow_http_media, allow_private=settings.unsafe_allow_private_media
 )
-storage = Storage(bucket=settings.results_bucket, s3=s3_client(), http=downloads.session(policy))
+storage = Storage(
+    bucket=settings.results_bucket,
+    s3=s3_client(),
+    s3_once=s3_client(attempts=1),
+    http=downloads.session(policy),
+)
 
 
 @metrics.log_metrics

@@ -35,13 +35,13 @@ routes = APIGatewayRestResolver()
 @routes.get("/tasks/<task_id>")
 def get_task(task_id: str) -> dict[str, Any]:
     """Return a task of this client, with links to its results that are valid for an hour."""
-    return with_links(_own_task(task_id), s3)
+    return _shown(_own_task(task_id))
 
 
 @routes.post("/tasks/<task_id>/cancel")
 def cancel_task(task_id: str) -> dict[str, Any]:
     """Cancel a task that has not been sent yet."""
-    return with_links(cancel(_own_task(task_id), table, settings, system_clock), s3)
+    return _shown(cancel(_own_task(task_id), table, settings, system_clock))
 
 
 @routes.post("/tasks/<task_id>/webhook-deliveries")
@@ -49,7 +49,7 @@ def send_webhook_again(task_id: str) -> tuple[dict[str, Any], int]:
     """Queue a webhook with the task's current state."""
     task = _own_task(task_id)
     send_again(task, webhook_queue)
-    return with_links(task, s3), HTTPStatus.ACCEPTED
+    return _shown(task), HTTPStatus.ACCEPTED
 
 
 @routes.post("/uploads")
@@ -57,6 +57,10 @@ def post_upload() -> tuple[dict[str, Any], int]:
     """Return the forms with which the client uploads its inputs."""
     client_id = client_of(routes.current_event.raw_event)
     return open_upload(client_id, s3, settings, system_clock()), HTTPStatus.CREATED
+
+
+def _shown(task: Task) -> dict[str, Any]:
+    return with_links(task, s3, settings, system_clock())
 
 
 def _own_task(task_id: str) -> Task:

@@ -30,7 +30,7 @@ class Provider:
 
     - `api_key`: the key of the first account; `other_api_keys`: the keys of further accounts, each
       of which has its own tasks;
-    - `deliver_to`: `http://host:port` to which callbacks for `*.on.aws` hosts are sent;
+    - `deliver_to`: `http://host:port` to which callbacks for function URLs and REST APIs are sent;
     - `port`: 0 for a free one;
     - `behaviour`: a query string with the default behaviour, which the query of the simulator's own
       video overrides;

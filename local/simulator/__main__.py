@@ -27,7 +27,9 @@ def parse_arguments() -> argparse.Namespace:
         "--api-key", required=True, action="append", help="repeat it to add accounts"
     )
     parser.add_argument(
-        "--deliver-to", metavar="URL", help="http://host:port for callbacks to *.on.aws hosts"
+        "--deliver-to",
+        metavar="URL",
+        help="http://host:port for callbacks to AWS hosts",
     )
     parser.add_argument(
         "--behaviour",

@@ -1,6 +1,7 @@
 """Callbacks: when they are sent, with which body, and to which address."""
 
 import json
+import re
 import secrets
 import ssl
 import time
@@ -27,6 +28,7 @@ from local.simulator.tasks import (
 
 TIMEOUT = 10.0  # s, for connecting and for each read
 HUGE_BYTES = 100_000
+_REST_API = re.compile(r"(\w+)\.execute-api\.")
 
 
 def callback_times(task: ProviderTask) -> tuple[float, ...]:
@@ -149,6 +151,9 @@ def post(simulation: Simulation, url: str, body: bytes, path_suffix: str) -> int
     """POST a body; returns the status. Redirects are not followed. Raises http.client's errors."""
     parts = urlsplit(url)
     target = parts.path + path_suffix + (f"?{parts.query}" if parts.query else "")
+    if simulation.deliver_to is not None and (api := _REST_API.match(parts.netloc)):
+        # The emulator doesn't know an API's host name, only its id in the path.
+        target = f"/_aws/execute-api/{api[1]}{target}"
     connection = connection_to(simulation, parts.scheme, parts.hostname or "", parts.port)
     try:
         connection.connect()
@@ -169,8 +174,8 @@ def post(simulation: Simulation, url: str, body: bytes, path_suffix: str) -> int
 def connection_to(
     simulation: Simulation, scheme: str, host: str, port: int | None
 ) -> HTTPConnection:
-    """Return a new connection. Function URLs don't resolve locally: they go to `deliver_to`."""
-    if simulation.deliver_to is not None and host.endswith(".on.aws"):
+    """Return a new connection; to `deliver_to` for AWS hosts, which don't resolve locally."""
+    if simulation.deliver_to is not None and (host.endswith(".on.aws") or _REST_API.match(host)):
         return HTTPConnection(*simulation.deliver_to, timeout=TIMEOUT)
     if scheme == "https":
         context = ssl.create_default_context()

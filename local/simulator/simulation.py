@@ -16,7 +16,7 @@ class Simulation:
 
     - `url`: the base URL, without a trailing slash;
     - `api_keys`: one per account; a task is visible only to the account that created it;
-    - `deliver_to`: host and port that receive callbacks to `*.on.aws` hosts, or None;
+    - `deliver_to`: host and port that receive callbacks to the stack's own hosts, or None;
     - `default`: the behaviour of tasks whose video is not the simulator's own;
     - `signing_key`: signs media URLs;
     - `closing`: set when the simulator stops.

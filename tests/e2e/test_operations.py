@@ -16,7 +16,8 @@ from act_one.keys import Keys
 from act_one.provider.callback_token import callback_url
 from local.simulator import Provider
 from local.stack import REGION, ROOT, running_stack
-from ops.redrive import redrive
+from ops.redrive import Redriven, redrive
+from ops.restore import restore
 from tests.e2e.caller import Caller
 from tests.e2e.conftest import PARAMETERS
 
@@ -122,10 +123,40 @@ def test_what_was_given_up_is_fetched_after_a_redrive(caller):
     )
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("AWS_ENDPOINT_URL", caller.stack.endpoint_url)
-        assert redrive(caller.stack.stack_name, session) == (1, False)
+        assert redrive(caller.stack.stack_name, session) == Redriven(due=1, moved=False)
 
     assert caller.wait(task_id, {"succeeded"}).late
     assert caller.creates_paid(task_id) == 1
+
+
+def test_lost_tasks_are_restored_without_being_sent_again(caller, monkeypatch):
+    waiting = caller.submit("seconds=1&create=throttled&retry_after=600")
+    sent = caller.submit("seconds=1&callback=lost")
+    dynamodb = caller.stack.client("dynamodb")
+    dynamodb.create_table(
+        TableName="restored",
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": "task_id", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "task_id", "KeyType": "HASH"}],
+    )
+    for task_id in (waiting, sent):
+        key = {"task_id": {"S": task_id}}
+        row = dynamodb.get_item(TableName=caller.stack.tasks_table, Key=key)["Item"]
+        dynamodb.put_item(TableName="restored", Item=row)
+        dynamodb.delete_item(TableName=caller.stack.tasks_table, Key=key)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", caller.stack.endpoint_url)
+    session = boto3.Session(
+        aws_access_key_id="test", aws_secret_access_key="test", region_name=REGION
+    )
+
+    done = restore(caller.stack.stack_name, "restored", session)
+
+    assert (done.copied, done.unconfirmed) == (2, 1)
+    assert caller.row(waiting).stage in {"unconfirmed", "expired"}
+    assert caller.creates_paid(waiting) == 0
+    assert caller.wait(sent, {"succeeded"}).settled_by == "fallback"
+    [schedule] = caller.stack.client("scheduler").list_schedules()["Schedules"]
+    assert schedule["State"] == "ENABLED"
 
 
 def test_a_permission_that_is_taken_away_is_missed(caller):

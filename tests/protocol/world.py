@@ -453,7 +453,7 @@ class World:
         task_id = message.event["id"]
         key = next(known.key for known in self.intents.values() if known.task_id == task_id)
         s3 = FakeS3(self)
-        storage = Storage(bucket="results", s3=s3, http=self.provider.cdn)
+        storage = Storage(bucket="results", s3=s3, s3_once=s3, http=self.provider.cdn)
         message.receives += 1
 
         def work(_actor, services):
@@ -794,6 +794,8 @@ class FakeS3:
 
     def get_object(self, *, Key, **_more):  # noqa: N803
         def perform():
+            if Key not in self._world.objects:
+                raise ClientError({"Error": {"Code": "NoSuchKey"}}, "GetObject")
             content, content_type = self._world.objects[Key]
             body = SimpleNamespace(iter_chunks=lambda _size: iter([content]))
             return {"Body": body, "ContentType": content_type}

@@ -146,7 +146,7 @@ class Callback:
 
     @property
     def task_id(self):
-        return self.path.split("/")[2]
+        return self.path.partition("/callbacks/")[2].partition("/")[0]
 
     def json(self):
         return json.loads(self.body)

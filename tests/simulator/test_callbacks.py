@@ -278,6 +278,16 @@ def test_a_callback_to_a_function_url_goes_to_deliver_to_with_its_own_host(calle
     assert callback.path == f"/callbacks/{task_id}/tok?x=1"
 
 
+def test_a_callback_to_a_rest_api_goes_to_deliver_to_with_the_id_in_its_path(caller):
+    task_id, order = caller.order()
+    url = f"https://abc123.execute-api.eu-west-1.amazonaws.com/v1/callbacks/{task_id}/tok"
+
+    caller.post("/runway/pro/act_one", order | {"callback_url": url})
+
+    (callback,) = caller.callbacks.wait_for(task_id)
+    assert callback.path == f"/_aws/execute-api/abc123/v1/callbacks/{task_id}/tok"
+
+
 def test_a_callback_can_be_sent_manually(caller):
     task_id, provider_task_id = caller.accepted(callback="lost", seconds=0)
     route = f"{caller.provider.url}/_simulator/tasks/{provider_task_id}/callback"

@@ -17,6 +17,8 @@ SOURCE = ROOT / "template.yaml"
 OTHERWISE = {  # everything that a condition or a switch asks about, the other way round
     "ProviderApiKey": "key",
     "CallbackBaseUrl": "https://callbacks.example",
+    "CallbackIngress": "Api",
+    "CallbackReservedConcurrency": "5",
     "ResultRetentionDays": "30",
     "UploadsCorsOrigin": "https://uploads.example",
     "RequireTls": "false",

@@ -1,15 +1,18 @@
-"""Who can call what from outside: the REST API with a key, one function URL, nothing else."""
+"""Who can call what from outside: the REST API with a key, the callback by token, nothing else."""
 
 import ast
 import json
 import re
 from collections.abc import Iterator
 
+import pytest
+
 from tests.template.checks import ANSWERS, SUBMIT, Break, add, check, drop, get_arn, put, without
-from tests.template.deployment import Faults, Template, as_list, named
+from tests.template.deployment import SOURCE, Faults, Template, as_list, expanded, named
 from tests.template.reachable_calls import source
 
 API_GATEWAY = "apigateway.amazonaws.com"
+CALLBACK = "callback.app.handler"
 HTTP_METHODS = {"get", "post", "put", "patch", "delete", "head", "options"}
 REFUSALS = {
     "INVALID_API_KEY",
@@ -39,6 +42,13 @@ def function_behind(operation: dict) -> str | None:
     return found[1] if found else None
 
 
+def is_for_callbacks(template: Template, api: str | None) -> bool:
+    """Tell the API without keys, which leads to the callback only, from that of the clients."""
+    behind = {function_behind(operation) for a, *_, operation in methods_of(template) if a == api}
+    functions = template.of("Lambda::Function")
+    return {functions.get(name or "", {}).get("Handler") for name in behind} == {CALLBACK}
+
+
 def functions_behind_apis(template: Template) -> set[str]:
     return {function_behind(operation) or "" for *_, operation in methods_of(template)}
 
@@ -55,6 +65,8 @@ def functions_behind_apis(template: Template) -> set[str]:
 )
 def test_every_method_requires_an_api_key(template: Template) -> Faults:
     for api, path, method, operation in methods_of(template):
+        if is_for_callbacks(template, api):
+            continue
         schemes = template.of("ApiGateway::RestApi")[api]["Body"]["components"]["securitySchemes"]
         required = [name for option in operation.get("security", []) for name in option]
         in_header = {"type": "apiKey", "name": "x-api-key", "in": "header"}
@@ -85,7 +97,10 @@ def test_every_method_requires_an_api_key(template: Template) -> Faults:
 )
 def test_every_method_may_invoke_its_function_and_only_by_that_path(template: Template) -> Faults:
     allowed = {
-        (named(permission["FunctionName"]), permission.get("SourceArn"))
+        (
+            named(permission["FunctionName"]),
+            permission.get("SourceArn", "").replace("${AWS::Partition}", "aws"),
+        )
         for permission in template.of("Lambda::Permission").values()
         if permission["Principal"] == API_GATEWAY
         and permission["Action"] == "lambda:InvokeFunction"
@@ -171,8 +186,13 @@ def test_every_api_is_regional_and_has_only_the_stage_that_we_named(template: Te
     Break("a plan for another stage", put("UsagePlan", "ApiStages", 0, "Stage", to="v2")),
     Break("a plan without a limit", drop("UsagePlan", "Throttle")),
     Break("a plan before its stage", drop("Resources", "UsagePlan", "DependsOn")),
+    Break(
+        "callbacks without a limit",
+        put("CallbackApiStage", "MethodSettings", to=[]),
+        {"CallbackIngress": "Api"},
+    ),
 )
-def test_every_stage_is_in_a_usage_plan_that_throttles(template: Template) -> Faults:
+def test_every_stage_is_throttled(template: Template) -> Faults:
     plans = template.of("ApiGateway::UsagePlan")
     covered = {
         (named(stage["ApiId"]), stage["Stage"])
@@ -180,7 +200,11 @@ def test_every_stage_is_in_a_usage_plan_that_throttles(template: Template) -> Fa
         for stage in plan.get("ApiStages", [])
     }
     for name, stage in template.of("ApiGateway::Stage").items():
-        if (named(stage["RestApiId"]), stage["StageName"]) not in covered:
+        if is_for_callbacks(template, named(stage["RestApiId"])):
+            limits = [limit for limit in stage["MethodSettings"] if limit["ResourcePath"] == "/*"]
+            if not any({"ThrottlingRateLimit", "ThrottlingBurstLimit"} <= {*x} for x in limits):
+                yield f"{name} isn't throttled"
+        elif (named(stage["RestApiId"]), stage["StageName"]) not in covered:
             yield f"{name} is in no usage plan: no key opens it"
     for name, plan in plans.items():
         throttle = plan.get("Throttle", {})
@@ -225,13 +249,15 @@ def test_every_api_key_is_in_a_usage_plan(template: Template) -> Faults:
             "DEFAULT_4XX",
             "responseTemplates",
             "application/json",
-            to='{"type":"","title":"","detail":"$context.error.message","code":""}',
+            to='{"type":"","title":"","status":400,"detail":"$context.error.message","code":""}',
         ),
     ),
     Break("two statuses", put(*ANSWERS, "QUOTA_EXCEEDED", "statusCode", to="403")),
 )
 def test_what_api_gateway_answers_itself_is_a_problem_document(template: Template) -> Faults:
     for api, properties in template.of("ApiGateway::RestApi").items():
+        if is_for_callbacks(template, api):
+            continue
         answers = properties["Body"].get("x-amazon-apigateway-gateway-responses", {})
         for missing in sorted(REFUSALS - answers.keys()):
             yield f"{api}: {missing} is AWS's own text"
@@ -252,12 +278,14 @@ def _faults_of_problem(kind: str, answer: dict) -> Faults:
     except (KeyError, ValueError) as error:
         yield f"{kind} is no JSON: {error!r}"
         return
-    if not {"type", "title", "detail", "code"} <= document.keys():
+    if not {"type", "title", "status", "detail", "code"} <= document.keys():
         yield f"{kind} lacks a member of a problem"
     elif document["type"] != f"urn:act-one:problem:{document['code']}":
         yield f"{kind} calls itself {document['type']} and {document['code']}"
-    if str(document.get("status", answer.get("statusCode"))) != str(answer.get("statusCode")):
+    if str(document.get("status")) != str(answer.get("statusCode")):
         yield f"{kind} says another status than it has"
+    if answer.get("statusCode", "").startswith("5") and "without" not in document["detail"]:
+        yield f"{kind} promises a single payment to callers without an idempotency key"
 
 
 # ── Everything else ───────────────────────────────────────────────────────────────────────────
@@ -301,7 +329,7 @@ def test_a_function_url_is_open_to_all_and_so_are_both_permissions_for_it(
 def test_only_the_callback_is_public(template: Template) -> Faults:
     public = {named(url["TargetFunctionArn"]) for url in template.of("Lambda::Url").values()}
     handlers = {template.of("Lambda::Function")[name]["Handler"] for name in public}
-    if handlers != {"callback.app.handler"}:
+    if not handlers <= {CALLBACK}:
         yield f"function URLs lead to {sorted(handlers)}"
     for name, permission in template.of("Lambda::Permission").items():
         by_url = (
@@ -313,3 +341,24 @@ def test_only_the_callback_is_public(template: Template) -> Faults:
                 yield f"{name} lets everybody invoke {permission['FunctionName']}"
         elif "SourceArn" not in permission:
             yield f"{name} lets {permission['Principal']} of any account invoke"
+
+
+@pytest.mark.parametrize("ingress", ["FunctionUrl", "Api"])
+@pytest.mark.parametrize("base_url", ["", "https://front.example/callbacks-of/act-one"])
+def test_callbacks_have_the_one_way_in_that_was_chosen(ingress, base_url):
+    parameters = {"CallbackIngress": ingress, "CallbackBaseUrl": base_url}
+    template = Template(expanded(), parameters, SOURCE.read_text())
+    by_url, by_api = ingress == "FunctionUrl", ingress == "Api"
+    api = "https://${CallbackApi}.execute-api.${AWS::Region}.${AWS::URLSuffix}/v1/"
+    own = api if by_api else "${CallbackUrl.FunctionUrl}"
+
+    public = [p for p in template.of("Lambda::Permission").values() if p["Principal"] == "*"]
+    assert len(template.of("Lambda::Url")) == by_url
+    assert len(public) == 2 * by_url
+    assert sum(is_for_callbacks(template, a) for a in template.of("ApiGateway::RestApi")) == by_api
+    assert template.outputs["CallbackUrl"]["Value"] == own
+    given = [
+        function["Environment"]["Variables"].get("CALLBACK_BASE_URL")
+        for function in template.of("Lambda::Function").values()
+    ]
+    assert [url for url in given if url] == [base_url or own] * 3

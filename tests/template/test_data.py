@@ -180,15 +180,8 @@ def test_every_bucket_refuses_plain_http_unless_the_stack_is_local(template: Tem
         arn = f"${{{name}.Arn}}"
         if {*as_list(statement["Resource"])} != {arn, f"{arn}/*"}:
             yield f"{name} can be read over plain http"
-        used = {
-            action
-            for role in template.of("IAM::Role")
-            for action, resource in template.grants(role)
-            if resource.startswith(arn)
-        }
-        everyday = {"s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:ListBucket"}
-        if missing := (used | everyday) - {*as_list(statement["Action"])}:
-            yield f"{name} allows {sorted(missing)} over plain http"
+        if statement["Action"] != "s3:*":
+            yield f"{name} allows all but {statement['Action']} over plain http"
 
 
 @check(

@@ -161,7 +161,8 @@ def test_every_queue_is_encrypted_with_a_key_that_eventbridge_may_use(template: 
 
 
 @check(
-    Break("retries without end", drop("RelayFunctionMoves", "MaximumRetryAttempts")),
+    Break("retries without end", drop("RelayFunctionMoves", "MaximumRecordAgeInSeconds")),
+    Break("ten tries", put("RelayFunctionMoves", "MaximumRetryAttempts", to=10)),
     Break("no bisecting", put("RelayFunctionMoves", "BisectBatchOnFunctionError", to=False)),
     Break("no report", drop("RelayFunctionMoves", "FunctionResponseTypes")),
 )
@@ -169,8 +170,10 @@ def test_a_bad_record_never_stops_a_stream(template: Template) -> Faults:
     for name, mapping in mappings_of(template, "DynamoDB::Table").items():
         if mapping.get("BisectBatchOnFunctionError") is not True:
             yield f"{name} doesn't narrow a failure down"
-        if not 1 <= mapping.get("MaximumRetryAttempts", -1) <= 100:
-            yield f"{name} retries without end, or never"
+        if mapping.get("MaximumRetryAttempts", -1) != -1:
+            yield f"{name} gives up within minutes of an outage"
+        if not 3_600 <= mapping.get("MaximumRecordAgeInSeconds", -1) <= 43_200:
+            yield f"{name} retries until the stream forgets, or for less than an hour"
         if BATCH_REPORT not in mapping.get("FunctionResponseTypes", []):
             yield f"{name} repeats what was published already"
 

@@ -51,12 +51,21 @@ def test_every_timeout_and_memory_is_written_down_and_not_aws_default():
 
 @check(
     Break("five", put("CallbackFunction", "ReservedConcurrentExecutions", to=5)),
+    Break("another function", put("CopyFunction", "ReservedConcurrentExecutions", to=0)),
+    Break(
+        "a parameter without effect",
+        drop("CallbackFunction", "ReservedConcurrentExecutions"),
+        {"CallbackReservedConcurrency": "5"},
+    ),
 )
-def test_no_function_reserves_what_a_new_account_cannot_spare(template: Template) -> Faults:
+def test_only_the_callback_reserves_concurrency_and_only_if_asked_to(template: Template) -> Faults:
     """A new account runs ten functions at once, and all of those must stay unreserved."""
+    asked = template.parameters["CallbackReservedConcurrency"]
     for name, function in template.of("Lambda::Function").items():
-        if "ReservedConcurrentExecutions" in function:
-            yield f"{name} can't be deployed into a new account"
+        is_callback = function["Handler"] == "callback.app.handler"
+        wanted = asked if is_callback and asked != "0" else None
+        if function.get("ReservedConcurrentExecutions") != wanted:
+            yield f"{name} reserves {function.get('ReservedConcurrentExecutions')}, not {wanted}"
 
 
 @check(
@@ -143,13 +152,18 @@ def test_every_function_is_given_settings_that_can_be_read(template: Template) -
 
 @check(
     Break("no namespace", drop("SubmitFunction", *VARIABLES, "POWERTOOLS_METRICS_NAMESPACE")),
+    Break(
+        "two stacks in one",
+        put("SubmitFunction", *VARIABLES, "POWERTOOLS_SERVICE_NAME", to="act-one"),
+    ),
 )
-def test_every_function_names_its_logs_and_metrics(template: Template) -> Faults:
-    """Without a namespace, writing a metric fails."""
+def test_every_function_writes_logs_and_metrics_under_its_stacks_name(template: Template) -> Faults:
+    """The service is the one dimension of every metric; without a namespace, writing one fails."""
     for name, function in template.of("Lambda::Function").items():
-        for variable in ("POWERTOOLS_SERVICE_NAME", "POWERTOOLS_METRICS_NAMESPACE"):
-            if not variables_of(function).get(variable):
-                yield f"{name} has no {variable}"
+        if variables_of(function).get("POWERTOOLS_METRICS_NAMESPACE") != "ActOne":
+            yield f"{name} has no namespace for its metrics"
+        if variables_of(function).get("POWERTOOLS_SERVICE_NAME") != "${AWS::StackName}":
+            yield f"{name} shares its metrics with other stacks"
 
 
 @check(

@@ -52,7 +52,7 @@ def shipped_s3(endpoint_url):
         for name, value in environment(endpoint_url).items():
             if name.startswith("AWS_"):
                 patch.setenv(name, value)
-        return s3_client()
+        return s3_client(attempts=1)
 
 
 @pytest.fixture(scope="session")

@@ -23,9 +23,11 @@ PRICES: Final[Mapping[str, float]] = {
 ON_BEHALF: Final[Mapping[str, Mapping[str, float]]] = {
     # The media rule fills a queue, the queue is read and emptied.
     "POST with URLs": {"SQS request": 3},
-    "POST with an upload": {"SQS request": 3, "S3 write or list": 2},
-    # Two files, and S3's event of each; the end of the task comes by the same queue.
-    "files in the bucket": {"SQS request": 12, "S3 write or list": 2, "EventBridge event": 2},
+    # S3 sends four events about each file, used or not: created, expired, its version and then the
+    # delete marker removed.
+    "POST with an upload": {"SQS request": 3, "S3 write or list": 2, "EventBridge event": 8},
+    # Two files and result.json; the end of the task comes by the same queue.
+    "files in the bucket": {"SQS request": 12, "S3 write or list": 2, "EventBridge event": 12},
     "an event": {"SQS request": 6, "EventBridge event": 1},
     "POST, a webhook asked for": {"SQS request": 6},
     # Look ⇄ wait: a start, two looks of two states each and an end.
@@ -134,7 +136,8 @@ time also moves an entry of the index of what is due.
 List prices of us-east-1, arm64, on demand, no free tier; 10 MB a result; a caller reads its task
 twice without a webhook; the provider takes 1 to 2 s to answer a create, a copy 2.5 s. What
 services do for each other (rules fill queues, queues and streams run functions) is reckoned from
-the template: `tools/costs/prices.py` has every number.
+the template: `tools/costs/prices.py` has every number. Of the bus, $4 per file in the uploads
+bucket and million tasks are S3's events, three of four about its expiry.
 
 {head}{money}| **all of it** | {total} |
 
@@ -145,7 +148,7 @@ Larger than all of this, and no matter of ways in:
 | downloading each result of 10 MB once (egress, $0.09/GB) | 900 |
 | keeping them for 30 days | 230 |
 | inputs of 20 MB fetched by the provider from the uploads bucket | 1,800 |
-| inputs kept for a day | 15 |
+| inputs of 20 MB kept for the two to three days that `InputRetentionDays=1` means | 31 to 46 |
 | `Tracing=Active` | 35 |
 | a `CallbackGraceSeconds` shorter than tasks take: a fallback for each | 550 to 2,400 |
 
@@ -158,4 +161,7 @@ Larger than all of this, and no matter of ways in:
 | the sweeper, 43,800 runs and queries of nothing | 0.05 |
 | tables, buckets, bus, state machine, API | 0 |
 | **all of it** | **about 2** |
+
+A busy month adds the metrics: a stack writes up to 14, each $0.30 a month, for the hours in which
+it is written, at most $4.20.
 """

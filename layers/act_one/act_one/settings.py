@@ -1,5 +1,6 @@
 """A deployment's settings, read from the environment that ``template.yaml`` defines."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
 from typing import Any, Final, Self
@@ -66,6 +67,11 @@ class Settings:
         """Return when an ended task's row expires: after its objects, None if these are kept."""
         days = self.result_retention_days
         return now + max(_KEEP_ROWS_DAYS, days + 1) * DAY if days else None
+
+    def result_expires_at(self, stored_at: float) -> float | None:
+        """Return when S3 removes a result: at the midnight UTC after its days; None: never."""
+        days = self.result_retention_days
+        return math.ceil((stored_at + days * DAY) / DAY) * DAY if days else None
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:

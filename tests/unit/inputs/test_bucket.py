@@ -66,6 +66,25 @@ def test_a_file_is_told_by_its_first_bytes_whatever_its_name(files):
     assert files.inspect("a").version
 
 
+def test_a_folder_is_listed_behind_a_thousand_subfolders(files):
+    for number in range(1_001):
+        put(files, f"incoming/a/{number:04}/x", b"")
+    put(files, "incoming/a/video.mp4", MP4)
+
+    assert files.list_files("incoming/a/").keys() == {"video.mp4"}
+
+
+def test_a_folder_with_more_entries_than_are_read_is_a_problem(files, monkeypatch):
+    monkeypatch.setattr("act_one.inputs.bucket.MAX_PAGES", 1)
+    for number in range(1_001):
+        put(files, f"incoming/a/{number:04}/x", b"")
+
+    with pytest.raises(ProblemError) as caught:
+        files.list_files("incoming/a/")
+
+    assert (caught.value.status, caught.value.code) == (422, "upload-ambiguous")
+
+
 def test_a_file_that_is_another_by_now_is_gone(files):
     put(files, "a", MP4)
 

@@ -352,6 +352,24 @@ def test_a_task_not_copied_within_a_day_fails_and_stays_charged(create_task, adv
     assert row.due_at is None
 
 
+def test_a_copy_whose_end_was_never_written_has_another_attempt_to_adopt_its_files(
+    create_task, advance_task, clock
+):
+    lease = BEGINNING + DAY - 60
+    create_task(Stage.STORING, provider_task_id="p", source=SOURCE, copy_lease_until=lease)
+    clock.now = BEGINNING + DAY + 1
+
+    assert advance_task()[1].stage is Stage.STORING
+
+
+def test_a_copy_whose_attempts_all_crash_fails_an_hour_later(create_task, advance_task, clock):
+    lease = BEGINNING + DAY - 60
+    create_task(Stage.STORING, provider_task_id="p", source=SOURCE, copy_lease_until=lease)
+    clock.now = BEGINNING + DAY + HOUR + 1
+
+    assert advance_task()[1].error.code == "media_unavailable"
+
+
 # ── Ended ─────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -4,12 +4,16 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from act_one.clock import DAY
 from act_one.lifecycle.read import own_task, with_links
 from act_one.problems import ProblemError
 from act_one.tasks.documents import api_document
 from act_one.tasks.task import Output, Stage, StoredMedia
 from tests.unit.examples import TASK, task
+from tests.unit.fakes import BEGINNING, settings
 
+MIDNIGHT = DAY - BEGINNING % DAY
+"""Seconds from the beginning until midnight UTC, when S3 removes what has expired."""
 VIDEO = StoredMedia(
     s3_uri="s3://results/tasks/1/video.mp4", size=9, sha256="00", content_type="video/mp4"
 )
@@ -18,7 +22,9 @@ VIDEO = StoredMedia(
 def test_a_task_is_shown_to_its_client(table, shipped_s3):
     table.create(TASK)
 
-    assert with_links(own_task(TASK.task_id, "client-1", table), shipped_s3) == api_document(TASK)
+    assert with_links(
+        own_task(TASK.task_id, "client-1", table), shipped_s3, settings(), BEGINNING
+    ) == api_document(TASK)
 
 
 def test_another_clients_task_looks_like_a_missing_one(table):
@@ -46,10 +52,31 @@ def test_an_invalid_id_is_not_found_without_a_read(task_id):
 def test_each_stored_file_has_a_link_for_an_hour(table, shipped_s3):
     table.create(task(Stage.SUCCEEDED, output=Output(video=VIDEO)))
 
-    output = with_links(own_task(TASK.task_id, "client-1", table), shipped_s3)["output"]
+    output = with_links(
+        own_task(TASK.task_id, "client-1", table), shipped_s3, settings(), BEGINNING
+    )["output"]
 
     link = urlsplit(output["video"].pop("url"))
     assert link.path.endswith("/results/tasks/1/video.mp4")
     assert parse_qs(link.query)["X-Amz-Expires"] == ["3600"]
     assert output["video"]["s3_uri"] == VIDEO.s3_uri
     assert (output["poster"], output["last_frame"]) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("days", "later", "linked"),
+    [
+        (0, 3_000 * DAY, True),
+        (3, 3 * DAY, True),
+        (3, 3 * DAY + MIDNIGHT - 1, True),
+        (3, 3 * DAY + MIDNIGHT, False),
+        (3, 14 * DAY, False),
+    ],
+)
+def test_a_file_that_expired_in_the_bucket_has_no_link(shipped_s3, days, later, linked):
+    ended = task(Stage.SUCCEEDED, output=Output(video=VIDEO), updated_at=BEGINNING)
+
+    shown = with_links(ended, shipped_s3, settings(result_retention_days=days), BEGINNING + later)
+
+    assert (shown["output"]["video"]["url"] is not None) == linked
+    assert shown["output"]["video"]["s3_uri"] == VIDEO.s3_uri

@@ -1,13 +1,16 @@
 """Copying a result moves its task from `storing` to `succeeded`."""
 
+import hashlib
 import json
 from dataclasses import replace
 
 import pytest
+from botocore.exceptions import EndpointConnectionError
 
 from act_one.clock import DAY, HOUR
 from act_one.lifecycle.storing import Storage, result_prefix, store_result
 from act_one.net import downloads
+from act_one.tasks.table import TaskTable
 from act_one.tasks.task import Evidence, MediaUrls, Notice, Stage
 from tests.unit.content import HTML, MP4, PNG, serves_by_path, status, with_length
 from tests.unit.examples import TASK, task
@@ -37,7 +40,7 @@ def objects(s3):
 
 @pytest.fixture
 def storage(s3):
-    return Storage(bucket=BUCKET, s3=s3, http=downloads.session(POLICY))
+    return Storage(bucket=BUCKET, s3=s3, s3_once=s3, http=downloads.session(POLICY))
 
 
 @pytest.fixture
@@ -214,6 +217,48 @@ def test_a_copy_can_succeed_after_a_failed_attempt(store, table, services, stora
     assert [warning.code for warning in row.warnings] == ["copy_retried"]
 
 
+class RowWriteLost(TaskTable):
+    """A table that is away when a copy reports its end."""
+
+    def apply(self, *_args, **_changes):
+        raise EndpointConnectionError(endpoint_url="https://dynamodb.example")
+
+
+def test_what_an_earlier_attempt_stored_is_adopted_when_the_providers_url_is_dead(
+    table, services, storage, clock
+):
+    lost = replace(services, table=RowWriteLost(table.client, table.name))
+    with peer(serves_by_path(ALL)) as server:
+        base = f"http://127.0.0.1:{server.port}"
+        source = MediaUrls(video=f"{base}/video", poster=f"{base}/poster")
+        table.create(task(Stage.STORING, source=source))
+        with pytest.raises(EndpointConnectionError):
+            store_result(TASK.task_id, lost, storage)
+    clock.pass_by(LEASE + 1)
+
+    row = store_result(TASK.task_id, services, storage)
+
+    assert (row.stage, row.copy_attempts) == (Stage.SUCCEEDED, 2)
+    assert row.output.video.sha256 == hashlib.sha256(MP4).hexdigest()
+    assert row.output.poster.sha256 == hashlib.sha256(PNG).hexdigest()
+    assert row.warnings == ()
+
+
+def test_a_later_attempt_asks_the_provider_for_what_is_not_in_the_bucket(
+    table, services, storage, clock
+):
+    with peer(serves_by_path({"/poster": ALL["/poster"]})) as server:
+        base = f"http://127.0.0.1:{server.port}"
+        table.create(task(Stage.STORING, source=MediaUrls(video=f"{base}/video")))
+        assert store_result(TASK.task_id, services, storage).stage is Stage.STORING
+    clock.pass_by(LEASE + 1)
+    with peer(serves_by_path(ALL)) as server:
+        source = MediaUrls(video=f"http://127.0.0.1:{server.port}/video")
+        table.record(table.read(TASK.task_id), source=source)
+
+        assert store_result(TASK.task_id, services, storage).stage is Stage.SUCCEEDED
+
+
 # ── Leases ────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -248,7 +293,7 @@ def test_the_lease_outlasts_the_copy_timeout(table, services, s3, clock):
             rows.append(table.read(TASK.task_id))
             return super().open_url(url, *limits)
 
-    watching = WatchingStorage(bucket=BUCKET, s3=s3, http=downloads.session(POLICY))
+    watching = WatchingStorage(bucket=BUCKET, s3=s3, s3_once=s3, http=downloads.session(POLICY))
     with peer(serves_by_path(ALL)) as server:
         source = MediaUrls(video=f"http://127.0.0.1:{server.port}/video")
         table.create(task(Stage.STORING, source=source))
@@ -269,7 +314,7 @@ def test_a_copy_that_lost_its_lease_changes_nothing(table, services, s3, content
                 table.move(current, Stage.STORING, over, copy_lease_until=None)
             return super().open_url(url, *limits)
 
-    overtaken = OvertakenStorage(bucket=BUCKET, s3=s3, http=downloads.session(POLICY))
+    overtaken = OvertakenStorage(bucket=BUCKET, s3=s3, s3_once=s3, http=downloads.session(POLICY))
     with peer(serves_by_path({"/video": content})) as server:
         source = MediaUrls(video=f"http://127.0.0.1:{server.port}/video")
         table.create(task(Stage.STORING, source=source))

@@ -6,7 +6,7 @@ from threading import Barrier, Lock
 
 import pytest
 
-from act_one.lifecycle.sweep import START_LEASE_SECONDS, SWEEP_SECONDS, sweep
+from act_one.lifecycle.sweep import START_LEASE_SECONDS, SWEEP_SECONDS, UNREADABLE_SECONDS, sweep
 from act_one.tasks.task import Stage
 from tests.unit.examples import TASK, task
 from tests.unit.fakes import BEGINNING, FakeClock
@@ -134,5 +134,35 @@ def test_a_slow_sweep_leaves_the_rest_to_the_next(table):
     assert len(set(executions.names)) == 6
 
 
-def test_a_sweep_of_an_empty_table_starts_nothing(table):
+def test_an_unreadable_row_holds_up_no_other_and_is_not_claimed_each_minute(table):
+    table.create(replace(TASK, task_id="task_bad", due_at=NOW - 50))
+    table.create(replace(TASK, task_id="task_good", due_at=NOW))
+    table.client.update_item(
+        TableName=table.name,
+        Key={"task_id": {"S": "task_bad"}},
+        UpdateExpression="SET stage = :x",
+        ExpressionAttributeValues={":x": {"S": "a stage of newer code"}},
+    )
+    executions, clock = FakeStepFunctions(), FakeClock(NOW)
+
+    assert sweep(table, executions, ARN, clock) == 1
+    assert executions.names == ["task_good-1"]
+    clock.pass_by(START_LEASE_SECONDS + 1)
+    assert [task_id for task_id, _ in table.due(clock.now)] == ["task_good"]
+    clock.pass_by(UNREADABLE_SECONDS)
+    assert "task_bad" in {task_id for task_id, _ in table.due(clock.now)}
+
+
+def test_a_sweep_starts_no_more_executions_than_an_account_can_run(table, monkeypatch):
+    monkeypatch.setattr("act_one.lifecycle.sweep.MAX_STARTS", 2)
+    for number in range(3):
+        table.create(replace(TASK, task_id=f"task_{number}", due_at=NOW - number))
+    executions = FakeStepFunctions()
+
+    assert sweep(table, executions, ARN, FakeClock(NOW)) == 2
+    assert sweep(table, executions, ARN, FakeClock(NOW)) == 1
+    assert executions.names == ["task_2-1", "task_1-1", "task_0-1"]
+
+
+def test_an_empty_table_needs_no_sweep(table):
     assert sweep(table, FakeStepFunctions(), ARN, FakeClock(NOW)) == 0

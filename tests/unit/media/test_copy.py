@@ -84,6 +84,7 @@ def copy_from(
         seconds=seconds,
         open_url=opener(POLICY),
         s3=s3,
+        s3_once=s3,
     )
 
 
@@ -403,6 +404,7 @@ def test_an_invalid_url_is_a_media_error(url, s3):
             seconds=5.0,
             open_url=opener(POLICY),
             s3=s3,
+            s3_once=s3,
         )
 
     assert caught.value.code in {"media_unreachable", "media_address_refused"}
@@ -420,6 +422,7 @@ def test_a_private_address_is_refused(s3):
             seconds=5.0,
             open_url=opener(strict),
             s3=s3,
+            s3_once=s3,
         )
 
     assert caught.value.code == "media_address_refused"
@@ -498,7 +501,7 @@ def secure_s3(monkeypatch, tmp_path):
                 monkeypatch.setenv(name, value)
         monkeypatch.setenv("AWS_CA_BUNDLE", str(authority))
         monkeypatch.setattr(socket, "getaddrinfo", resolve_bucket)
-        return s3_client()
+        return s3_client(attempts=1)
 
     return client
 

@@ -5,6 +5,7 @@ sending, for the version that was inspected: replacing a file later doesn't affe
 """
 
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
@@ -24,6 +25,8 @@ UPLOADS: Final = "uploads/"
 """Files uploaded over HTTP, and those that events name: ``uploads/<client>/…``."""
 INCOMING: Final = "incoming/"
 """Files put here start tasks."""
+MAX_PAGES: Final = 20
+"""Pages of a folder's listing that are read; each has 1,000 files and subfolders."""
 
 _GONE: Final = frozenset({"NoSuchKey", "NoSuchVersion", "404", "PreconditionFailed", "412"})
 _HIDDEN: Final = frozenset({"AccessDenied", "403"})
@@ -122,16 +125,29 @@ class UploadsBucket:
         )
 
     def list_files(self, folder: str) -> dict[str, ListedFile]:
-        """List a folder's first 1,000 files by their names in it. ``folder`` ends with ``/``."""
-        answer = self.client().list_objects_v2(Bucket=self.bucket, Prefix=folder, Delimiter="/")
-        return {
-            found["Key"].removeprefix(folder): ListedFile(
-                etag=found["ETag"].strip('"'),
-                modified=found["LastModified"].timestamp(),
-                size=found["Size"],
-            )
-            for found in answer.get("Contents", ())
-        }
+        """List a folder's files by their names in it. ``folder`` ends with ``/``.
+
+        Raises ``ProblemError`` 422 for a folder with more files and subfolders than are read.
+        """
+        files: dict[str, ListedFile] = {}
+        pages = self.client().get_paginator("list_objects_v2")
+        listed = pages.paginate(Bucket=self.bucket, Prefix=folder, Delimiter="/")
+        for page in islice(listed, MAX_PAGES):
+            for found in page.get("Contents", ()):
+                files[found["Key"].removeprefix(folder)] = ListedFile(
+                    etag=found["ETag"].strip('"'),
+                    modified=found["LastModified"].timestamp(),
+                    size=found["Size"],
+                )
+            if not page.get("IsTruncated"):
+                return files
+        raise ProblemError(
+            422,
+            "upload-ambiguous",
+            "The folder has too many entries",
+            f"{folder} has more than {MAX_PAGES * 1_000:,} files and folders; put one video and "
+            "one image into a folder of their own",
+        )
 
     def inspect(self, key: str, etag: str | None = None) -> FoundFile:
         """Find a file's type from its first bytes.

@@ -4,7 +4,7 @@ import math
 import random
 from typing import Final, Unpack
 
-from act_one.clock import SecondsLeft
+from act_one.clock import HOUR, SecondsLeft
 from act_one.keys import Keys
 from act_one.lifecycle.next_step import (
     HAS_CREATE,
@@ -23,6 +23,8 @@ from act_one.tasks.task import Notice, SettledBy, Stage, Task, TaskChanges
 FALLBACK_FEED_SECONDS: Final = 10.0
 EXECUTION_LOST_SECONDS: Final = 120.0
 """How long after its own next poll an execution counts as lost."""
+LOST_COPY_SECONDS: Final = HOUR
+"""How much later a copy is given up whose last attempt was lost."""
 MEDIA_UNAVAILABLE: Final = Notice(
     code="media_unavailable",
     message="the provider's result could not be fetched within 24 hours",
@@ -114,7 +116,10 @@ def _copy_again(task: Task, now: float, services: Services) -> None:
     if task.copy_lease_until is not None and task.copy_lease_until > now:
         services.table.record(task, due_at=task.copy_lease_until)
         return
-    if now - (task.source_known_at or task.began_at) > LATE_SECONDS:
+    # An attempt that neither ended nor gave its lease back may have stored everything.
+    lost = task.copy_lease_until is not None
+    allowed = LATE_SECONDS + (LOST_COPY_SECONDS if lost else 0.0)
+    if now - (task.source_known_at or task.began_at) > allowed:
         failed = moves.to_failed(MEDIA_UNAVAILABLE, now, services.settings)
         services.table.apply(task, failed, now)
         return

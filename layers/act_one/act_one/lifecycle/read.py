@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 from act_one.aws import LINK_SECONDS
 from act_one.json_types import Json
 from act_one.problems import ProblemError
+from act_one.settings import Settings
 from act_one.tasks.documents import api_document
 from act_one.tasks.identifiers import is_task_id
 from act_one.tasks.table import TaskTable
@@ -36,18 +37,27 @@ def own_task(task_id: str, client_id: str, table: TaskTable) -> Task:
     return task
 
 
-def with_links(task: Task, s3: "S3Client") -> dict[str, Json]:
-    """Write a task with a presigned ``url`` for each object of its output."""
+def with_links(task: Task, s3: "S3Client", settings: Settings, now: float) -> dict[str, Json]:
+    """Write a task with a presigned ``url`` for each object of its output.
+
+    ``url`` is None for an object that has expired in the bucket: a row may outlive its objects.
+    """
     shown = api_document(task)
     output = shown["output"]
     if isinstance(output, dict):
-        shown["output"] = {name: _linked(stored, s3) for name, stored in output.items()}
+        expires_at = settings.result_expires_at(task.updated_at)
+        expired = expires_at is not None and now >= expires_at
+        shown["output"] = {
+            name: _linked(stored, s3, expired=expired) for name, stored in output.items()
+        }
     return shown
 
 
-def _linked(stored: Json, s3: "S3Client") -> Json:
+def _linked(stored: Json, s3: "S3Client", *, expired: bool) -> Json:
     if not isinstance(stored, dict):
         return stored
+    if expired:
+        return {"url": None, **stored}
     place = urlsplit(str(stored["s3_uri"]))
     url = s3.generate_presigned_url(
         "get_object",

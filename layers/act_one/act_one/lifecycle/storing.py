@@ -44,6 +44,8 @@ class Storage:
 
     bucket: str
     s3: "S3Client"
+    s3_once: "S3Client"
+    """For bodies that can't be sent again: one attempt for each call."""
     http: requests.Session
 
     def open_url(self, url: str, seconds: float, max_bytes: int) -> downloads.Download:
@@ -89,7 +91,14 @@ def _copy_video(task: Task, source: MediaUrls, settings: Settings, storage: Stor
         seconds=settings.copy_timeout_seconds - IMAGES_SECONDS - 15.0,
         open_url=storage.open_url,
         s3=storage.s3,
+        s3_once=storage.s3_once,
+        adopt_first=_is_repeated(task),
     )
+
+
+def _is_repeated(task: Task) -> bool:
+    """Return whether an earlier attempt may have stored files, whose row write was then lost."""
+    return task.copy_attempts > 1
 
 
 def _copy_images(
@@ -111,6 +120,8 @@ def _copy_images(
                 seconds=ends_at - monotonic(),
                 open_url=storage.open_url,
                 s3=storage.s3,
+                s3_once=storage.s3_once,
+                adopt_first=_is_repeated(task),
             )
         except MediaError as error:
             missing = Notice(code=f"{name}_missing", message=f"{error.code}: {error}")

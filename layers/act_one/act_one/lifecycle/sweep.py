@@ -1,11 +1,14 @@
 """The sweep: starts an execution of the fallback for each task that is due."""
 
 import json
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from aws_lambda_powertools import Logger
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.metrics import MetricUnit
 
-from act_one.clock import Clock
+from act_one.clock import HOUR, Clock
+from act_one.tasks.rows import UnreadableRowError
 from act_one.tasks.table import MovedOnError, TaskTable
 from act_one.tasks.task import Task
 
@@ -16,20 +19,36 @@ START_LEASE_SECONDS: Final = 120.0
 """How long a started execution has until its first turn, which renews the row's due time."""
 SWEEP_SECONDS: Final = 40.0
 """A sweep stops after this; the next one, a minute after the last began, continues."""
+MAX_STARTS: Final = 500
+"""Executions that one sweep starts. With a second for each poll, they keep a minute's eight of the
+ten functions busy that a new account may run at once."""
+UNREADABLE_SECONDS: Final = HOUR
+"""How long a row that this code can't read is left alone."""
 
 logger = Logger(child=True)
+metrics = Metrics()
 
 
 def sweep(table: TaskTable, stepfunctions: "SFNClient", fallback_arn: str, clock: Clock) -> int:
-    """Claim each due row and start its fallback; return how many were started."""
+    """Claim due rows and start their fallback; return how many were started.
+
+    A row that can't be read is reported, and set aside so that it isn't claimed by each sweep.
+    """
     began_at = clock()
     started = 0
     for task_id, due_at in table.due(began_at):
-        if clock() - began_at > SWEEP_SECONDS:
+        if clock() - began_at > SWEEP_SECONDS or started == MAX_STARTS:
             break
+        now = clock()
         try:
-            task = table.claim_due(task_id, due_at, clock(), START_LEASE_SECONDS)
+            task = table.claim_due(task_id, due_at, now, START_LEASE_SECONDS)
         except MovedOnError:
+            continue
+        except UnreadableRowError:
+            logger.exception("unreadable row", extra={"task_id": task_id})
+            metrics.add_metric("UnreadableRows", MetricUnit.Count, 1)
+            with suppress(MovedOnError, UnreadableRowError):  # the claim itself was written
+                table.claim_due(task_id, now + START_LEASE_SECONDS, now, UNREADABLE_SECONDS)
             continue
         _start(task, stepfunctions, fallback_arn)
         started += 1

@@ -30,6 +30,8 @@ CHUNK_BYTES: Final = 262_144
 _HEAD_BYTES: Final = 4_096
 _BEFORE_SIGN_EVENT: Final = "before-sign.s3.PutObject"
 _CHECKSUM_TRAILER: Final = "x-amz-checksum-sha256"
+_MISSING: Final = frozenset({"NoSuchKey", "404", "AccessDenied", "403"})
+"""S3's answers for a missing object; 403 if the caller may not list the bucket."""
 
 type Opener = Callable[[str, float, int], Download]
 """Opens a URL: ``(url, seconds, max_bytes)``, the time limit including the body (``get``)."""
@@ -131,12 +133,18 @@ def copy(
     seconds: float,
     open_url: Opener,
     s3: "S3Client",
+    s3_once: "S3Client",
+    adopt_first: bool = False,
 ) -> StoredMedia:
     """Copy one file into the bucket within ``seconds``; returns what was stored.
 
-    ``types`` maps the accepted media types to their extensions. Raises ``MediaError`` if the file
+    ``types`` maps the accepted media types to their extensions. ``s3_once`` has one attempt for
+    each call: a streamed body can't be sent again. ``adopt_first`` takes what an earlier attempt
+    stored, without opening the URL, which may have expired. Raises ``MediaError`` if the file
     can't be fetched, is broken or has another type; no object is written then.
     """
+    if adopt_first and (stored := _find_stored(destination, types, s3)) is not None:
+        return stored
     try:
         download = open_url(url, seconds, max_bytes)
     except UnsafeAddressError as error:
@@ -150,21 +158,40 @@ def copy(
         if body.media_type is None or body.media_type not in types:
             raise MediaError("media_wrong_type", f"it is {body.media_type}")
         key = f"{destination.key}.{types[body.media_type]}"
-        return _put(body, key, body.media_type, destination, s3)
+        return _put(body, key, body.media_type, destination, s3, s3_once)
+
+
+def _find_stored(
+    destination: Destination, types: Mapping[str, str], s3: "S3Client"
+) -> StoredMedia | None:
+    """Adopt the object that the bucket has for a file; None if it has none."""
+    for extension in types.values():
+        try:
+            return _adopt(f"{destination.key}.{extension}", destination, s3)
+        except ClientError as error:
+            code = str(error.response.get("Error", {}).get("Code"))
+            if code not in _MISSING:
+                raise MediaError("store_failed", f"S3 answered {code}") from error
+    return None
 
 
 def _put(
-    body: _CheckedDownload, key: str, media_type: str, destination: Destination, s3: "S3Client"
+    body: _CheckedDownload,
+    key: str,
+    media_type: str,
+    destination: Destination,
+    s3: "S3Client",
+    s3_once: "S3Client",
 ) -> StoredMedia:
     try:
         if body.length is not None:
-            answer = _put_object(body, body.length, key, media_type, destination, s3)
+            answer = _put_object(body, body.length, key, media_type, destination, s3_once)
         else:
             with tempfile.TemporaryFile() as spool:
                 for chunk in body.chunks():
                     spool.write(chunk)
                 spool.seek(0)
-                answer = _put_object(spool, body.count, key, media_type, destination, s3)
+                answer = _put_object(spool, body.count, key, media_type, destination, s3_once)
     except ClientError as error:
         code = str(error.response.get("Error", {}).get("Code"))
         if code in {"PreconditionFailed", "412"}:

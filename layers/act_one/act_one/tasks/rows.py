@@ -85,8 +85,19 @@ def to_item(task: Task) -> dict[str, Any]:
     }
 
 
+class UnreadableRowError(ValueError):
+    """A row that this code can't read: written by newer code, or by hand."""
+
+
 def read_item(item: Mapping[str, Any]) -> Task:
-    """Read a row, as the table or its stream gives it."""
+    """Read a row, as the table or its stream gives it. Raises ``UnreadableRowError``."""
+    try:
+        return _read_item(item)
+    except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UnreadableRowError(repr(error)) from error
+
+
+def _read_item(item: Mapping[str, Any]) -> Task:
     row = {
         _FIELD_NAMES.get(name, name): _DESERIALIZER.deserialize(value)
         for name, value in item.items()

@@ -1,0 +1,55 @@
+"""The callback's handler: what it logs of requests that anyone on the internet can send."""
+
+import importlib
+import json
+import sys
+from types import SimpleNamespace
+
+import boto3
+import pytest
+
+from act_one.settings import Settings
+from local.emulator import ROOT, environment
+from tests.unit.fakes import FakeClock, key_ring, settings
+
+CONTEXT = SimpleNamespace(
+    function_name="callback",
+    memory_limit_in_mb="256",
+    invoked_function_arn="arn:aws:lambda:us-east-1:000000000000:function:callback",
+    aws_request_id="request",
+)
+
+
+@pytest.fixture
+def app(monkeypatch):
+    """The handler's module, newly imported; its secret is a fake."""
+    for name in Settings.__slots__:
+        monkeypatch.setenv(name.upper(), str(getattr(settings(), name)))
+    for name, value in environment("http://127.0.0.1:1").items():
+        if name.startswith("AWS_"):
+            monkeypatch.setenv(name, value)
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+    monkeypatch.syspath_prepend(str(ROOT / "functions"))
+    monkeypatch.delitem(sys.modules, "callback.app", raising=False)
+    module = importlib.import_module("callback.app")
+    monkeypatch.setattr(module, "callback_keys", key_ring())
+    return module
+
+
+def refused_of(lines):
+    return [json.loads(line)["CallbacksRefused"] for line in lines if "CallbacksRefused" in line]
+
+
+def test_a_flood_of_guessed_tokens_writes_a_line_a_minute(app, monkeypatch, capsys):
+    clock = FakeClock()
+    monkeypatch.setattr(app, "system_clock", clock)
+    event = {"rawPath": "/callbacks/task_1/00000000.guessed"}
+
+    answers = [app.handler(event, CONTEXT) for _ in range(100)]
+    clock.pass_by(60)
+    app.handler(event, CONTEXT)
+
+    lines = capsys.readouterr().out.splitlines()
+    assert {answer["statusCode"] for answer in answers} == {404}
+    assert refused_of(lines) == [[1.0], [100.0]]
+    assert len(lines) <= 4
