@@ -42,6 +42,8 @@ class TransferRequest:
     video_file: PinnedFile | None = None
     """Set for an input in the uploads bucket once it is pinned; likewise ``image_file``."""
     image_file: PinnedFile | None = None
+    etags: Mapping[str, str] = field(default_factory=dict)
+    """S3's ETags of the inputs that were pinned, by the names of their fields."""
     origin: str | None = None
     """The folder of the uploads bucket that the request came from."""
     preflight: bool = True
@@ -52,11 +54,16 @@ class TransferRequest:
 
     def fingerprint(self) -> str:
         """Hash the fields that identify a request: not key, preflight or file versions."""
-        asked: dict[str, Json] = {
-            "video": self.video,
-            "image": self.image,
-            "metadata": dict(self.metadata),
-        }
+        return self._hash(self.video, self.image)
+
+    def content_fingerprint(self) -> str | None:
+        """Hash the same fields with pinned files by their content; None if nothing is pinned."""
+        if not self.etags:
+            return None
+        return self._hash(self.etags.get("video", self.video), self.etags.get("image", self.image))
+
+    def _hash(self, video: str, image: str) -> str:
+        asked: dict[str, Json] = {"video": video, "image": image, "metadata": dict(self.metadata)}
         if self.webhook is not None:
             asked["webhook"] = {"url": self.webhook.url, "events": list(self.webhook.events)}
         return hash_request(asked)
