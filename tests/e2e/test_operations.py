@@ -114,7 +114,8 @@ def test_what_was_given_up_is_fetched_after_a_redrive(caller):
     while not (row := caller.row(task_id)).warnings:
         time.sleep(0.2)
     # As if it had been tried for a day: the next attempt gives it up.
-    caller.table.record(row, sent_at=row.sent_at - 90_000, due_at=time.time())
+    aged = row.source_known_at - 90_000
+    caller.table.record(row, source_known_at=aged, due_at=time.time())
     failed = caller.wait(task_id, {"failed"})
     assert failed.error is not None
     assert failed.error.code == "media_unavailable"
