@@ -83,6 +83,10 @@ costs: $(DEV) $(SAM) $(MINISTACK) $(BUILD) ## Count what a task asks of AWS, int
 crashes: $(DEV) $(SAM) $(MINISTACK) $(BUILD) ## Kill workers at every point of a task's life
 	@CRASHES=every .venv/bin/pytest -q --tb=short tests/crashes
 
+.PHONY: fuzz
+fuzz: $(DEV) ## Fuzz what reads strangers' bytes, for SECONDS (60)
+	@PYTHONPATH=layers/act_one .venv/bin/python -m tools.fuzz --seconds $(or $(SECONDS),60)
+
 .PHONY: check
 check: $(DEV) $(SAM) ## Lint, check types, check the template
 	$(STEP) 'Linting' ruff check --output-format concise

@@ -12,7 +12,7 @@ import json
 import sys
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
@@ -25,6 +25,17 @@ from act_one.tasks.task import Stage
 if TYPE_CHECKING:
     from mypy_boto3_events import EventBridgeClient
     from mypy_boto3_s3 import S3Client
+
+
+_DEAD_LETTER_QUEUES: Final = (
+    "MediaDeadLetterQueueUrl",
+    "IngestDeadLetterQueueUrl",
+    "WebhookDeadLetterQueueUrl",
+)
+
+
+class StackError(Exception):
+    """The stack can't be redriven; the message is a sentence for the operator."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,16 +53,14 @@ class Redriven:
 
 
 def redrive(stack_name: str, session: boto3.Session) -> Redriven:
-    """Make given-up tasks due, move dead letters back and publish what the relay gave up."""
+    """Make given-up tasks due, move dead letters back and publish what the relay gave up.
+
+    Raises ``StackError`` if there is no such stack, or if it is another application's.
+    """
     outputs = _outputs(stack_name, session)
     table = TaskTable(session.client("dynamodb"), outputs["TasksTable"])
     due = sum(_make_due(item, table) for item in _given_up(table))
-    queues = (
-        "MediaDeadLetterQueueUrl",
-        "IngestDeadLetterQueueUrl",
-        "WebhookDeadLetterQueueUrl",
-    )
-    moved = [_move_back(outputs[queue], session) for queue in queues]
+    moved = [_move_back(outputs[queue], session) for queue in _DEAD_LETTER_QUEUES]
     replayed, kept = replay(
         outputs["RelayFailuresBucket"],
         outputs["EventBus"],
@@ -93,8 +102,19 @@ def _records(content: bytes) -> list[dict[str, Any]] | None:
 
 
 def _outputs(stack_name: str, session: boto3.Session) -> dict[str, str]:
-    stacks = session.client("cloudformation").describe_stacks(StackName=stack_name)["Stacks"]
-    return {output["OutputKey"]: output["OutputValue"] for output in stacks[0]["Outputs"]}
+    try:
+        stacks = session.client("cloudformation").describe_stacks(StackName=stack_name)["Stacks"]
+    except ClientError as error:
+        if error.response.get("Error", {}).get("Code") != "ValidationError":
+            raise
+        raise StackError(
+            f"There is no stack {stack_name!r} in {session.region_name}; "
+            "`aws cloudformation list-stacks` lists their names."
+        ) from error
+    outputs = {one["OutputKey"]: one["OutputValue"] for one in stacks[0].get("Outputs", ())}
+    if not {"TasksTable", "RelayFailuresBucket", *_DEAD_LETTER_QUEUES} <= outputs.keys():
+        raise StackError(f"{stack_name!r} is not a stack of act-one, or is not deployed yet.")
+    return outputs
 
 
 def _given_up(table: TaskTable) -> list[dict[str, Any]]:
@@ -132,15 +152,18 @@ def _move_back(dead_letters: str, session: boto3.Session) -> bool:
 
 
 def main(arguments: list[str]) -> int:
-    """Redrive the stack that is named; 2 if none is, 1 if AWS refuses."""
-    if len(arguments) != 1 or not arguments[0]:
-        print(__doc__, file=sys.stderr)
+    """Redrive the stack that is named; 2 if that can't be done."""
+    if len(arguments) != 1 or not arguments[0].strip():
+        print("Name the stack: make redrive STACK=act-one", file=sys.stderr)
         return 2
     try:
-        done = redrive(arguments[0], boto3.Session())
-    except (BotoCoreError, ClientError) as error:
+        done = redrive(arguments[0].strip(), boto3.Session())
+    except StackError as error:
         print(error, file=sys.stderr)
-        return 1
+        return 2
+    except (BotoCoreError, ClientError) as error:
+        print(f"AWS can't do that: {error}", file=sys.stderr)
+        return 2
     print(
         f"{done.due} tasks are polled again. "
         f"{'Dead letters go back' if done.moved else 'There are no dead letters'}. "

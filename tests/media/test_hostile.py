@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from act_one.media.facts import MediaFacts, MediaFileError
-from act_one.media.probe import MAX_READ_BYTES, MAX_READS
+from act_one.media.probe import MAX_READ_BYTES, MAX_READS, Scan
 from tests.media.remote import Remote, probed, scanned
 from tools.media_files.edit import box, element, long_box, place
 from tools.media_files.table import PROGRESSIVE, describe
@@ -243,6 +243,12 @@ def table_box(kind, count, size):
     return box(kind, struct.pack(">II", 0, count) + bytes(size * count))
 
 
+def video_track(table):
+    entry = bytes(24) + struct.pack(">HH", 16, 9) + bytes(50)
+    description = box(b"stsd", struct.pack(">II", 0, 1) + box(b"avc1", entry))
+    return track(description + table)
+
+
 def track(table):
     header = box(b"tkhd", bytes(84))
     handler = box(b"hdlr", bytes(8) + b"vide")
@@ -251,6 +257,7 @@ def track(table):
 
 
 MVHD = box(b"mvhd", bytes(100))
+SIDX = struct.pack(">IIIIIHH", 0, 1, 1, 0, 0, 0, 65_535) + bytes(12 * 65_535)
 LARGE = {
     "empty boxes": HEADS[1] + fill(box(b"free")),
     "empty long boxes": HEADS[1] + fill(long_box(b"free")),
@@ -272,6 +279,7 @@ LARGE = {
         ),
     ),
     "segment indexes": HEADS[1] + fill(box(b"sidx", bytes(60_000))),
+    "large segment indexes": index(MVHD, box(b"mvex"), video_track(b"")) + box(b"sidx", SIDX) * 40,
     "empty elements": HEADS[3] + fill(b"\xec\x80"),
     "empty clusters": HEADS[3] + fill(bytes.fromhex("1f43b675ff")),
     "empty tracks": HEADS[3] + element(b"\x16\x54\xae\x6b", fill(b"\xae\x80", MEGABYTE - 9)),
@@ -284,6 +292,9 @@ LARGE = {
     "JPEG with many Exif segments": b"\xff\xd8"
     + fill(b"\xff\xe1\0\x12Exif\0\0MM\0*\0\0\0\1\xff\xff"),
     "JPEG fill bytes": b"\xff\xd8" + fill(b"\xff"),
+    "JPEG fill bytes in many segments": b"\xff\xd8" + fill(b"\xff" * 60_000 + b"\xe0\0\2"),
+    "JPEG with Exif of many entries": b"\xff\xd8"
+    + fill(b"\xff\xe1\xff\xffExif\0\0MM\0*\0\0\0\x08\xff\xff" + bytes(65_517), 16 * MEGABYTE),
     "JPEG without an end": PROGRESSIVE[:-2] + fill(b"\xff\0\xd9"),
     "empty GIF blocks": HEADS[7] + fill(b"\x21\xfe\0"),
     "GIF blocks of a byte": HEADS[7] + b"\x21\xfe" + fill(b"\1a"),
@@ -294,3 +305,73 @@ LARGE = {
 @pytest.mark.parametrize("name", LARGE)
 def test_a_file_made_to_take_long_is_checked_quickly(name):
     check(LARGE[name])
+
+
+ENDLESS = {
+    "boxes": (HEADS[1], box(b"free")),
+    "fragments": (index(MVHD, box(b"mvex"), video_track(b"")), box(b"moof") + box(b"mdat")),
+    "segment indexes": (index(MVHD, box(b"mvex"), video_track(b"")), box(b"sidx", SIDX)),
+    "elements": (HEADS[3], b"\xec\x80"),
+    "clusters": (HEADS[3], bytes.fromhex("1f43b675ff")),
+    "PNG chunks": (HEADS[4] + bytes(4), b"\0\0\0\0IDAT\0\0\0\0"),
+    "JPEG segments": (b"\xff\xd8", b"\xff\xe0\0\2"),
+    "JPEG fill bytes": (b"\xff\xd8", b"\xff"),
+    "JPEG fill bytes in segments": (b"\xff\xd8", b"\xff" * 60_000 + b"\xe0\0\2"),
+    "JPEG Exif entries": (
+        b"\xff\xd8",
+        b"\xff\xe1\xff\xffExif\0\0MM\0*\0\0\0\x08\xff\xff" + bytes(65_517),
+    ),
+    "JPEG scans": (PROGRESSIVE[:-2], b"\xff\0\xd9"),
+    "GIF blocks": (HEADS[7], b"\x21\xfe\0"),
+    "GIF blocks of a byte": (HEADS[7] + b"\x21\xfe", b"\1a"),
+}
+
+
+@pytest.mark.parametrize("name", ENDLESS)
+def test_no_file_of_512_megabytes_takes_two_seconds(name):
+    head, piece = ENDLESS[name]
+    chunk = fill(piece)
+    began = process_time()
+
+    scan = Scan()
+    try:
+        scan.feed(head)
+        for _ in range(512 * MEGABYTE // len(chunk)):
+            scan.feed(chunk)
+        scan.finish()
+    except MediaFileError as error:
+        assert error.code in CODES  # noqa: PT017 - whole or not, it has to be quick
+    assert process_time() - began < 2.0
+
+
+def last_chunk_at(code, offset, sample_bytes):
+    """A file whose last chunk begins at ``offset`` and has one sample of ``sample_bytes``."""
+    kind = b"stco" if code == "I" else b"co64"
+    table = (
+        box(b"stsz", struct.pack(">III", 0, sample_bytes, 1)),
+        box(b"stsc", struct.pack(">IIIII", 0, 1, 1, 1, 1)),
+        box(kind, struct.pack(f">II{code}", 0, 1, offset)),
+    )
+    header = box(b"mvhd", struct.pack(">IIIII", 0, 0, 0, 1, 5) + bytes(80))
+    return index(header, video_track(b"".join(table))) + box(b"mdat")
+
+
+@pytest.mark.parametrize(
+    ("code", "offset", "sample_bytes"),
+    [("I", 2**32 - 1, 1), ("I", 2**31, 2**32 - 1), ("Q", 2**64 - 1, 1), ("Q", 2**63, 2**32 - 1)],
+)
+def test_a_chunk_that_ends_beyond_its_integer_type_is_cut_off(code, offset, sample_bytes):
+    data = last_chunk_at(code, offset, sample_bytes)
+
+    assert [answer.code for answer in check(data)[:3]] == ["media_cut_off"] * 3
+
+
+@pytest.mark.parametrize("seconds", [1e126, 1e300, 2.0**64])
+def test_a_webm_duration_that_no_row_can_hold_is_unknown(sources, seconds):
+    data = bytearray(sources("vp9.webm"))
+    at = data.index(b"\x44\x89\x88") + 3
+    data[at : at + 8] = struct.pack(">d", seconds * 1_000)
+
+    for facts in check(bytes(data)):
+        assert facts.duration_seconds is None or facts.duration_seconds <= 2.0**64
+        assert facts.width == 320

@@ -1,7 +1,9 @@
 """The preflight of the inputs, against files on a local web server."""
 
 import shlex
+import socket
 import subprocess
+from dataclasses import replace
 from time import monotonic
 
 import imageio_ffmpeg
@@ -12,6 +14,7 @@ from act_one.inputs.preflight import Limits, check_inputs
 from act_one.inputs.request import TransferRequest
 from act_one.net import downloads
 from act_one.problems import ProblemError
+from tests.unit.hostile import deaf
 from tools.media_files.files_server import files_server
 from tools.media_files.preflight import HTTP, LIMITS, preflight_result, recorded
 from tools.media_files.small import small_mp4
@@ -36,6 +39,20 @@ def good(server, sources):
         "video": server.put("good.mp4", sources("h264.mp4")),
         "image": server.put("good.png", sources("picture.png")),
     }
+
+
+@pytest.fixture
+def resolver(monkeypatch):
+    """Failures of the resolver by host name."""
+    failures, resolve = {}, socket.getaddrinfo
+
+    def look_up(host, *rest, **more):
+        if host in failures:
+            raise failures[host]
+        return resolve(host, *rest, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    return failures
 
 
 def check(urls, limits=LIMITS, http=HTTP):
@@ -239,6 +256,53 @@ def run_fix(command, folder):
     return (folder / command[-1]).read_bytes()
 
 
+@pytest.mark.parametrize("code", [socket.EAI_NONAME, socket.EAI_NODATA])
+@pytest.mark.parametrize("field", ["video", "image"])
+def test_a_name_that_does_not_exist_is_refused(good, resolver, field, code):
+    resolver["typo.example"] = socket.gaierror(code, "Name or service not known")
+
+    problem = refused(good | {field: "https://typo.example/a?SECRET"})
+
+    assert (problem["code"], problem["field"]) == ("input-unreachable", field)
+    assert problem["found"] == "typo.example has no address"
+
+
+@pytest.mark.parametrize("field", ["video", "image"])
+def test_a_host_that_refuses_connections_is_refused(good, field):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+
+    problem = refused(good | {field: f"http://127.0.0.1:{port}/a?SECRET"})
+
+    assert (problem["code"], problem["field"]) == ("input-unreachable", field)
+
+
+WITHOUT_RANGES = [{"ranges": False}, {"ranges": False, "length": False}]
+
+
+@pytest.mark.parametrize("behaviour", WITHOUT_RANGES)
+def test_an_index_at_the_end_is_read_without_ranges(server, good, behaviour):
+    sizes = {"good": (640, 360), "portrait": (360, 640)}
+    urls = {
+        name: server.put(name, small_mp4(200_000, index_last=True, shown=shown), **behaviour)
+        for name, shown in sizes.items()
+    }
+
+    assert check(good | {"video": urls["good"]}) == ()
+    assert refused(good | {"video": urls["portrait"]})["code"] == "input-aspect-ratio"
+
+
+@pytest.mark.parametrize("behaviour", WITHOUT_RANGES)
+def test_a_file_without_ranges_that_is_cut_off_or_too_large_is_refused(server, good, behaviour):
+    content = small_mp4(200_000, index_last=True)
+    small = replace(LIMITS, max_video_bytes=150_000)
+    whole = good | {"video": server.put("whole", content, **behaviour)}
+    cut = good | {"video": server.put("cut", content[:-100], **behaviour)}
+
+    assert refused(whole, small)["code"] == "input-too-large"
+    assert refused(cut)["code"] == "input-cut-off"
+
+
 # ── Warnings ──────────────────────────────────────────────────────────────────────────────────
 
 
@@ -260,17 +324,33 @@ def test_a_file_that_cannot_be_checked_now_gets_a_warning(server, good, field, b
     assert warning.message.startswith(f"{field}: ")
 
 
-def test_an_unreachable_host_gets_a_warning(good):
-    assert only_warning(good | {"video": "http://127.0.0.1:9/a?SECRET"}).code == "input_not_checked"
+@pytest.mark.parametrize("code", [socket.EAI_AGAIN, socket.EAI_FAIL, socket.EAI_SYSTEM])
+@pytest.mark.parametrize("field", ["video", "image"])
+def test_a_name_that_no_server_can_resolve_now_gets_a_warning(good, resolver, field, code):
+    resolver["typo.example"] = socket.gaierror(code, "not now")
+
+    warning = only_warning(good | {field: "https://typo.example/a?SECRET"})
+
+    assert warning.code == "input_not_checked"
+    assert "can't be resolved now" in warning.message
 
 
-def test_an_index_at_the_end_cannot_be_read_without_ranges(server, sources, good):
+def test_a_host_that_does_not_answer_in_time_gets_a_warning(good, monkeypatch):
+    monkeypatch.setattr(preflight, "SECONDS", 1.0)
+    with deaf("127.0.0.1") as port:
+        warning = only_warning(good | {"video": f"http://127.0.0.1:{port}/a?SECRET"})
+
+    assert warning.code == "input_not_checked"
+
+
+def test_a_large_file_without_ranges_is_not_read_whole(server, sources, good, monkeypatch):
     content = sources("h264.mp4")
-    assert len(content) > preflight.FIRST_BYTES
+    monkeypatch.setattr(preflight, "MAX_WHOLE_BYTES", len(content) - 1)
 
-    warning = only_warning(good | {"video": server.put("a", content, ranges=False)})
-
-    assert (warning.code, "ranges" in warning.message) == ("input_not_checked", True)
+    for length in (True, False):
+        url = server.put("a", content, ranges=False, length=length)
+        warning = only_warning(good | {"video": url})
+        assert (warning.code, "ranges" in warning.message) == ("input_not_checked", True)
 
 
 @pytest.mark.parametrize("name", ["h264.mkv", "h264.avi", "h264.ts"])

@@ -1,60 +1,122 @@
-"""`make redrive`: what it replays of the records that the relay gave up."""
+"""The operator's redrive: what was given up is tried again, and mistakes are told in a sentence."""
 
-import json
-from dataclasses import replace
-from itertools import count
-
+import boto3
 import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError
 
-from act_one.tasks.task import Stage
-from ops.redrive import replay
-from tests.unit.examples import task
-from tests.unit.lifecycle.test_relay import FakeEvents, moved, record
+from act_one.clock import HOUR
+from act_one.lifecycle.advance import advance
+from act_one.provider.outcomes import ProviderState, Report
+from act_one.tasks.moves import COPY_START_SECONDS
+from act_one.tasks.task import Notice, Stage
+from ops import redrive as command
+from ops.redrive import main, redrive
+from tests.unit.examples import SOURCE, TASK, task
+from tests.unit.fakes import (
+    BEGINNING,
+    CALLBACK_KEYS,
+    FakeClock,
+    FakeProvider,
+    make_services,
+    plenty,
+)
 
-NUMBERS = count(1)
+GIVEN_UP = Notice(code="media_unavailable", message="not fetched within 24 hours")
+QUEUES = ("MediaDeadLetterQueueUrl", "IngestDeadLetterQueueUrl", "WebhookDeadLetterQueueUrl")
+
+
+class FakeSession:
+    """A session of boto3: the real table, and stacks and queues as a test has laid out."""
+
+    region_name = "eu-central-1"
+
+    def __init__(self, table=None, outputs=None, failure=None):
+        self.table = table
+        self.outputs = outputs
+        self.failure = failure
+
+    def client(self, service):
+        return self.table.client if service == "dynamodb" else self
+
+    def describe_stacks(self, StackName):  # noqa: N803 - boto3's name
+        if self.failure is not None:
+            raise self.failure
+        if self.outputs is None:
+            error = {"Code": "ValidationError", "Message": f"{StackName} does not exist"}
+            raise ClientError({"Error": error}, "DescribeStacks")
+        listed = [{"OutputKey": key, "OutputValue": value} for key, value in self.outputs.items()]
+        return {"Stacks": [{"Outputs": listed} if listed else {}]}
+
+    def get_queue_attributes(self, **_):
+        return {"Attributes": {"QueueArn": "arn", "ApproximateNumberOfMessages": "0"}}
 
 
 @pytest.fixture
-def s3(aws):
-    return aws("s3")
+def stack_of(monkeypatch):
+    """Let the command find a session."""
+    return lambda session: monkeypatch.setattr(boto3, "Session", lambda: session)
 
 
-@pytest.fixture
-def failures(s3):
-    """Put failed batches into a new bucket, as Lambda does; return its name."""
+def test_a_redriven_task_has_24_hours_for_its_copy_again(table, monkeypatch):
+    table.create(
+        task(
+            Stage.FAILED,
+            provider_task_id="p",
+            source=SOURCE,
+            source_known_at=BEGINNING,
+            error=GIVEN_UP,
+            due_at=None,
+        )
+    )
+    clock = FakeClock(BEGINNING + 72 * HOUR)
+    monkeypatch.setattr(command.time, "time", clock)
+    found = Report(
+        provider_task_id="p", state=ProviderState.SUCCEEDED, media=SOURCE, created_at=None
+    )
+    provider = FakeProvider(answers={"p": found})
+    services = make_services(table, provider, clock)
+    outputs = dict.fromkeys((*QUEUES, "RelayFailuresBucket", "EventBus"), "name")
+    monkeypatch.setattr(command, "replay", lambda *_: (0, 0))
 
-    def put(*payloads):
-        bucket = f"failures-{next(NUMBERS)}"
-        s3.create_bucket(Bucket=bucket)
-        for number, payload in enumerate(payloads):
-            body = {"version": "1.0", "DDBStreamBatchInfo": {"batchSize": 1}, "payload": payload}
-            key = f"aws/lambda/mapping/2026/11/25/{number}"
-            s3.put_object(Bucket=bucket, Key=key, Body=json.dumps(body).encode())
-        return bucket
+    done = redrive("act-one", FakeSession(table, outputs | {"TasksTable": table.name}))
+    assert (done.due, done.moved) == (1, False)
+    assert table.read(TASK.task_id).due_at == clock.now
 
-    return put
+    advance(TASK.task_id, CALLBACK_KEYS, services, plenty)
+    provider.answers.clear()
+    for _ in range(23):  # the copy fails each time
+        clock.pass_by(HOUR + COPY_START_SECONDS / 23)
+        advance(TASK.task_id, CALLBACK_KEYS, services, plenty)
+        assert table.read(TASK.task_id).stage is Stage.STORING
+    clock.pass_by(2 * HOUR)
+    advance(TASK.task_id, CALLBACK_KEYS, services, plenty)
 
-
-def test_the_moves_in_failed_batches_are_published_and_their_objects_removed(s3, failures):
-    silent = record(3, task(Stage.RUNNING), replace(task(Stage.RUNNING), polls=1))
-    batch = {"Records": [moved(1), silent]}
-    bucket = failures(json.dumps(batch), {"Records": [moved(2, Stage.SUCCEEDED)]})
-    events = FakeEvents()
-
-    assert replay(bucket, "bus", s3, events) == (2, 0)
-    assert events.sent == [("task_1", "Task Running"), ("task_2", "Task Succeeded")]
-    assert "Contents" not in s3.list_objects_v2(Bucket=bucket)
-    assert replay(bucket, "bus", s3, events) == (0, 0)
+    assert table.read(TASK.task_id).error.code == "media_unavailable"
+    assert provider.creates == []
 
 
-def test_a_batch_that_the_bus_refuses_again_is_kept(s3, failures):
-    bucket = failures({"Records": [moved(1)]}, {"Records": [moved(2)]})
+@pytest.mark.parametrize("arguments", [[], [""], [" "], ["a", "b"]])
+def test_without_a_stack_its_name_is_asked_for(arguments, capsys):
+    assert main(arguments) == 2
+    assert capsys.readouterr().err == "Name the stack: make redrive STACK=act-one\n"
 
-    assert replay(bucket, "bus", s3, FakeEvents(refused=["task_1"])) == (1, 1)
-    assert s3.list_objects_v2(Bucket=bucket)["KeyCount"] == 1
 
+@pytest.mark.parametrize(
+    ("session", "words"),
+    [
+        (FakeSession(), "There is no stack 'typo' in eu-central-1"),
+        (FakeSession(outputs={}), "'typo' is not a stack of act-one"),
+        (FakeSession(outputs={"Website": "https://a.example"}), "'typo' is not a stack of act-one"),
+        (
+            FakeSession(failure=EndpointConnectionError(endpoint_url="https://aws.example")),
+            "AWS can't do that: Could not connect",
+        ),
+    ],
+)
+def test_a_wrong_stack_is_told_in_one_sentence(session, words, stack_of, capsys):
+    stack_of(session)
 
-def test_an_object_without_records_is_kept(s3, failures):
-    bucket = failures("no JSON", {"Records": [moved(1)]}, None)
-
-    assert replay(bucket, "bus", s3, FakeEvents()) == (1, 2)
+    assert main(["typo"]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith(words)
+    assert told.count("\n") == 1

@@ -340,3 +340,19 @@ def test_a_file_of_another_bucket_and_our_own_files_are_ignored(folder):
     assert not is_trigger(FOLDER + "problem.json")
     assert not is_trigger("uploads/c/1/video")
     assert is_trigger(FOLDER + "task.json")
+
+
+@pytest.mark.parametrize(
+    ("metadata", "code"),
+    [({"order": 2**63}, "metadata-number"), ({"a": [[[[[[[{}]]]]]]] * 5}, None)],
+)
+def test_metadata_in_task_json_is_checked_as_in_the_api(folder, metadata, code):
+    folder.put("task.json", json.dumps({"metadata": metadata}).encode())
+    folder.put(VIDEO, MP4)
+    folder.put(IMAGE, PNG)
+
+    folder.look()
+
+    problem = folder.document("problem.json")
+    assert (problem and problem["code"]) == code
+    assert len(folder.provider.creates) == (code is None)

@@ -211,6 +211,8 @@ def test_an_upload_id_stands_for_both_files():
         ({"video": f"{OWN}a"}, "", "input-not-yours", "video"),
         ({"video": f"{OWN}a\n"}, OWN, "url-invalid", "video"),
         ({"video": OWN + "a" * 2_048}, OWN, "url-invalid", "video"),
+        ({"video": OWN + "ü" * 510}, OWN, "url-invalid", "video"),
+        ({"video": OWN + "\ud800"}, OWN, "url-invalid", "video"),
     ],
 )
 def test_files_of_others_and_nonsense_are_refused(fields, own, code, field):

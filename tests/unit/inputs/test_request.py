@@ -28,6 +28,13 @@ def problem(body, key=None, *, allow_addresses=False):
     return caught.value
 
 
+def nested(depth, inner=1):
+    """An object that is ``depth`` levels deep, of objects and arrays in turn."""
+    for level in range(depth, 0, -1):
+        inner = {"a": inner} if level % 2 else [inner]
+    return inner
+
+
 def assert_says(found, code, field, *, status=400):
     document = found.document()
     assert list(document) == MEMBERS
@@ -85,6 +92,19 @@ def test_metadata_may_have_2_kilobytes_of_json():
     assert read(GOOD | {"metadata": metadata}).metadata == metadata
 
 
+@pytest.mark.parametrize("number", [2**53, -(2**53), 1e300, 0.1])
+def test_a_number_that_every_json_parser_reads_is_kept(number):
+    assert read(GOOD | {"metadata": {"a": [number]}}).metadata == {"a": [number]}
+
+
+def test_metadata_may_be_32_levels_deep():
+    assert read(GOOD | {"metadata": nested(32)}).metadata == nested(32)
+
+
+def test_a_byte_order_mark_before_the_body_is_ignored():
+    assert read(b"\xef\xbb\xbf" + json.dumps(GOOD).encode()) == TransferRequest(**GOOD)
+
+
 # ── Bad requests ──────────────────────────────────────────────────────────────────────────────
 
 
@@ -107,7 +127,8 @@ def test_a_request_without_a_body_is_told_what_to_send(body):
         b'{"metadata": {"a": -Infinity}}',
         b'{"video": "\xff"}',
         b"\xff\xfe{\x00}\x00",
-        b"\xef\xbb\xbf{}",
+        b"\xef\xbb\xbf",
+        b"\xef\xbb\xbf\xef\xbb\xbf{}",
         b"[" * 60_000,
         b'{"a":' * 10_000,
         b'{"metadata": {"a": ' + b"9" * 5_000 + b"}}",
@@ -387,6 +408,57 @@ def test_a_local_stack_may_call_this_machine():
 
     assert read(with_hook(url), allow_addresses=True).webhook.url == url
     assert_says(problem(with_hook(url)), "url-address", "webhook.url")
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"a": 10**400},
+        {"a": 2**53 + 1},
+        {"a": -(2**53) - 1},
+        {"a": [{"b": 2**63}]},
+        {"a": [[2**70]]},
+    ],
+    ids=str,
+)
+def test_an_integer_that_other_json_parsers_change_or_refuse_is_refused(metadata):
+    found = problem(GOOD | {"metadata": metadata})
+
+    assert_says(found, "metadata-number", "metadata")
+    assert "as a string" in found.detail
+
+
+@pytest.mark.parametrize("number", [b"1e999", b"-1e999"])
+def test_a_number_too_large_for_a_float_is_refused(number):
+    body = json.dumps(GOOD)[:-1].encode() + b', "metadata": {"a": ' + number + b"}}"
+
+    assert_says(problem(body), "metadata-number", "metadata")
+
+
+@pytest.mark.parametrize("depth", [33, 34, 200])
+def test_metadata_deeper_than_32_levels_is_refused(depth):
+    found = problem(GOOD | {"metadata": nested(depth)})
+
+    assert_says(found, "metadata-too-deep", "metadata")
+    assert "32" in found.detail
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("https://exämple.com:99999/a.mp4", "xn--"),
+        ("https://example.com:99999/ä.mp4", "port"),
+        ("https://media..example/ä", "host"),
+        ("https://media.example/ä.mp4", "percent-encode"),
+        ("https://media.example/a b.mp4", "percent-encode"),
+    ],
+)
+def test_a_bad_url_is_told_about_its_first_fault(url, words):
+    found = problem(GOOD | {"video": url})
+
+    assert_says(found, "url-invalid", "video")
+    assert words in found.detail
+    assert words == "percent-encode" or "percent-encode" not in found.detail
 
 
 @pytest.mark.parametrize("key", ["", " ", "\t"])

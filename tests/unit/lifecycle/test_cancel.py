@@ -7,7 +7,7 @@ import pytest
 from act_one.clock import DAY
 from act_one.lifecycle.cancel import cancel
 from act_one.problems import ProblemError
-from act_one.tasks.task import Billing, Stage
+from act_one.tasks.task import Billing, Evidence, Stage
 from tests.unit.examples import TASK, task
 from tests.unit.fakes import BEGINNING, FakeClock, settings
 
@@ -49,8 +49,17 @@ def test_canceling_is_idempotent(canceled, table):
 def test_a_task_in_any_other_stage_cannot_be_canceled(canceled, table, stage):
     before = table.create(task(stage))
 
-    assert stage in refusal_of(canceled, before)
+    detail = refusal_of(canceled, before)
+
+    assert stage in detail
+    assert ("wait" in detail) == (not before.done)
     assert table.read(TASK.task_id) == before
+
+
+def test_a_task_that_was_called_back_cannot_be_canceled(canceled, table):
+    called_back = replace(WAITING, evidence=Evidence(received_at=NOW, body="{}"))
+
+    assert "called back" in refusal_of(canceled, table.create(called_back))
 
 
 def test_a_task_sent_meanwhile_cannot_be_canceled(canceled, table):

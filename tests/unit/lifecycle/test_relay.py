@@ -4,7 +4,9 @@ import json
 from dataclasses import replace
 
 import pytest
+from botocore.exceptions import ClientError
 
+from act_one.lifecycle import relay
 from act_one.lifecycle.relay import publish
 from act_one.tasks.events import DETAIL_TYPES, event_of
 from act_one.tasks.rows import to_item
@@ -17,26 +19,39 @@ DELIVERY = Delivery(
     webhook_id="t#2", event="task.running", attempt=1, at=NOW, milliseconds=9, reply="thanks"
 )
 BUS = "bus"
+PASSING = "ThrottlingException"
 
 
 class FakeEvents:
-    """EventBridge, which takes batches of ten and may refuse single events."""
+    """EventBridge: takes ten entries at a time, and refuses some as AWS does.
 
-    def __init__(self, refused=()):
-        self.refused = set(refused)
+    ``refused`` maps task ids to error codes. With ``max_call_bytes``, a larger call is refused as a
+    whole.
+    """
+
+    def __init__(self, refused=(), max_call_bytes=1_048_576):
+        self.refused = refused if isinstance(refused, dict) else dict.fromkeys(refused, PASSING)
+        self.max_call_bytes = max_call_bytes
         self.batches = []
+        self.taken = []
 
     def put_events(self, Entries):  # noqa: N803 - boto3's name
         assert 1 <= len(Entries) <= 10
         self.batches.append(Entries)
-        results = [
-            {"ErrorCode": "ThrottlingException", "ErrorMessage": "slow down"}
-            if json.loads(entry["Detail"])["id"] in self.refused
-            else {"EventId": "1"}
-            for entry in Entries
-        ]
+        if sum(len(entry["Detail"]) for entry in Entries) > self.max_call_bytes:
+            error = {"Code": "ValidationException", "Message": "Total size of the entries"}
+            raise ClientError({"Error": error}, "PutEvents")
+        results = [self.answer(entry) for entry in Entries]
         failed = sum("ErrorCode" in result for result in results)
         return {"FailedEntryCount": failed, "Entries": results}
+
+    def answer(self, entry):
+        detail = json.loads(entry["Detail"])
+        code = self.refused.get(detail["id"]) or malformed(detail)
+        if code is not None:
+            return {"ErrorCode": code, "ErrorMessage": "no"}
+        self.taken.append(detail["id"])
+        return {"EventId": "1"}
 
     @property
     def sent(self):
@@ -46,6 +61,16 @@ class FakeEvents:
             for batch in self.batches
             for entry in batch
         ]
+
+
+def malformed(value, depth=1):
+    """Refuse what EventBridge's parser refuses: long integers and deep nesting."""
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        return "MalformedDetail"
+    if isinstance(value, dict | list) and depth > 64:
+        return "MalformedDetail"
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return next(filter(None, (malformed(member, depth + 1) for member in inner)), None)
 
 
 def record(number, after, before=None):
@@ -60,8 +85,8 @@ def record(number, after, before=None):
     }
 
 
-def moved(number, stage=Stage.RUNNING, version=2):
-    after = task(stage, task_id=f"task_{number}", version=version)
+def moved(number, stage=Stage.RUNNING, version=2, **fields):
+    after = task(stage, task_id=f"task_{number}", version=version, **fields)
     return record(number, after, replace(after, version=version - 1))
 
 
@@ -233,6 +258,82 @@ def test_an_unreadable_row_does_not_stop_the_others(damage):
 
     assert publish([moved(1), broken, moved(3)], events, BUS) is None
     assert [task_id for task_id, _ in events.sent] == ["task_1", "task_3"]
+
+
+# ── Refused for good ──────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    """The names of the metrics that the relay counts."""
+    names = []
+    monkeypatch.setattr(relay.metrics, "add_metric", lambda name, *_: names.append(name))
+    return names
+
+
+def nested(depth):
+    return {"a": nested(depth - 1)} if depth else 1
+
+
+@pytest.mark.parametrize("metadata", [{"order": 2**63}, {"order": [-(2**70)]}, nested(100)])
+def test_a_row_whose_metadata_eventbridge_refuses_stops_no_other_and_gets_its_event(
+    metadata, counted
+):
+    records = [moved(number) for number in range(10)]
+    records[4] = moved(4, Stage.STORING, metadata=metadata)
+    events = FakeEvents()
+
+    assert publish(records, events, BUS) is None
+
+    assert sorted(events.taken) == [f"task_{number}" for number in range(10)]
+    assert counted == ["EventsWithoutMetadata"]
+    again = json.loads(events.batches[-1][0]["Detail"])
+    assert (again["id"], again["stage"], again["metadata"]) == ("task_4", "storing", {})
+
+
+@pytest.mark.parametrize("code", ["MalformedDetail", "InvalidArgument", "RedactionFailure"])
+def test_an_event_that_is_refused_for_good_is_counted_and_passed(code, counted):
+    events = FakeEvents(refused={"task_3": code})
+
+    assert publish([moved(number) for number in range(12)], events, BUS) is None
+
+    assert len(events.taken) == 11
+    assert counted == ["EventsRefused"]
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["ThrottlingException", "InternalFailure", "InternalException", "AccessDeniedException",
+     "NotAuthorizedForSourceException", "NotAuthorizedForDetailTypeException", "SomethingNew"],
+)  # fmt: skip
+def test_a_refusal_that_may_pass_or_that_an_operator_can_end_waits(code):
+    events = FakeEvents(refused={"task_3": code, "task_1": "MalformedDetail"})
+
+    assert publish([moved(number) for number in range(12)], events, BUS) == "3"
+
+
+def test_a_call_that_is_refused_as_a_whole_is_made_again_entry_by_entry(counted):
+    records = [moved(number) for number in range(10)]
+    records[4] = moved(4, metadata={"text": "x" * 20_000})
+    events = FakeEvents(max_call_bytes=15_000)
+
+    assert publish(records, events, BUS) is None
+
+    assert sorted(events.taken) == [f"task_{number}" for number in range(10)]
+    assert counted == ["EventsWithoutMetadata"]
+
+
+def test_a_call_that_fails_for_another_reason_is_retried_by_the_stream(monkeypatch):
+    events = FakeEvents()
+    error = ClientError({"Error": {"Code": "InternalException"}}, "PutEvents")
+
+    def fail(**_):
+        raise error
+
+    monkeypatch.setattr(events, "put_events", fail)
+
+    with pytest.raises(ClientError):
+        publish([moved(1)], events, BUS)
 
 
 # ── A real stream ─────────────────────────────────────────────────────────────────────────────

@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import count
 from threading import Barrier
 from urllib.parse import urlsplit
 
@@ -9,6 +10,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from act_one.clock import DAY, HOUR
+from act_one.inputs.bucket import UploadsBucket
 from act_one.inputs.request import TransferRequest
 from act_one.lifecycle.callback import handle_callback
 from act_one.lifecycle.submission import resend
@@ -30,6 +32,7 @@ from tests.unit.fakes import (
     plenty,
     submitted,
 )
+from tests.unit.inputs.test_bucket import MP4, PNG
 
 REQUEST = TransferRequest(
     video="https://media.example/a.mp4?sig=1",
@@ -549,3 +552,76 @@ def test_a_task_refused_for_six_hours_fails(services, table, provider, clock):
     assert given_up.billing is Billing.NONE
     assert given_up.due_at is None
     assert len(provider.creates) == 1
+
+
+# ── Uploads ───────────────────────────────────────────────────────────────────────────────────
+
+BUCKETS = count(1)
+UPLOADS = "uploads/client-1/"
+
+
+@pytest.fixture
+def uploaded(aws, table, provider, clock):
+    """Submit two uploads under the key ``order-42``; ``upload_id`` names both."""
+    bucket = UploadsBucket(f"submitted-{next(BUCKETS)}", s3=aws("s3"))
+    bucket.client().create_bucket(Bucket=bucket.bucket)
+    stack = replace(make_services(table, provider, clock), uploads=bucket)
+
+    def submit(upload_id, files=None, **fields):
+        folder = f"{UPLOADS}{upload_id}/"
+        for name, content in (files or {}).items():
+            bucket.client().put_object(Bucket=bucket.bucket, Key=folder + name, Body=content)
+        uris = {name: bucket.uri(folder + name) for name in ("video", "image")}
+        return send(stack, replace(REQUEST, **uris, **fields))
+
+    submit.delete = lambda upload_id, name: bucket.delete(f"{UPLOADS}{upload_id}/{name}")
+    return submit
+
+
+FILES = {"video": MP4, "image": PNG}
+
+
+def test_the_same_bytes_under_a_new_upload_id_are_the_same_request(uploaded, provider):
+    first, _ = uploaded("1" * 16, FILES)
+
+    assert uploaded("2" * 16, FILES) == (first, True)
+    assert uploaded("3" * 16, FILES, preflight=False) == (first, True)
+    assert len(provider.creates) == 1
+
+
+@pytest.mark.parametrize("changed", [{"video": MP4 + b"b"}, {"image": PNG + b"b"}])
+def test_other_bytes_under_a_new_upload_id_are_another_request(uploaded, changed):
+    uploaded("1" * 16, FILES)
+
+    with pytest.raises(ProblemError) as caught:
+        uploaded("2" * 16, FILES | changed)
+    assert caught.value.code == "idempotency-key-reused"
+
+
+def test_the_same_bytes_with_other_metadata_are_another_request(uploaded):
+    uploaded("1" * 16, FILES)
+
+    with pytest.raises(ProblemError) as caught:
+        uploaded("2" * 16, FILES, metadata={"order": "43"})
+    assert caught.value.code == "idempotency-key-reused"
+
+
+def test_a_repeat_gets_its_task_after_its_upload_is_gone(uploaded):
+    first, _ = uploaded("1" * 16, FILES)
+    uploaded.delete("1" * 16, "video")
+
+    assert uploaded("1" * 16) == (first, True)
+
+
+def test_a_row_without_a_content_hash_is_replayed_by_its_upload_id_only(uploaded, table, dynamodb):
+    first, _ = uploaded("1" * 16, FILES)
+    dynamodb.update_item(
+        TableName=table.name,
+        Key={"task_id": {"S": first.task_id}},
+        UpdateExpression="REMOVE content_hash",
+    )
+
+    assert uploaded("1" * 16)[1]
+    with pytest.raises(ProblemError) as caught:
+        uploaded("2" * 16, FILES)
+    assert caught.value.code == "idempotency-key-reused"

@@ -15,6 +15,7 @@ from act_one.inputs.request import read_request
 from act_one.json_types import Json
 from act_one.problems import ProblemError
 from act_one.tasks.events import END_DETAIL_TYPES, rejection_of, send
+from act_one.tasks.identifiers import is_task_id
 from act_one.tasks.task import EVENTS_CLIENT
 
 _WHAT_TO_SEND: Final = (
@@ -32,7 +33,7 @@ def take(body: str, message_id: str, context: IngestContext, submit: Submit) -> 
             if bucket == context.uploads.bucket and is_trigger(str(key)):
                 take_folder(str(key), context, submit)
         case {"source": "act-one", "detail-type": kind, "detail": {"id": task_id}} if (
-            kind in END_DETAIL_TYPES
+            kind in END_DETAIL_TYPES and is_task_id(str(task_id))
         ):
             write_result(str(task_id), context)
         case {"detail-type": "Task Requested", "id": str(event_id), "detail": dict(detail)}:
@@ -50,7 +51,7 @@ def take(body: str, message_id: str, context: IngestContext, submit: Submit) -> 
 
 def _read(body: str) -> Json:
     try:
-        read: Json = json.loads(body)
+        read: Json = json.loads(body.removeprefix("\ufeff"))
     except (ValueError, RecursionError):
         return None
     return read
@@ -78,16 +79,15 @@ def _request(
 
 
 def _key_of(asked: dict[str, Json]) -> str:
-    key = asked.get("idempotency_key")
-    if not isinstance(key, str):
-        raise ProblemError(
-            400,
-            "idempotency-key-missing",
-            "idempotency_key is missing",
-            "add idempotency_key, a string unique to each transfer: messages may arrive twice",
-            field="idempotency_key",
-        )
-    return key
+    if "idempotency_key" not in asked:
+        title = "idempotency_key is missing"
+        detail = "add idempotency_key, a string unique to each transfer: messages may arrive twice"
+    elif not isinstance(key := asked["idempotency_key"], str):
+        title = "idempotency_key is not a string"
+        detail = "idempotency_key must be a string; write a number in quotes"
+    else:
+        return key
+    raise ProblemError(400, "idempotency-key-missing", title, detail, field="idempotency_key")
 
 
 def _reject(problem: ProblemError, origin: dict[str, Json], context: IngestContext) -> None:

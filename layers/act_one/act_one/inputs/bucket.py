@@ -54,6 +54,8 @@ class FoundFile:
 
     version: str | None
     media_type: str | None
+    etag: str | None = None
+    """S3's ETag, quotes included: the same for the same bytes of an upload in one part."""
 
     @property
     def kind(self) -> str | None:
@@ -94,11 +96,14 @@ class UploadsBucket:
         Raises ``ProblemError`` 422 for a file that is missing or of the wrong type, and for one
         whose URL would be too long for the provider.
         """
-        pinned = replace(
-            request,
-            video_file=request.video_file or self._pin("video", request.video),
-            image_file=request.image_file or self._pin("image", request.image),
-        )
+        files = {"video": request.video_file, "image": request.image_file}
+        etags: dict[str, str] = {}
+        for name, uri in (("video", request.video), ("image", request.image)):
+            if files[name] is None and uri.startswith("s3://"):
+                files[name], etag = self._pin(name, uri)
+                if etag is not None:
+                    etags[name] = etag
+        pinned = replace(request, video_file=files["video"], image_file=files["image"], etags=etags)
         for name, url in zip(("video", "image"), self.urls(pinned), strict=True):
             if len(url) > MAX_INPUT_URL_CHARACTERS:
                 raise ProblemError(
@@ -164,7 +169,9 @@ class UploadsBucket:
         try:
             answer = self.client().get_object(**asked)
             return FoundFile(
-                version=answer.get("VersionId"), media_type=sniff(answer["Body"].read())
+                version=answer.get("VersionId"),
+                media_type=sniff(answer["Body"].read()),
+                etag=answer.get("ETag"),
             )
         except ClientError as error:
             code = str(error.response.get("Error", {}).get("Code"))
@@ -191,9 +198,8 @@ class UploadsBucket:
         """Delete a file."""
         self.client().delete_object(Bucket=self.bucket, Key=key)
 
-    def _pin(self, name: str, uri: str) -> PinnedFile | None:
-        if not uri.startswith("s3://"):
-            return None
+    def _pin(self, name: str, uri: str) -> tuple[PinnedFile, str | None]:
+        """Return an input's current version and its ETag. Raises ``ProblemError`` 422."""
         try:
             found = self.inspect(uri.removeprefix(self.uri("")))
         except FileGoneError as error:
@@ -213,7 +219,7 @@ class UploadsBucket:
                 f"upload the {name} there",
                 field=name,
             )
-        return PinnedFile(version=found.version, media_type=found.media_type)
+        return PinnedFile(version=found.version, media_type=found.media_type), found.etag
 
     def _url(self, uri: str, pinned: PinnedFile | None) -> str:
         if pinned is None:

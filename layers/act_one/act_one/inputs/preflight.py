@@ -1,7 +1,7 @@
 """Checks of the inputs before a task is billed: inputs that the provider would reject are refused.
 
 Both files are read concurrently with a few ranged reads each, for five seconds in all. A file that
-can't be read isn't refused: the task continues with a warning.
+can't be read for now isn't refused: the task continues with a warning.
 """
 
 import re
@@ -35,6 +35,8 @@ ASPECT_TOLERANCE: Final = 0.01
 DURATION_TOLERANCE_SECONDS: Final = 0.5
 """Encoders end a clip on a frame or a sample, not on the second."""
 FIRST_BYTES: Final = 65_536
+MAX_WHOLE_BYTES: Final = 33_554_432
+"""How much of a file is read whole where the server sends no ranges, as memory allows."""
 MAX_ANSWER_BYTES: Final = 1_099_511_627_776
 """A server that knows no ranges announces the whole file; no more of it is read than is needed."""
 
@@ -63,9 +65,13 @@ def check_inputs(
     Raises ``ProblemError`` 422 for an input on which the provider would fail and bill the task.
     """
     ends_at = monotonic() + SECONDS
+    inputs = (
+        _Input("video", request.video, http, ends_at, limits.max_video_bytes),
+        _Input("image", request.image, http, ends_at, limits.max_image_bytes),
+    )
     with ThreadPoolExecutor(2) as pool:
-        video = pool.submit(_check_video, _Input("video", request.video, http, ends_at), limits)
-        image = pool.submit(_check_image, _Input("image", request.image, http, ends_at), limits)
+        video = pool.submit(_check_video, inputs[0], limits)
+        image = pool.submit(_check_image, inputs[1])
         return video.result() + image.result()
 
 
@@ -90,32 +96,29 @@ class _UnseenError(Exception):
 
 
 def _check_video(file: "_Input", limits: Limits) -> tuple[Notice, ...]:
-    facts = _facts_of(file, INPUT_VIDEO_TYPES, limits.max_video_bytes)
+    facts = _facts_of(file, INPUT_VIDEO_TYPES)
     if facts is not None:
         _check_aspect(file, facts)
         _check_duration(file, facts, limits)
     return tuple(file.warnings)
 
 
-def _check_image(file: "_Input", limits: Limits) -> tuple[Notice, ...]:
-    facts = _facts_of(file, INPUT_IMAGE_TYPES, limits.max_image_bytes)
+def _check_image(file: "_Input") -> tuple[Notice, ...]:
+    facts = _facts_of(file, INPUT_IMAGE_TYPES)
     if facts is not None and not _is_wide(facts):
         # The source says 16:9 of its inputs; whether that binds the image, nobody says.
         file.warn("aspect_ratio", f"it is {facts.width}x{facts.height}; 16:9 is known to work")
     return tuple(file.warnings)
 
 
-def _facts_of(file: "_Input", types: frozenset[str], max_bytes: int) -> MediaFacts | None:
+def _facts_of(file: "_Input", types: frozenset[str]) -> MediaFacts | None:
     """Return the facts of an input, None if it can't be read; refuse it if it is invalid."""
     try:
         file.open()
-        if file.size is not None and file.size > max_bytes:
-            found, needed = f"it has {file.size:,} bytes", f"at most {max_bytes:,} bytes"
-            file.refuse("too-large", found, needed, _SMALLER[file.name])
         facts = probe(file.read, file.size)
         file.check_head()
     except UnsafeAddressError as error:
-        file.refuse("unreachable", str(error), "a URL that anybody can GET")
+        file.refuse("unreachable", str(error), _READABLE)
     except MediaFileError as error:
         kind = (error.media_type or "").partition("/")[0]
         # Of videos in other containers nobody says that the provider refuses them.
@@ -125,6 +128,8 @@ def _facts_of(file: "_Input", types: frozenset[str], max_bytes: int) -> MediaFac
         file.warn("not_checked", str(error))
         return None
     except (PeerError, _UnseenError) as error:
+        if isinstance(error, PeerError) and error.certain:
+            file.refuse("unreachable", str(error), _READABLE)
         file.warn("not_checked", f"it could not be looked at beforehand: {error}")
         return None
     if facts.media_type not in types:
@@ -171,6 +176,7 @@ _PROBLEMS: Final = {
     "media_empty": "no-video",
     "media_cut_off": "cut-off",
 }
+_READABLE: Final = "a URL that anybody can GET"
 _NAMES: Final = {
     "video/mp4": "MP4",
     "video/quicktime": "MOV",
@@ -199,6 +205,7 @@ class _Input:
     url: str
     http: requests.Session
     ends_at: float
+    max_bytes: int
     size: int | None = None
     """Bytes in all, if its server says so."""
     warnings: list[Notice] = field(default_factory=list)
@@ -220,11 +227,25 @@ class _Input:
         if offset + length <= len(self._start) or self._is_all_of_it():
             return self._start[offset : offset + length]
         if not self._has_ranges:
-            raise _UnseenError("its server sends no ranges of it, and its index is not in front")
+            self._read_whole()
+            return self._start[offset : offset + length]
         with self._get(offset, length) as download:
             if download.status != 206:
                 raise _UnseenError(f"its server answered HTTP {download.status} to a later range")
             return download.read(length)
+
+    def _read_whole(self) -> None:
+        """Read a file of which its server sends no ranges."""
+        if (self.size or 0) > MAX_WHOLE_BYTES:
+            raise _UnseenError("its server sends no ranges of it, and its index is not in front")
+        with self._ask("GET") as download:
+            if download.status != 200:
+                raise _UnseenError(f"its server answered HTTP {download.status} to a later GET")
+            self._start = download.read(min(self.max_bytes, MAX_WHOLE_BYTES) + 1)
+        self.size = max(self.size or 0, len(self._start))
+        self._check_size()
+        if self.size > MAX_WHOLE_BYTES:
+            raise _UnseenError("its server sends no ranges of it, and it is large")
 
     def check_head(self) -> None:
         """Notice a server that refuses HEAD: Runway may ask by HEAD before it fetches."""
@@ -257,7 +278,7 @@ class _Input:
             self.refuse("cut-off", "it is empty", "a whole file")
         if 400 <= status < 500 and status not in _PASSING:
             found = f"its server answers HTTP {status} to an anonymous GET"
-            self.refuse("unreachable", found, "a URL that anybody can GET")
+            self.refuse("unreachable", found, _READABLE)
         if status not in {200, 206}:
             raise _UnseenError(f"its server answers HTTP {status}")
         self._has_ranges = status == 206
@@ -265,6 +286,12 @@ class _Input:
         self._start = download.read(FIRST_BYTES)
         if self.size is None and len(self._start) < FIRST_BYTES:
             self.size = len(self._start)
+        self._check_size()
+
+    def _check_size(self) -> None:
+        if self.size is not None and self.size > self.max_bytes:
+            found, needed = f"it has {self.size:,} bytes", f"at most {self.max_bytes:,} bytes"
+            self.refuse("too-large", found, needed, _SMALLER[self.name])
 
     def _is_all_of_it(self) -> bool:
         return self.size is not None and self.size <= len(self._start)

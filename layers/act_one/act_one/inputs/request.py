@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from math import inf
 from typing import Final, NoReturn
 
 from act_one.json_types import Json
@@ -18,7 +19,12 @@ MAX_REQUEST_BYTES: Final = 65_536
 MAX_INPUT_URL_CHARACTERS: Final = 2_048
 """Runway's limit; a task with a longer URL would be billed and fail."""
 MAX_METADATA_BYTES: Final = 2_048
+MAX_METADATA_DEPTH: Final = 32
+"""EventBridge and other JSON parsers refuse deep nesting."""
+MAX_INTEGER: Final = 2**53
+"""Many JSON parsers read numbers as doubles, and EventBridge refuses integers beyond ±2⁶³."""
 MAX_KEY_CHARACTERS: Final = 255
+MAX_S3_KEY_BYTES: Final = 1_024
 
 FIELDS: Final = frozenset(
     {"video", "image", "upload_id", "metadata", "preflight", "webhook", "callback_url"}
@@ -36,6 +42,8 @@ class TransferRequest:
     video_file: PinnedFile | None = None
     """Set for an input in the uploads bucket once it is pinned; likewise ``image_file``."""
     image_file: PinnedFile | None = None
+    etags: Mapping[str, str] = field(default_factory=dict)
+    """S3's ETags of the inputs that were pinned, by the names of their fields."""
     origin: str | None = None
     """The folder of the uploads bucket that the request came from."""
     preflight: bool = True
@@ -46,11 +54,16 @@ class TransferRequest:
 
     def fingerprint(self) -> str:
         """Hash the fields that identify a request: not key, preflight or file versions."""
-        asked: dict[str, Json] = {
-            "video": self.video,
-            "image": self.image,
-            "metadata": dict(self.metadata),
-        }
+        return self._hash(self.video, self.image)
+
+    def content_fingerprint(self) -> str | None:
+        """Hash the same fields with pinned files by their content; None if nothing is pinned."""
+        if not self.etags:
+            return None
+        return self._hash(self.etags.get("video", self.video), self.etags.get("image", self.image))
+
+    def _hash(self, video: str, image: str) -> str:
+        asked: dict[str, Json] = {"video": video, "image": image, "metadata": dict(self.metadata)}
         if self.webhook is not None:
             asked["webhook"] = {"url": self.webhook.url, "events": list(self.webhook.events)}
         return hash_request(asked)
@@ -105,7 +118,7 @@ def _object_of(body: bytes | None) -> dict[str, Json]:
         detail = f"the body may have {MAX_REQUEST_BYTES:,} bytes; send URLs, not files"
         _refuse("body-too-large", "The body is too large", detail, "body", status=413)
     try:
-        found = json.loads(body.decode(), parse_constant=_no_constant)
+        found = json.loads(body.decode("utf-8-sig"), parse_constant=_no_constant)
     except (ValueError, RecursionError):
         detail = "the body can't be read as JSON in UTF-8; check quotes and commas"
         _refuse("body-not-json", "The body is not JSON", detail, "body")
@@ -141,8 +154,12 @@ def _s3_uri(uri: str, name: str, own_files: str) -> str:
         where = f"use a file under {own_files}" if own_files else "use an https URL"
         detail = f"{name} is not a file in S3 that this client may use; {where}"
         _refuse("input-not-yours", f"{name} is not yours", detail, name, status=403)
-    if len(uri) > MAX_INPUT_URL_CHARACTERS or not uri.isprintable():
-        detail = f"{name} is not an S3 URI: a key is printable text of at most 1,024 bytes"
+    key = uri.removeprefix("s3://").partition("/")[2]
+    if not uri.isprintable() or len(key.encode()) > MAX_S3_KEY_BYTES:
+        detail = (
+            f"{name} is not an S3 URI: a key is printable text of at most "
+            f"{MAX_S3_KEY_BYTES:,} bytes"
+        )
         _refuse("url-invalid", f"{name} is not an S3 URI", detail, name)
     return uri
 
@@ -176,9 +193,7 @@ _WHAT: Final = {"video": "performance video", "image": "character image"}
 def _check_url(
     text: str, name: str, *, allow_addresses: bool, use: str = "the provider could fetch"
 ) -> Url:
-    not_a_url = f"{name} is not a URL that {use}; percent-encode special characters"
-    if any(not "!" <= letter <= "~" or letter in '\\"<>^`{|}' for letter in text):
-        _refuse("url-invalid", f"{name} is not a URL", not_a_url, name)
+    not_a_url = f"{name} is not a URL that {use}"
     try:
         url = parse_url(text)
     except UnsafeAddressError as error:
@@ -192,7 +207,10 @@ def _check_url(
             case "address":
                 detail = f"{name}: {error}; use a public host name that {use}"
                 _refuse("url-address", f"{name} names an address", detail, name)
-        _refuse("url-invalid", f"{name} is not a URL", f"{not_a_url} ({error})", name)
+        _refuse("url-invalid", f"{name} is not a URL", f"{not_a_url}: {error}", name)
+    if any(not "!" <= letter <= "~" or letter in '"<>^`{|}' for letter in text):
+        detail = f"{not_a_url}; percent-encode special characters"
+        _refuse("url-invalid", f"{name} is not a URL", detail, name)
     if url.is_address and not allow_addresses:
         detail = f"{name} names an address; use a public host name that {use}"
         _refuse("url-address", f"{name} names an address", detail, name)
@@ -208,14 +226,12 @@ def _metadata(value: Json) -> dict[str, Json]:
     if not isinstance(value, dict):
         detail = 'metadata must be an object of your own, such as {"order": "42"}'
         _refuse("metadata-not-object", "metadata is not an object", detail, "metadata")
+    _check_json(value)
     try:
-        size = len(json.dumps(value, ensure_ascii=False, allow_nan=False).encode())
+        size = len(json.dumps(value, ensure_ascii=False).encode())
     except UnicodeEncodeError:
         detail = "metadata has half of a surrogate pair, which is not valid UTF-8"
         _refuse("metadata-not-text", "metadata is not text", detail, "metadata")
-    except ValueError:
-        detail = "metadata has a number too large for many JSON parsers; send it as a string"
-        _refuse("metadata-number", "metadata holds too large a number", detail, "metadata")
     if size > MAX_METADATA_BYTES:
         detail = (
             f"metadata has {size:,} bytes of JSON and may have {MAX_METADATA_BYTES:,}; "
@@ -223,6 +239,23 @@ def _metadata(value: Json) -> dict[str, Json]:
         )
         _refuse("metadata-too-large", "metadata is too large", detail, "metadata")
     return value
+
+
+def _check_json(value: Json, depth: int = 1) -> None:
+    """Refuse what is JSON here but not to every JSON parser that metadata reaches."""
+    if value in (inf, -inf) or (isinstance(value, int) and abs(value) > MAX_INTEGER):
+        detail = "metadata has a number too large for many JSON parsers; send it as a string"
+        _refuse("metadata-number", "metadata holds too large a number", detail, "metadata")
+    match value:
+        case dict() | list() if depth > MAX_METADATA_DEPTH:
+            detail = f"metadata is nested more than {MAX_METADATA_DEPTH} levels deep; flatten it"
+            _refuse("metadata-too-deep", "metadata is nested too deeply", detail, "metadata")
+        case dict():
+            for member in value.values():
+                _check_json(member, depth + 1)
+        case list():
+            for member in value:
+                _check_json(member, depth + 1)
 
 
 def _preflight(value: Json) -> bool:

@@ -23,10 +23,17 @@ def cancel(task: Task, table: TaskTable, settings: Settings, clock: Clock) -> Ta
         except MovedOnError as error:
             if error.current is not None:
                 return cancel(error.current, table, settings, clock)
-    raise ProblemError(
-        409,
-        "not-cancelable",
-        "The task can no longer be canceled",
-        f"the task is {task.stage}: it was sent to the provider, which can't cancel it; "
-        "wait until it is done",
+    raise ProblemError(409, "not-cancelable", "The task can no longer be canceled", _why_not(task))
+
+
+def _why_not(task: Task) -> str:
+    if task.done:
+        return f"the task is {task.stage}: it has ended, so there is nothing to cancel"
+    if task.stage is Stage.ACCEPTED:
+        return (
+            "the provider called back, so it has the task, which it can't cancel; wait for its end"
+        )
+    return (
+        f"the task is {task.stage}: the provider has it or may have it, and can't cancel it; "
+        "wait for its end"
     )

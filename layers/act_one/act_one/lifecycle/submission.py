@@ -54,13 +54,13 @@ def submit(
         services.provider.key_ring.keys()
     except KeyNotSetError as error:
         if request.idempotency_key and (existing := services.table.read(task_id)):
-            return _replay(request, existing), True
+            return _replay(request, existing, services), True
         raise _key_not_set() from error
     warnings: tuple[Notice, ...] = ()
     if request.preflight or services.uploads.has(request):
         # A repeat gets its task even if the inputs are gone by now.
         if request.idempotency_key and (existing := services.table.read(task_id)):
-            return _replay(request, existing), True
+            return _replay(request, existing, services), True
         request = services.uploads.pin_versions(request)
     if request.preflight:
         warnings = check_inputs(services.uploads.presign(request))
@@ -68,7 +68,7 @@ def submit(
     try:
         created = services.table.create(task)
     except MovedOnError as error:
-        return _replay(request, error.current), True
+        return _replay(request, error.current, services), True
     return _send(created, keys, services, seconds_left), False
 
 
@@ -94,6 +94,7 @@ def _new_task(
         origin=request.origin,
         metadata=request.metadata,
         request_hash=request.fingerprint(),
+        content_hash=request.content_fingerprint(),
         claim_id=new_claim_id(),
         sent_at=now,
         attempt=1,
@@ -158,10 +159,17 @@ def _default_webhook(url: str) -> Webhook | None:
     return Webhook(url=url, events=DEFAULT_WEBHOOK_EVENTS) if url else None
 
 
-def _replay(asked: TransferRequest, existing: Task | None) -> Task:
-    if existing is None or existing.request_hash != asked.fingerprint():
+def _replay(asked: TransferRequest, existing: Task | None, services: Services) -> Task:
+    """Return the task of the same request: the same URLs, or other uploads of the same bytes."""
+    if existing is None:
         raise KeyReusedError
-    return existing
+    if existing.request_hash == asked.fingerprint():
+        return existing
+    if existing.content_hash is not None and services.uploads.has(asked):
+        pinned = asked if asked.etags else services.uploads.pin_versions(asked)
+        if existing.content_hash == pinned.content_fingerprint():
+            return existing
+    raise KeyReusedError
 
 
 def _send(task: Task, keys: Keys, services: Services, seconds_left: SecondsLeft) -> Task:

@@ -1,11 +1,10 @@
 """PNG, JPEG, WebP and GIF: the structure of the file and the size of the picture."""
 
 import struct
-from collections.abc import Iterator
 from typing import Final
 
 from act_one.media.facts import MediaFacts, broken, display_size
-from act_one.media.stream import MAX_PARTS, Parser, Stream
+from act_one.media.stream import MAX_CHILDREN, Parser, Stream
 
 _EXIF_ROTATIONS: Final = {3: 180, 4: 180, 5: 270, 6: 90, 7: 90, 8: 270}
 """Degrees clockwise by Exif orientation. Mirroring is ignored: it doesn't change the size."""
@@ -28,7 +27,7 @@ def parse_png(stream: Stream, media_type: str, *, whole: bool) -> Parser[MediaFa
     yield from stream.skip(8)
     width = height = 0
     kinds: set[bytes] = set()
-    for _ in range(MAX_PARTS):
+    while stream.has_part():
         size, kind = struct.unpack(">I4s", (yield from stream.take(8)))
         if size > 0x7FFF_FFFF or (kind == b"IHDR") != (not kinds):
             raise broken("it has an invalid chunk")
@@ -57,7 +56,7 @@ def parse_jpeg(stream: Stream, media_type: str, *, whole: bool) -> Parser[MediaF
     """Parse a JPEG's segments up to its scan, then search for the end marker."""
     yield from stream.skip(2)
     width = height = rotation = 0
-    for _ in range(MAX_PARTS):
+    while stream.has_part():
         marker, size = yield from _next_segment(stream)
         if marker == _APP1:
             rotation = _exif_rotation((yield from stream.take(size))) or rotation
@@ -81,9 +80,7 @@ def _next_segment(stream: Stream) -> Parser[tuple[int, int]]:
     fill, marker = yield from stream.take(2)
     if fill != 0xFF:
         raise broken("it has no marker where a segment should begin")
-    for _ in range(MAX_PARTS):
-        if marker != 0xFF:
-            break
+    while marker == 0xFF and stream.has_part():
         marker = (yield from stream.take(1))[0]
     if marker < 0xC0 or 0xD0 <= marker <= 0xD9 or marker == 0xFF:
         raise broken("it has an invalid marker")
@@ -117,7 +114,7 @@ def _exif_rotation(segment: bytes) -> int:
             return 0
         (at,) = struct.unpack_from(f"{order}I", exif, 4)
         (count,) = struct.unpack_from(f"{order}H", exif, at)
-        for number in range(count):
+        for number in range(min(count, MAX_CHILDREN)):
             tag, kind, _, value = struct.unpack_from(f"{order}HHIH", exif, at + 2 + 12 * number)
             if tag == _EXIF_ORIENTATION and kind == 3:
                 return _EXIF_ROTATIONS.get(value, 0)
@@ -164,8 +161,7 @@ def parse_gif(stream: Stream, media_type: str, *, whole: bool) -> Parser[MediaFa
         return facts
     yield from stream.skip(_colour_table_bytes(head[10]))
     images = 0
-    parts = iter(range(MAX_PARTS))
-    for _ in parts:
+    while stream.has_part():
         block = (yield from stream.take(1))[0]
         if block == _GIF_TRAILER:
             if not images:
@@ -179,14 +175,14 @@ def parse_gif(stream: Stream, media_type: str, *, whole: bool) -> Parser[MediaFa
             images += 1
         else:
             raise broken("it has an invalid block")
-        yield from _skip_sub_blocks(stream, parts)
+        yield from _skip_sub_blocks(stream)
     yield from stream.skip_rest()
     return facts
 
 
-def _skip_sub_blocks(stream: Stream, parts: Iterator[int]) -> Parser[None]:
-    """Skip a block's sub-blocks, one of ``parts`` each, up to and including the empty one."""
-    for _ in parts:
+def _skip_sub_blocks(stream: Stream) -> Parser[None]:
+    """Skip a block's sub-blocks, up to and including the empty one."""
+    while stream.has_part():
         size = (yield from stream.peek(1)) or b"\xff"
         yield from stream.skip(1 + size[0])
         if not size[0]:

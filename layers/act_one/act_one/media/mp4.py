@@ -12,7 +12,7 @@ from math import atan2, pi
 from typing import Final
 
 from act_one.media.facts import MediaFacts, MediaFileError, broken, display_size
-from act_one.media.stream import MAX_CHILDREN, MAX_PARTS, Parser, Stream
+from act_one.media.stream import MAX_CHILDREN, Parser, Stream
 
 MAX_MOOV_BYTES: Final = 8_388_608
 """A larger ``moov`` or ``sidx`` is skipped, and its facts stay unknown."""
@@ -62,7 +62,7 @@ def parse_mp4(stream: Stream, media_type: str, *, whole: bool) -> Parser[MediaFa
     as long as its longest track. A fragmented file has one only if ``mehd`` or ``sidx`` states it.
     """
     movie = _Movie(facts=MediaFacts(media_type=media_type))
-    for _ in range(MAX_PARTS):
+    while stream.has_part():
         header = yield from _peek_header(stream, padded=movie.has_moov and movie.has_media)
         if header is None:
             break
@@ -147,6 +147,8 @@ def _take_sidx(stream: Stream, header: _Header, movie: _Movie) -> Parser[None]:
         (first_offset,) = struct.unpack_from(code, sidx, at)
         at += struct.calcsize(code)
         (count,) = struct.unpack_from(">H", sidx, at + 2)
+        if not stream.has_part(count):
+            return
         entries = list(struct.iter_unpack(">III", sidx[at + 4 : at + 4 + 12 * count]))
     except (struct.error, IndexError):
         raise broken("its segment index (sidx) is too short") from None
@@ -287,8 +289,9 @@ def _read_sample_table(table: list[_Child]) -> tuple[int, int]:
     chunks = _integers(code, offsets, 8, struct.unpack_from(">I", offsets, 4)[0])
     if not chunks:
         return samples, 0
-    chunks[-1] += _last_chunk_bytes(table, samples)
-    return samples, max(chunks)
+    # The sum doesn't go into the array, whose integers have only 32 or 64 bits.
+    last_end = chunks[-1] + _last_chunk_bytes(table, samples)
+    return samples, max(last_end, max(chunks))  # noqa: PLW3301 - there may be a million chunks
 
 
 def _last_chunk_bytes(table: list[_Child], samples: int) -> int:

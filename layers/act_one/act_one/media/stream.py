@@ -12,7 +12,7 @@ from typing import Final
 from act_one.media.facts import MediaFileError
 
 MAX_PARTS: Final = 65_536
-"""Boxes, elements, segments, chunks or blocks parsed per file; what follows them is not checked."""
+"""How many parts of a file are parsed, as ``Stream.has_part`` counts them."""
 MAX_CHILDREN: Final = 128
 """Boxes or elements read inside one box or element."""
 
@@ -27,7 +27,7 @@ class Stream:
     is then refused at once.
     """
 
-    __slots__ = ("_buffer", "ended", "needed", "position", "size", "to_skip")
+    __slots__ = ("_buffer", "_parts_left", "ended", "needed", "position", "size", "to_skip")
 
     def __init__(self, size: int | None = None) -> None:
         self.size = size
@@ -40,6 +40,17 @@ class Stream:
         self.ended = False
         """Set by the caller when there is no more input."""
         self._buffer = bytearray()
+        self._parts_left = MAX_PARTS
+
+    def has_part(self, count: int = 1) -> bool:
+        """Return whether ``count`` more parts of the file may be parsed, and count them.
+
+        Every loop over the file's content asks first: a part is whatever costs a turn, such as a
+        box, an element, a segment, a fill byte or an entry. What follows the last part that is
+        allowed isn't checked.
+        """
+        self._parts_left -= count
+        return self._parts_left >= 0
 
     def feed(self, data: bytes | memoryview) -> None:
         """Add the next bytes of the file."""

@@ -10,12 +10,14 @@ from math import isfinite
 from typing import Final
 
 from act_one.media.facts import MediaFacts, MediaFileError, broken, display_size
-from act_one.media.stream import MAX_CHILDREN, MAX_PARTS, Parser, Stream
+from act_one.media.stream import MAX_CHILDREN, Parser, Stream
 
 _MAX_ELEMENT_BYTES: Final = 1_048_576
 """A larger Tracks or Info element is skipped, and its facts stay unknown."""
 _MAX_HEADER_BYTES: Final = 4_096
 _MAX_SIDE: Final = 65_535
+_MAX_SECONDS: Final = 2.0**64
+"""The longest duration of an MP4 file; a row can't hold every double."""
 
 _EBML: Final = 0x1A45DFA3
 _DOC_TYPE: Final = 0x4282
@@ -66,7 +68,7 @@ def parse_webm(stream: Stream, media_type: str, *, whole: bool) -> Parser[MediaF
     end = yield from _enter_segment(stream)
     facts = MediaFacts(media_type=media_type)
     seen: set[int] = set()
-    for _ in range(MAX_PARTS):
+    while stream.has_part():
         header = None if stream.position == end else (yield from _peek_header(stream))
         if header is None or header.id == _EBML or (header.id == _CLUSTER and not whole):
             break
@@ -101,7 +103,7 @@ def _check_ebml_header(stream: Stream) -> Parser[None]:
 
 def _enter_segment(stream: Stream) -> Parser[int | None]:
     """Skip to the Segment's first child; returns the Segment's end, None if it is unknown."""
-    for _ in range(MAX_PARTS):
+    while stream.has_part():
         header = yield from _peek_header(stream)
         if header is not None and header.id == _SEGMENT:
             yield from stream.skip(header.header_size)
@@ -172,7 +174,7 @@ def _take_element(stream: Stream, header: _Header) -> Parser[_Children | None]:
 
 def _read_info(info: _Children, facts: MediaFacts) -> MediaFacts:
     seconds = _float(info, _DURATION) * _uint(info, _TIMESTAMP_SCALE, 1_000_000) / 1e9
-    return replace(facts, duration_seconds=seconds if seconds > 0 and isfinite(seconds) else None)
+    return replace(facts, duration_seconds=seconds if 0 < seconds <= _MAX_SECONDS else None)
 
 
 def _read_tracks(tracks: _Children, facts: MediaFacts) -> MediaFacts:

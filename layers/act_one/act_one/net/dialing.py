@@ -1,7 +1,9 @@
 """Connecting to the host of a URL: resolving, dialing and TLS, within one wall-clock bound."""
 
+import errno
 import socket
 import ssl
+from dataclasses import dataclass, field
 from functools import cache
 from threading import Thread
 from time import monotonic
@@ -16,13 +18,25 @@ if TYPE_CHECKING:
 
 MAX_ADDRESSES: Final = 8
 """How many of a name's addresses are tried."""
+_HAS_NONE: Final = frozenset({socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)})
+"""The name doesn't exist, or has no address. Other codes mean that no server knew."""
+_NO_WAY_FROM_HERE: Final = frozenset({errno.ENETUNREACH, errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL})
+"""Errors of a machine without IPv6."""
 
 type Address = tuple[socket.AddressFamily, tuple[Any, ...]]
 """A family, and what `socket.connect` takes in it."""
 
 
 class DialError(OSError):
-    """There is no connection; the message says why and quotes nothing that the peer sent."""
+    """There is no connection; the message says why and quotes nothing that the peer sent.
+
+    ``certain``: it isn't a passing fault or one of this network: the name has no address, or the
+    host refuses connections.
+    """
+
+    def __init__(self, message: str, *, certain: bool = False) -> None:
+        super().__init__(message)
+        self.certain = certain
 
 
 @cache
@@ -70,36 +84,57 @@ def _resolve(url: Url, ends_at: float) -> list[Address]:
     if url.is_address:
         family = socket.AF_INET6 if ":" in url.host else socket.AF_INET
         return [(family, (url.host, url.port))]
-    found: list[Address] = []
-    looking_up = Thread(target=_look_up, args=(url, found), daemon=True)
+    lookup = _Lookup(url)
+    looking_up = Thread(target=lookup.run, daemon=True)
     looking_up.start()
     looking_up.join(max(0.0, ends_at - monotonic()))
     if looking_up.is_alive():
         raise DialError(f"{url.host} was not resolved in time")
-    if not found:
-        raise DialError(f"{url.host} has no address")
-    return found
+    if lookup.found:
+        return lookup.found
+    if lookup.has_none:
+        raise DialError(f"{url.host} has no address", certain=True)
+    raise DialError(f"{url.host} can't be resolved now")
 
 
-def _look_up(url: Url, found: list[Address]) -> None:
-    try:
-        answers = socket.getaddrinfo(url.host, url.port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):
-        return
-    found.extend((family, address) for family, *_, address in answers)
+@dataclass(slots=True)
+class _Lookup:
+    """A lookup of a host's addresses, and its result."""
+
+    url: Url
+    found: list[Address] = field(default_factory=list)
+    has_none: bool = False
+    """Whether the name certainly has no address, rather than that no server answered."""
+
+    def run(self) -> None:
+        try:
+            answers = socket.getaddrinfo(self.url.host, self.url.port, type=socket.SOCK_STREAM)
+        except UnicodeError:
+            self.has_none = True
+        except socket.gaierror as error:
+            self.has_none = error.errno in _HAS_NONE
+        except OSError:
+            return
+        else:
+            self.found = [(family, address) for family, *_, address in answers]
+            self.has_none = not answers
 
 
 def _dial(found: list[Address], ends_at: float) -> socket.socket:
     """Connect to the first address that answers; each gets an equal share of the time left."""
-    failure: OSError | None = None
+    failures: list[OSError] = []
     tried = found[:MAX_ADDRESSES]
     for number, (family, address) in enumerate(tried):
         share = (ends_at - monotonic()) / (len(tried) - number)
         try:
             return _dial_one(family, address, max(0.001, share))
         except OSError as error:
-            failure = error
-    raise DialError(f"no connection: {type(failure).__name__}") from failure
+            failures.append(error)
+    refused = [error for error in failures if isinstance(error, ConnectionRefusedError)]
+    elsewhere = [error for error in failures if error.errno in _NO_WAY_FROM_HERE]
+    certain = bool(refused) and len(refused) + len(elsewhere) == len(found)
+    failure = (refused or failures)[-1]
+    raise DialError(f"no connection: {type(failure).__name__}", certain=certain) from failure
 
 
 def _dial_one(

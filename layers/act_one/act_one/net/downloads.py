@@ -54,12 +54,13 @@ class PeerError(Exception):
 
     ``code`` is ``unreachable`` (no complete, valid head of a response came), or, of the body,
     ``encoded`` (compressed, although that was not asked for), ``too_large``, ``too_slow`` or
-    ``cut_off``.
+    ``cut_off``. ``certain``: the name has no address, or the host refuses connections.
     """
 
-    def __init__(self, code: str, message: str) -> None:
+    def __init__(self, code: str, message: str, *, certain: bool = False) -> None:
         super().__init__(message)
         self.code = code
+        self.certain = certain
 
 
 def session(policy: Policy, tls: ssl.SSLContext | None = None) -> requests.Session:
@@ -246,7 +247,7 @@ class _CheckedAdapter(BaseAdapter):
         try:
             answer = self._exchange(request, ends_at)
         except DialError as error:
-            raise PeerError("unreachable", str(error)) from None
+            raise PeerError("unreachable", str(error), certain=error.certain) from None
         except TimeoutError:
             late = monotonic() >= ends_at
             waited = "in the time allowed" if late else f"for {SILENCE_SECONDS:g} s"

@@ -160,6 +160,8 @@ class Task:
     video: str
     image: str
     request_hash: str
+    content_hash: str | None = None
+    """The same hash with files in the uploads bucket by content; None: there are none."""
     metadata: Mapping[str, Json] = field(default_factory=dict)
     video_file: PinnedFile | None = None
     """Set for an input given as an ``s3://`` URI, as is ``image_file``; None for a URL."""
