@@ -107,7 +107,6 @@ def test_a_request_without_a_body_is_told_what_to_send(body):
         b'{"metadata": {"a": -Infinity}}',
         b'{"video": "\xff"}',
         b"\xff\xfe{\x00}\x00",
-        b"\xef\xbb\xbf{}",
         b"[" * 60_000,
         b'{"a":' * 10_000,
         b'{"metadata": {"a": ' + b"9" * 5_000 + b"}}",
@@ -116,6 +115,10 @@ def test_a_request_without_a_body_is_told_what_to_send(body):
 )
 def test_a_body_that_is_not_json_is_refused(body):
     assert_says(problem(body), "body-not-json", "body")
+
+
+def test_a_byte_order_mark_before_the_body_is_ignored():
+    assert_says(problem(b"\xef\xbb\xbf{}"), "field-missing", "video")
 
 
 @pytest.mark.parametrize("body", [b"null", b"true", b"3", b'"video"', b"[]", b"[{}]"])

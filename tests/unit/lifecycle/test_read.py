@@ -53,3 +53,14 @@ def test_each_stored_file_has_a_link_for_an_hour(table, shipped_s3):
     assert parse_qs(link.query)["X-Amz-Expires"] == ["3600"]
     assert output["video"]["s3_uri"] == VIDEO.s3_uri
     assert (output["poster"], output["last_frame"]) == (None, None)
+
+
+@pytest.mark.parametrize("client", ["events", "uploads"])
+def test_a_shared_task_is_shown_without_the_queries_of_its_inputs(client, table, shipped_s3):
+    table.create(
+        task(client_id=client, video="https://a.example/v?sig=1", image="https://a.example/i?sig=2")
+    )
+
+    shown = with_links(own_task(TASK.task_id, "client-9", table), shipped_s3)
+
+    assert shown["input"] == {"video": "https://a.example/v", "image": "https://a.example/i"}

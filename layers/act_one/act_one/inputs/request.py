@@ -2,6 +2,7 @@
 
 import json
 import re
+import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, NoReturn
@@ -105,7 +106,7 @@ def _object_of(body: bytes | None) -> dict[str, Json]:
         detail = f"the body may have {MAX_REQUEST_BYTES:,} bytes; send URLs, not files"
         _refuse("body-too-large", "The body is too large", detail, "body", status=413)
     try:
-        found = json.loads(body.decode(), parse_constant=_no_constant)
+        found = json.loads(body.decode("utf-8-sig"), parse_constant=_no_constant)
     except (ValueError, RecursionError):
         detail = "the body can't be read as JSON in UTF-8; check quotes and commas"
         _refuse("body-not-json", "The body is not JSON", detail, "body")
@@ -141,8 +142,10 @@ def _s3_uri(uri: str, name: str, own_files: str) -> str:
         where = f"use a file under {own_files}" if own_files else "use an https URL"
         detail = f"{name} is not a file in S3 that this client may use; {where}"
         _refuse("input-not-yours", f"{name} is not yours", detail, name, status=403)
-    if len(uri) > MAX_INPUT_URL_CHARACTERS or not uri.isprintable():
-        detail = f"{name} is not an S3 URI: a key is printable text of at most 1,024 bytes"
+    # Other characters that don't print, such as joiners in emoji, are common in file names.
+    unusable = any(unicodedata.category(letter) in {"Cc", "Cs"} for letter in uri)
+    if len(uri) > MAX_INPUT_URL_CHARACTERS or unusable:
+        detail = f"{name} is not an S3 URI: a key has at most 1,024 bytes and no control characters"
         _refuse("url-invalid", f"{name} is not an S3 URI", detail, name)
     return uri
 
@@ -202,6 +205,14 @@ def _check_url(
         )
         _refuse("url-address", f"{name} names no public host", detail, name)
     return url
+
+
+def readable_metadata(value: Json) -> dict[str, Json]:
+    """Return a request's metadata if it is valid, else nothing."""
+    try:
+        return _metadata(value)
+    except ProblemError:
+        return {}
 
 
 def _metadata(value: Json) -> dict[str, Json]:

@@ -1,0 +1,128 @@
+"""Requests by event and message: their ids, their origins, and what a rejection says."""
+
+import json
+from itertools import count
+
+import pytest
+
+from act_one.ingest.context import IngestContext
+from act_one.ingest.messages import take
+from act_one.ingest.pairs import PairTable
+from act_one.inputs.bucket import UploadsBucket
+from act_one.lifecycle.services import Services
+from act_one.tasks.documents import document
+from act_one.tasks.identifiers import derive_task_id
+from local.emulator import ROOT
+from local.expand import expand
+from tests.schemas import faults_of
+from tests.unit.fakes import FakeClock, FakeProvider, settings, submitted
+
+NUMBERS = count(1)
+BODY = {"video": "https://a.example/v?sig=1", "image": "https://a.example/i"}
+
+
+class Requests:
+    """The ingest queue's handler, and what it submits and sends."""
+
+    def __init__(self, table, dynamodb):
+        name = f"requests-{next(NUMBERS)}"
+        written = expand(ROOT / "template.yaml")["Resources"]["PairsTable"]["Properties"]
+        asked = ("BillingMode", "AttributeDefinitions", "KeySchema")
+        dynamodb.create_table(TableName=name, **{key: written[key] for key in asked})
+        self.services = Services(table, FakeProvider(), settings(), FakeClock(), UploadsBucket("u"))
+        self.context = IngestContext(
+            table,
+            self.services.uploads,
+            self.services.settings,
+            self.services.clock,
+            PairTable(dynamodb, name),
+            self,
+            None,
+        )
+        self.tasks, self.rejected = [], []
+
+    def put_events(self, *, Entries):  # noqa: N803 - boto3's name
+        self.rejected += [
+            {
+                "source": entry["Source"],
+                "detail-type": entry["DetailType"],
+                "detail": json.loads(entry["Detail"]),
+            }
+            for entry in Entries
+        ]
+        return {"Entries": [{}]}
+
+    def submit(self, request, client_id):
+        task, _ = submitted(self.services, request, client_id)
+        self.tasks.append(task)
+        return task
+
+    def take(self, body, message_id="m-1"):
+        text = body if isinstance(body, str) else json.dumps(body)
+        take(text, message_id, self.context, self.submit)
+
+
+@pytest.fixture
+def requests(table, dynamodb):
+    return Requests(table, dynamodb)
+
+
+def event(detail, event_id="e-1"):
+    return {"id": event_id, "detail-type": "Task Requested", "detail": detail}
+
+
+def test_the_id_of_a_requested_task_cannot_be_computed_from_its_key(requests):
+    requests.take({**BODY, "idempotency_key": "order-42"})
+    requests.take({**BODY, "idempotency_key": "order-42"})
+
+    first, second = requests.tasks
+    assert first.task_id == second.task_id
+    assert first.task_id != derive_task_id("events", "order-42")
+    assert len(requests.services.provider.creates) == 1
+
+
+def test_a_task_says_which_event_or_message_requested_it(requests):
+    requests.take(event(BODY))
+    requests.take({**BODY, "idempotency_key": "order-43"}, "m-2")
+
+    origins = [document(task)["origin"] for task in requests.tasks]
+    assert origins == [{"event": "e-1"}, {"message": "m-2"}]
+
+
+def test_a_rejection_says_what_the_request_said_of_itself(requests):
+    said = {"metadata": {"order": "42"}, "idempotency_key": "order-42"}
+    requests.take(event({**said, "video": "https://a.example/v"}))
+
+    [rejected] = requests.rejected
+    detail = rejected["detail"]
+    assert {name: detail[name] for name in said} == said
+    assert detail["origin"] == {"event": "e-1"}
+    assert faults_of(rejected) == []
+
+
+@pytest.mark.parametrize(
+    "said",
+    [{"metadata": [1], "idempotency_key": 7}, {"metadata": {"a": "b" * 3_000}}, {}],
+    ids=["of another type", "too large", "nothing"],
+)
+def test_a_rejection_leaves_out_what_cannot_be_used(said, requests):
+    requests.take(said)
+
+    [rejected] = requests.rejected
+    assert (rejected["detail"]["metadata"], rejected["detail"]["idempotency_key"]) == ({}, None)
+    assert faults_of(rejected) == []
+
+
+def test_a_key_that_is_no_string_is_not_called_missing(requests):
+    requests.take({**BODY, "idempotency_key": 7})
+
+    [rejected] = requests.rejected
+    problem = rejected["detail"]["problem"]
+    assert problem["code"] == "idempotency-key-missing"
+    assert problem["title"] == "idempotency_key is not a string"
+
+
+def test_a_byte_order_mark_before_a_message_is_ignored(requests):
+    requests.take("\ufeff" + json.dumps({**BODY, "idempotency_key": "order-44"}))
+
+    assert len(requests.tasks) == 1
