@@ -5,6 +5,7 @@ sending, for the version that was inspected: replacing a file later doesn't affe
 """
 
 from dataclasses import dataclass, replace
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
@@ -27,6 +28,8 @@ INCOMING: Final = "incoming/"
 OUTGOING: Final = "outgoing/"
 """Results of the folders in ``incoming/``, in folders of the same names."""
 
+MAX_LISTED: Final = 1_000
+_PAGE: Final = 1_000
 _GONE: Final = frozenset({"NoSuchKey", "NoSuchVersion", "404", "PreconditionFailed", "412"})
 _HIDDEN: Final = frozenset({"AccessDenied", "403"})
 """S3's answer for a missing file when the caller may not list the bucket."""
@@ -133,14 +136,25 @@ class UploadsBucket:
 
     def list_files(self, folder: str) -> dict[str, ListedFile]:
         """List a folder's first 1,000 files by their names in it. ``folder`` ends with ``/``."""
-        answer = self.client().list_objects_v2(Bucket=self.bucket, Prefix=folder, Delimiter="/")
+        pages = (
+            self.client()
+            .get_paginator("list_objects_v2")
+            .paginate(
+                Bucket=self.bucket,
+                Prefix=folder,
+                Delimiter="/",
+                PaginationConfig={"PageSize": _PAGE},
+            )
+        )
+        # Subfolders count as entries of a page, so a page may have none of the files.
+        files = chain.from_iterable(page.get("Contents", ()) for page in pages)
         return {
             found["Key"].removeprefix(folder): ListedFile(
                 etag=found["ETag"].strip('"'),
                 modified=found["LastModified"].timestamp(),
                 size=found["Size"],
             )
-            for found in answer.get("Contents", ())
+            for found in islice(files, MAX_LISTED)
         }
 
     def inspect(self, key: str, etag: str | None = None) -> FoundFile:
