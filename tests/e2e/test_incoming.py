@@ -284,10 +284,12 @@ def test_a_problem_is_written_beside_the_files_and_published(folder, dropper, bu
     assert (problem["code"], problem["type"]) == (code, f"urn:act-one:problem:{code}")
     assert problem["title"]
     assert problem["detail"]
-    [*_, rejected] = bus.of(dropper.uri(folder), "Task Rejected")
-    assert rejected["detail"]["problem"] == json.loads(
-        dropper.object(dropper.uri(folder) + "problem.json")
-    )
+    # Of files too many, the first are reported; two looks at the same time may both report them.
+    [rejected, *more] = bus.of(dropper.uri(folder), "Task Rejected")
+    assert len(more) <= 1
+    assert rejected["detail"]["problem"]["code"] == code
+    if code != "upload-ambiguous":
+        assert rejected["detail"]["problem"] == problem
     assert rejected["detail"]["origin"] == {"upload": dropper.uri(folder)}
     assert "X-Amz" not in json.dumps(rejected)
     assert dropper.tasks_of(folder) == []

@@ -231,18 +231,7 @@ def _two_files(folder: _Folder, context: IngestContext) -> dict[str, tuple[str, 
     }
     for name, file in found.items():
         if file.kind is None:
-            raise ProblemError(
-                422,
-                "input-wrong-type",
-                "The file is empty" if file.empty else "The file is neither a video nor an image",
-                f"{name} is {file.what}; "
-                + (
-                    "upload it again"
-                    if file.empty
-                    else "replace it by one performance video and one character image"
-                ),
-                extensions={"file": name},
-            )
+            raise _not_media(name, file)
     kinds = {
         kind: [(name, file) for name, file in found.items() if file.kind == kind]
         for kind in ("video", "image")
@@ -257,6 +246,15 @@ def _two_files(folder: _Folder, context: IngestContext) -> dict[str, tuple[str, 
 
 
 _WHAT: Final = {"video": "performance video", "image": "character image"}
+
+
+def _not_media(name: str, file: FoundFile) -> ProblemError:
+    title = "The file is neither a video nor an image"
+    fix = "replace it by one performance video and one character image"
+    if file.empty:
+        title, fix = "The file is empty", "upload it again"
+    detail = f"{name} is {file.what}; {fix}"
+    return ProblemError(422, "input-wrong-type", title, detail, extensions={"file": name})
 
 
 def _alone(name: str, missing: str) -> IncompleteError:
