@@ -33,6 +33,7 @@ ingest_context = IngestContext(
     services.clock,
     PairTable(boto3.client("dynamodb", config=QUICK), settings.pairs_table),
     boto3.client("events", config=QUICK),
+    boto3.client("sqs", config=QUICK),
 )
 
 

@@ -1,6 +1,7 @@
 """Files as people put them into the uploads bucket: each one whole, and no two alike."""
 
 import hashlib
+import hmac
 import json
 import struct
 import time
@@ -8,6 +9,7 @@ from typing import Any
 
 import requests
 
+from act_one.ingest.pairs import PairTable
 from act_one.tasks.identifiers import derive_task_id
 from act_one.tasks.task import UPLOADS_CLIENT, Task
 from local.emulator import ROOT
@@ -84,9 +86,16 @@ class Dropper(Caller):
         assert len(tasks) == count
         return tasks[-1]
 
+    def requested_id(self, key: str) -> str:
+        """Compute the id of the task that is requested by event under a key."""
+        client = self.stack.client("dynamodb")
+        [name] = [one for one in client.list_tables()["TableNames"] if "PairsTable" in one]
+        secret = PairTable(client, name).id_secret()
+        return derive_task_id("events", hmac.digest(secret, key.encode(), "sha256").hex())
+
     def requested(self, key: str, seconds: float = SECONDS) -> Task:
         """Wait for the task that was requested by event under a key."""
-        task_id = derive_task_id("events", key)
+        task_id = self.requested_id(key)
         ends_at = time.monotonic() + seconds
         while (task := self.table.read(task_id)) is None:
             assert time.monotonic() < ends_at, f"{key} led to no task"

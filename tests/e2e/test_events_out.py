@@ -6,6 +6,7 @@ import time
 import pytest
 
 from local.emulator import ROOT
+from tests.e2e.drops import Dropper
 from tests.schemas import faults_of
 
 SNIPPETS = ROOT / "docs/snippets"
@@ -33,23 +34,27 @@ def listening(stack):
         client.delete_stack(StackName=name)
 
 
-def test_a_queue_on_the_bus_gets_the_ends_and_nothing_else(listening, stack, caller):
+def test_a_queue_on_the_bus_gets_ends_and_rejections_and_nothing_else(listening, stack, caller):
     good = caller.submit("seconds=1")
     bad = caller.submit("seconds=1&result=failed")
+    refused = Dropper(stack).event({"video": "no URL"})
 
     heard = {}
     ends_at = time.monotonic() + 120
     sqs = stack.client("sqs")
-    while {good, bad} - heard.keys() and time.monotonic() < ends_at:
+    while {good, bad, refused} - heard.keys() and time.monotonic() < ends_at:
         answer = sqs.receive_message(
             QueueUrl=listening["Ends"], WaitTimeSeconds=1, MaxNumberOfMessages=10
         )
         for message in answer.get("Messages", ()):
             event = json.loads(message["Body"])
-            heard.setdefault(event["detail"]["id"], []).append(event)
+            detail = event["detail"]
+            name = detail["id"] if "id" in detail else detail["origin"].get("event")
+            heard.setdefault(name, []).append(event)
 
     assert [event["detail-type"] for event in heard[good]] == ["Task Succeeded"]
     assert [event["detail-type"] for event in heard[bad]] == ["Task Failed"]
+    assert [event["detail-type"] for event in heard[refused]] == ["Task Rejected"]
     assert faults_of(heard[good][0]) + faults_of(heard[bad][0]) == []
 
 

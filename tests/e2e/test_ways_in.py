@@ -25,8 +25,11 @@ def test_an_event_becomes_a_task_that_any_key_of_the_stack_may_read(dropper, bus
     task = dropper.requested(event_id)
     dropper.wait(task.task_id, {"succeeded"})
 
-    assert task.task_id == derive_task_id("events", event_id)
-    assert dropper.read(task.task_id)["metadata"] == {"order": "7"}
+    shown = dropper.read(task.task_id)
+    assert shown["metadata"] == {"order": "7"}
+    assert shown["origin"] == {"event": event_id}
+    assert shown["input"]["video"].endswith("/performance.mp4")
+    assert dropper.get(derive_task_id("events", event_id)).status_code == 404
     assert dropper.creates_paid(task.task_id) == 1
     assert bus.of(task.task_id, "Task Succeeded")
 
@@ -60,7 +63,8 @@ def test_an_event_that_is_delivered_twice_is_one_task(dropper):
 
 
 def test_an_invalid_event_is_rejected_and_says_why(dropper, bus):
-    event_id = dropper.event({**dropper.body(), "image": "character.png?sig=secret"})
+    body = dropper.body(metadata={"order": "9"})
+    event_id = dropper.event({**body, "image": "character.png?sig=secret"})
 
     [rejected] = bus.of(event_id, "Task Rejected")
 
@@ -68,6 +72,7 @@ def test_an_invalid_event_is_rejected_and_says_why(dropper, bus):
     assert rejected["detail"]["origin"] == {"event": event_id}
     assert rejected["detail"]["problem"]["code"] == "url-invalid"
     assert rejected["detail"]["problem"]["field"] == "image"
+    assert rejected["detail"]["metadata"] == {"order": "9"}
     assert rejected["detail"]["event_id"].startswith("rejected_")
     assert "secret" not in json.dumps(rejected)
 

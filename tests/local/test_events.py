@@ -136,7 +136,8 @@ def test_a_requested_task_is_a_post_body_with_a_key(event):
 def test_a_rejection_names_the_source_and_the_problem(event):
     detail = event["detail"]
 
-    entry = rejection_of(detail["problem"], detail["origin"], "act-one")
+    said = {name: detail[name] for name in ("metadata", "idempotency_key")}
+    entry = rejection_of(detail["problem"], detail["origin"], "act-one", **said)
 
     assert (entry["Source"], entry["DetailType"]) == (event["source"], event["detail-type"])
     assert json.loads(entry["Detail"]) == detail

@@ -23,6 +23,7 @@ IAM_PREFIXES = {"stepfunctions": "states"}
 IAM_ACTIONS = {  # where an operation is not its own action
     ("dynamodb", "transact_write_items"): {"PutItem", "UpdateItem", "ConditionCheckItem"},
     ("dynamodb", "transact_get_items"): {"GetItem"},
+    ("s3", "copy_object"): {"GetObject"},  # of its source; what it writes, put_object writes too
     ("s3", "head_object"): {"GetObject"},
     ("s3", "list_objects_v2"): {"ListBucket"},
     ("s3", "head_bucket"): {"ListBucket"},

@@ -3,6 +3,7 @@
 import re
 import string
 
+from act_one.inputs.bucket import INCOMING, OUTGOING, UPLOADS
 from act_one.tasks.table import DUE_INDEX, PROVIDER_TASK_INDEX
 from act_one.tasks.task import Task
 from tests.template.checks import Break, allow, check, drop, get_arn, put, without
@@ -188,9 +189,15 @@ def test_every_bucket_refuses_plain_http_unless_the_stack_is_local(template: Tem
     Break("inputs for ever", drop("UploadsBucket", "LifecycleConfiguration")),
     Break(
         "old versions for ever",
-        drop("UploadsBucket", "LifecycleConfiguration", "Rules", 0, "NoncurrentVersionExpiration"),
+        drop("UploadsBucket", "LifecycleConfiguration", "Rules", 3, "NoncurrentVersionExpiration"),
     ),
     Break("no versions", drop("UploadsBucket", "VersioningConfiguration")),
+    Break("results that go", drop("UploadsBucket", "LifecycleConfiguration", "Rules", 0, "Prefix")),
+    Break(
+        "results that stay",
+        drop("UploadsBucket", "LifecycleConfiguration", "Rules", 2),
+        OTHERWISE,
+    ),
 )
 def test_inputs_go_after_the_days_that_the_parameter_says_their_old_versions_too(
     template: Template,
@@ -201,14 +208,22 @@ def test_inputs_go_after_the_days_that_the_parameter_says_their_old_versions_too
         if bucket.get("VersioningConfiguration") != {"Status": "Enabled"}:
             yield f"{name}: a task would be sent whatever is put in its input's place"
         rules = bucket.get("LifecycleConfiguration", {}).get("Rules", [])
+        ends = {
+            rule.get("Prefix"): rule["ExpirationInDays"]
+            for rule in rules
+            if "ExpirationInDays" in rule
+        }
+        wanted = {INCOMING: days, UPLOADS: days}
+        if (results := template.parameters["ResultRetentionDays"]) != "0":
+            wanted[OUTGOING] = results
+        if ends != wanted:
+            yield f"{name} keeps files for {ends}"
         if not any(
-            rule["Status"] == "Enabled"
-            and "Prefix" not in rule
-            and rule.get("ExpirationInDays") == days
+            "Prefix" not in rule
             and rule.get("NoncurrentVersionExpiration") == {"NoncurrentDays": 1}
             for rule in rules
         ):
-            yield f"{name} keeps inputs: {rules}"
+            yield f"{name} keeps old versions: {rules}"
 
 
 @check(

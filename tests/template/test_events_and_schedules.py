@@ -1,7 +1,7 @@
 """Rules, schedules and asynchronous calls: what AWS hands over arrives, or is kept."""
 
 from act_one.ingest import folders
-from act_one.inputs.bucket import UPLOADS
+from act_one.inputs.bucket import OUTGOING, UPLOADS
 from act_one.tasks.events import DETAIL_TYPES, END_DETAIL_TYPES, SOURCE, WEBHOOK_EVENTS
 from act_one.tasks.task import Stage
 from tests.template.checks import Break, allow, check, drop, forbid, get_arn, put, without
@@ -211,7 +211,7 @@ def test_every_way_in_reaches_ingest_and_our_own_files_never_do(template: Templa
         if target["Arn"] == mapping["EventSourceArn"]
     ]
     by_file = [pattern for pattern in patterns if pattern.get("source") == ["aws.s3"]]
-    excluded = {f"*/{name}" for name in folders.OWN_FILES} | {f"{UPLOADS}*"}
+    excluded = {f"*/{name}" for name in folders.OWN_FILES} | {f"{UPLOADS}*", f"{OUTGOING}*"}
     buckets = template.of("S3::Bucket")
     if len(by_file) != 1:
         yield "files in the uploads bucket reach no function"

@@ -6,8 +6,10 @@ emulator refuses, from the resources that make it do so.
 
 import re
 
+from act_one.ingest import folders
 from act_one.inputs import bucket
 from act_one.lifecycle.storing import result_prefix
+from act_one.tasks.events import REJECTED, SOURCE
 from act_one.tasks.task import Stage, Task
 from tests.template.checks import Break, add, allow, check, drop, forbid, get_arn, put
 from tests.template.deployment import OTHERWISE, Faults, Grants, Template, as_list, named
@@ -44,13 +46,18 @@ NOT_NARROWER = TRACE_EXECUTIONS | DELIVER_LOGS | {"dynamodb:ListStreams"}
 
 SECRET_ARN = "arn:${AWS::Partition}:secretsmanager:${AWS::Region}:${AWS::AccountId}:secret:"
 SECRET_SETTINGS = {"provider_secret", "callback_secret", "webhook_secret"}
-QUEUE_VARIABLES = ("WEBHOOK_QUEUE_URL",)
+QUEUE_VARIABLES = ("WEBHOOK_QUEUE_URL", "INGEST_QUEUE_URL")
 RESULTS_PREFIX = "tasks/"
 INPUT_PREFIXES = {  # whose inputs a sender may read: a request by HTTP names uploaded files only
     "submit.app.handler": [bucket.UPLOADS],
     "fallback.app.handler": [bucket.UPLOADS, bucket.INCOMING],
     "ingest.app.handler": [bucket.UPLOADS, bucket.INCOMING],
 }
+WRITTEN_BY_INGEST = [
+    *(f"{bucket.INCOMING}*/{name}" for name in sorted(folders.OWN_FILES)),
+    f"{bucket.INCOMING}{folders.PROBLEM}",  # about files that are in no folder
+    f"{bucket.OUTGOING}*",
+]
 TRUSTED = {
     "Lambda::Function": "lambda.amazonaws.com",
     "StepFunctions::StateMachine": "states.amazonaws.com",
@@ -124,7 +131,9 @@ def places_of(operation: Operation, function: dict) -> list[str]:
         case "act_one.inputs.bucket", "list_objects_v2":
             return [inputs]
         case "act_one.inputs.bucket", "put_object" | "delete_object":
-            return [f"{inputs}/{bucket.INCOMING}*"]
+            return [f"{inputs}/{written}" for written in WRITTEN_BY_INGEST]
+        case "act_one.inputs.bucket", "copy_object":
+            return [f"{arn_of(variables['RESULTS_BUCKET'])}/{RESULTS_PREFIX}*"]
         case "act_one.inputs.bucket", _:
             prefixes = INPUT_PREFIXES[function["Handler"]]
             return [f"{inputs}/{prefix}*" for prefix in prefixes]
@@ -193,6 +202,10 @@ def test_every_function_may_do_what_its_code_does(template: Template) -> Faults:
         ),
     ),
     Break("log groups", allow("CopyRole", "logs:CreateLogGroup", "*")),
+    Break(
+        "any input",
+        allow("IngestRole", "s3:PutObject", {"Fn::Sub": "${UploadsBucket.Arn}/incoming/*"}),
+    ),
     Break("another's queue", allow("CallbackRole", "sqs:SendMessage", get_arn("MediaQueue"))),
     Break("webhooks of its own", allow("WebhooksRole", "sqs:SendMessage", get_arn("WebhookQueue"))),
 )
@@ -201,6 +214,22 @@ def test_no_function_may_do_more_than_it_does(template: Template) -> Faults:
         needed = needed_of_code(template, name) | needed_of_services(template, name)
         for action, resource in sorted(granted_beside_tracing(template, function["Role"]) - needed):
             yield f"{name} may {action} on {resource}, but nothing it runs does that"
+
+
+@check(
+    Break(
+        "any event",
+        drop("IngestRole", "Policies", 0, "PolicyDocument", "Statement", 6, "Condition"),
+    ),
+)
+def test_ingest_may_send_rejections_only(template: Template) -> Faults:
+    only = {"events:source": SOURCE, "events:detail-type": REJECTED}
+    for name, function in template.of("Lambda::Function").items():
+        if function["Handler"] == "ingest.app.handler":
+            for statement in template.statements(function["Role"]):
+                sends = "events:PutEvents" in as_list(statement["Action"])
+                if sends and statement.get("Condition") != {"StringEqualsIfExists": only}:
+                    yield f"{name} may send any event"
 
 
 @check(
@@ -357,7 +386,8 @@ def test_every_permission_is_on_a_resource_of_this_stack(template: Template) -> 
             ours = [r for r in re.findall(r"\$\{(\w+)", resource) if r in template.resources]
             if not ours and not resource.startswith(f"{SECRET_ARN}${{AWS::StackName}}/"):
                 yield f"{role} may {action} on {resource}, which is not of this stack"
-            if "*" in resource.removesuffix("/*"):
+            written = resource.endswith(tuple(f"/{path}" for path in WRITTEN_BY_INGEST))
+            if "*" in resource.removesuffix("/*") and not written:
                 yield f"{role} may {action} on {resource}: a pattern in the middle of a name"
 
 

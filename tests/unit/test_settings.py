@@ -32,6 +32,7 @@ OPTIONAL = {
     *("RUNWAY_VERSION", "CALLBACK_BASE_URL", "FALLBACK_ARN"),
     *("WEBHOOK_URL", "WEBHOOK_SECRET", "WEBHOOK_QUEUE_URL"),
     *("UPLOADS_BUCKET", "PAIRS_TABLE", "INPUT_BASE_URL"),
+    *("INGEST_QUEUE_URL", "INPUT_RETENTION_DAYS"),
 }
 
 
@@ -101,3 +102,12 @@ def test_these_are_all_the_variables():
 
     assert needed == set(ENVIRONMENT)
     assert {setting.name.upper() for setting in fields(Settings)} - needed == OPTIONAL
+
+
+@pytest.mark.parametrize("days", [0, 1, 3_650])
+def test_claims_outlive_the_files_of_the_uploads_bucket(days):
+    settings = Settings.from_environment(ENVIRONMENT | {"INPUT_RETENTION_DAYS": str(days)})
+
+    ends_at = settings.claim_expires_at(1_000.0)
+
+    assert ends_at is None if days == 0 else ends_at > 1_000.0 + (days + 365) * 86_400

@@ -8,6 +8,8 @@ from typing import Any, Final, Self
 from act_one.clock import DAY
 
 _KEEP_ROWS_DAYS: Final = 15
+_KEEP_CLAIMS_DAYS: Final = 400
+"""Beyond the retention of inputs, so that files outlive no claim when it is raised by a year."""
 
 
 class SettingError(ValueError):
@@ -34,6 +36,10 @@ class Settings:
     """The bucket of input files."""
     pairs_table: str = ""
     """The table of each folder's last claimed pair; only ingest needs it."""
+    ingest_queue_url: str = ""
+    """URL of the ingest queue, in which ingest puts folders to read again later."""
+    input_retention_days: int = 0
+    """Days until files in the uploads bucket expire; 0: never. Only ingest needs it."""
     input_base_url: str = ""
     """Base URL at which the provider reads input files; empty: presigned URLs are used."""
     fallback_arn: str = ""
@@ -72,6 +78,11 @@ class Settings:
         """Return when S3 removes a result: at the midnight UTC after its days; None: never."""
         days = self.result_retention_days
         return math.ceil((stored_at + days * DAY) / DAY) * DAY if days else None
+
+    def claim_expires_at(self, now: float) -> float | None:
+        """Return when the claim of a pair expires: long after its files, None if these stay."""
+        days = self.input_retention_days
+        return now + (days + _KEEP_CLAIMS_DAYS) * DAY if days else None
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:

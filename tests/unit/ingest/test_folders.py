@@ -1,27 +1,25 @@
 """Each pair in a folder is submitted once and never mixed, whatever happens meanwhile."""
 
 import json
+import time
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from threading import Barrier
 from types import SimpleNamespace
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 
+from act_one.clock import DAY
 from act_one.ingest.context import IngestContext
-from act_one.ingest.folders import (
-    UnsettledError,
-    is_trigger,
-    take_folder,
-    write_result,
-)
+from act_one.ingest.folders import WAIT_SECONDS, UnsettledError, is_trigger, take_folder
 from act_one.ingest.messages import take
 from act_one.ingest.pairs import PairTable
+from act_one.ingest.results import write_result
 from act_one.inputs.bucket import UploadsBucket
 from act_one.lifecycle.services import Services
 from act_one.problems import ProblemError
-from act_one.tasks.task import Stage
+from act_one.tasks.task import Output, Stage, StoredMedia
 from local.emulator import ROOT
 from local.expand import expand
 from tests.unit.fakes import FakeClock, FakeProvider, key_ring, settings, submitted
@@ -44,6 +42,14 @@ class FakeBus:
         return {"Entries": [{}]}
 
 
+class FakeQueue:
+    def __init__(self):
+        self.messages = []
+
+    def send_message(self, **asked):
+        self.messages.append(asked)
+
+
 class Killed(BaseException):
     """The function is gone, at once."""
 
@@ -59,9 +65,12 @@ class Drop:
         written = expand(ROOT / "template.yaml")["Resources"]["PairsTable"]["Properties"]
         asked = ("BillingMode", "AttributeDefinitions", "KeySchema")
         dynamodb.create_table(TableName=f"taken-{number}", **{key: written[key] for key in asked})
-        self.provider, self.bus, self.clock = FakeProvider(), FakeBus(), FakeClock()
+        self.provider, self.bus, self.clock = FakeProvider(), FakeBus(), FakeClock(time.time())
+        self.queue, self.results = FakeQueue(), f"results-{number}"
+        s3.create_bucket(Bucket=self.results)
+        self.settings = settings(ingest_queue_url="https://queue.example", input_retention_days=1)
         self.services = Services(
-            table, self.provider, settings(), self.clock, UploadsBucket(self.bucket, s3=s3)
+            table, self.provider, self.settings, self.clock, UploadsBucket(self.bucket, s3=s3)
         )
         self.context = IngestContext(
             table,
@@ -70,6 +79,7 @@ class Drop:
             self.clock,
             PairTable(dynamodb, f"taken-{number}"),
             self.bus,
+            self.queue,
         )
         self.before_submit = lambda: None
 
@@ -92,13 +102,13 @@ class Drop:
 
     def _at(self, url):
         version = parse_qs(urlsplit(url).query)["versionId"][0]
-        key = urlsplit(url).path.split("/", 2)[2]
+        key = unquote(urlsplit(url).path).split("/", 2)[2]
         answer = self.s3.get_object(Bucket=self.bucket, Key=key, VersionId=version)
         return answer["Body"].read()[-2:].decode().strip("\0")
 
-    def document(self, name):
+    def document(self, name, folder=FOLDER):
         try:
-            answer = self.s3.get_object(Bucket=self.bucket, Key=FOLDER + name)
+            answer = self.s3.get_object(Bucket=self.bucket, Key=folder + name)
         except self.s3.exceptions.NoSuchKey:
             return None
         return json.loads(answer["Body"].read())
@@ -245,7 +255,8 @@ def test_a_refused_pair_is_told_once_and_both_files_have_to_be_new(folder):
     folder.put(VIDEO, videos("v2"))
     folder.look()
     assert folder.sent() == []
-    assert folder.document("problem.json")["code"] == "input-too-long"
+    assert folder.document("problem.json")["code"] == "upload-incomplete"
+    assert IMAGE in folder.document("problem.json")["detail"]
     folder.put(IMAGE, images("i2"))
     folder.look()
 
@@ -325,6 +336,245 @@ def test_of_two_who_write_a_result_the_newer_state_stays(folder, monkeypatch):
     write_result(failed.task_id, folder.context)
 
     assert folder.document("result.json")["status"] == "succeeded"
+
+
+def test_an_older_pair_is_not_paid_again_when_its_row_is_gone(folder):
+    folder.put(VIDEO, videos("v1"))
+    folder.put(IMAGE, images("i1"))
+    folder.look()
+    forget(folder)
+
+    folder.look()
+    folder.put(VIDEO, videos("v1"))
+    folder.put(IMAGE, images("i1"))
+    folder.look()
+
+    assert folder.sent() == [("v1", "i1")]
+    assert folder.document("problem.json") is None
+
+
+def forget(folder):
+    """Delete the rows of tasks, as their TTL does."""
+    client, name = folder.services.table.client, folder.services.table.name
+    for item in client.scan(TableName=name)["Items"]:
+        client.delete_item(TableName=name, Key={"task_id": item["task_id"]})
+
+
+def test_a_claim_outlives_the_files_however_often_they_are_put_again(folder):
+    folder.put(VIDEO, videos("v1"))
+    folder.put(IMAGE, images("i1"))
+    folder.look()
+    first = folder.context.pairs.read(FOLDER).expires_at
+    assert first > folder.clock() + 400 * DAY
+
+    folder.clock.pass_by(300 * DAY)
+    folder.look()
+
+    assert folder.context.pairs.read(FOLDER).expires_at == first + 300 * DAY
+
+
+def test_a_pair_whose_task_failed_is_submitted_again_when_both_files_are_put_again(folder):
+    folder.put(VIDEO, videos("v1"))
+    folder.put(IMAGE, images("i1"))
+    folder.look()
+    first = end(folder)
+    write_result(first.task_id, folder.context)
+    assert "put both files" in folder.document("result.json")["ask_again"]
+
+    put_later(folder, VIDEO, videos("v1"))
+    folder.look()
+    assert len(folder.sent()) == 1
+    put_later(folder, IMAGE, images("i1"))
+    folder.look()
+    folder.look()
+
+    assert folder.sent() == [("v1", "i1")] * 2
+    second = folder.context.pairs.read(FOLDER).task_id
+    assert second != first.task_id
+    assert folder.document("result.json") is None
+    write_result(second, folder.context)
+    write_result(first.task_id, folder.context)
+    assert folder.document("result.json") is None
+
+
+def put_later(folder, name, data):
+    """Put a file so much later that S3's time of it is another."""
+    time.sleep(1.1)
+    folder.put(name, data)
+
+
+def test_a_pair_whose_task_succeeded_is_never_submitted_again(folder):
+    folder.put(VIDEO, videos("v1"))
+    folder.put(IMAGE, images("i1"))
+    folder.look()
+    succeed(folder)
+
+    put_later(folder, VIDEO, videos("v1"))
+    folder.put(IMAGE, images("i1"))
+    folder.look()
+
+    assert len(folder.sent()) == 1
+
+
+def succeed(folder):
+    task = end(folder, Stage.STORING)
+    folder.s3.put_object(Bucket=folder.results, Key="tasks/1/video.mp4", Body=b"the video")
+    stored = StoredMedia(
+        s3_uri=f"s3://{folder.results}/tasks/1/video.mp4",
+        size=9,
+        sha256="00",
+        content_type="video/mp4",
+    )
+    return folder.services.table.move(
+        task, Stage.SUCCEEDED, folder.clock(), output=Output(video=stored), due_at=None
+    )
+
+
+def test_the_video_and_its_result_are_copied_to_where_they_stay(folder):
+    folder.put(VIDEO, videos("v1"))
+    folder.put(IMAGE, images("i1"))
+    folder.look()
+    task = succeed(folder)
+
+    write_result(task.task_id, folder.context)
+    write_result(task.task_id, folder.context)
+
+    result = folder.document("result.json", "outgoing/a/")
+    assert result == folder.document("result.json")
+    assert result["video_copy"] == f"s3://{folder.bucket}/outgoing/a/result.mp4"
+    copied = folder.s3.get_object(Bucket=folder.bucket, Key="outgoing/a/result.mp4")
+    assert copied["Body"].read() == b"the video"
+
+
+def test_the_video_of_an_older_pair_does_not_stay_beside_a_newer_result(folder):
+    folder.put(VIDEO, videos("v1"))
+    folder.put(IMAGE, images("i1"))
+    folder.look()
+    write_result(succeed(folder).task_id, folder.context)
+    folder.put(VIDEO, videos("v2"))
+    folder.put(IMAGE, images("i2"))
+    folder.look()
+
+    write_result(end(folder).task_id, folder.context)
+
+    assert folder.document("result.json", "outgoing/a/")["status"] == "failed"
+    names = folder.services.uploads.list_files("outgoing/a/")
+    assert [*names] == ["result.json"]
+
+
+# ── problem.json is true ──────────────────────────────────────────────────────────────────────
+
+
+def test_a_lone_file_is_told_what_it_waits_for_after_a_while(folder):
+    folder.put(VIDEO, videos("v1"))
+
+    folder.look()
+    assert folder.document("problem.json") is None
+    [later] = folder.queue.messages
+    folder.clock.pass_by(later["DelaySeconds"] + 2)
+    take(later["MessageBody"], "m", folder.context, folder.submit)
+
+    problem = folder.document("problem.json")
+    assert (problem["code"], later["DelaySeconds"]) == ("upload-incomplete", WAIT_SECONDS)
+    assert "character image" in problem["detail"]
+    assert folder.bus.heard == []
+    folder.put(IMAGE, images("i1"))
+    folder.look()
+    assert folder.document("problem.json") is None
+    assert folder.sent() == [("v1", "i1")]
+
+
+def test_a_problem_goes_when_its_files_go(folder):
+    folder.put("note.txt", b"smile more, please")
+    folder.look("note.txt")
+    assert folder.document("problem.json")["code"] == "input-wrong-type"
+
+    folder.s3.delete_object(Bucket=folder.bucket, Key=FOLDER + "note.txt")
+    folder.look("note.txt")
+
+    assert folder.document("problem.json") is None
+
+
+def test_a_problem_that_is_written_late_does_not_outlive_its_state(folder, monkeypatch):
+    folder.put(VIDEO, b"smile more, please")
+    write, left = folder.services.uploads.write_json, [1]
+
+    def repaired_meanwhile(key, body):
+        if left:
+            left.pop()
+            folder.put(VIDEO, videos("v1"))
+            folder.put(IMAGE, images("i1"))
+            folder.look()
+        write(key, body)
+
+    monkeypatch.setattr(folder.services.uploads, "write_json", repaired_meanwhile)
+    folder.look()
+
+    assert folder.document("problem.json") is None
+    assert folder.sent() == [("v1", "i1")]
+
+
+def test_a_refused_pair_says_that_both_files_have_to_be_put_again(folder):
+    folder.put(VIDEO, videos("v1"))
+    folder.put(IMAGE, images("i1"))
+
+    take_folder(FOLDER + VIDEO, folder.context, refuse(422, "input-too-long"))
+
+    assert "put both files into the folder again" in folder.document("problem.json")["detail"]
+
+
+def test_files_too_many_are_one_rejection(folder):
+    for number in range(25):
+        folder.put(f"{number}.png", images(f"i{number}"))
+        folder.look(f"{number}.png")
+
+    assert len(folder.bus.heard) == 1
+    assert folder.document("problem.json")["code"] == "upload-ambiguous"
+
+
+def test_a_rejection_has_the_metadata_of_its_folder(folder):
+    folder.put("task.json", b'\xef\xbb\xbf{"metadata": {"order": "42"}}')
+    folder.put(VIDEO, b"")
+    folder.look()
+
+    [rejected] = folder.bus.heard
+    detail = json.loads(rejected["Detail"])
+    assert detail["metadata"] == {"order": "42"}
+    assert detail["idempotency_key"] is None
+    assert detail["problem"]["title"] == "The file is empty"
+    assert "neither" not in detail["problem"]["detail"]
+
+
+def test_an_unknown_field_of_task_json_lists_those_that_it_may_have(folder):
+    folder.put(VIDEO, videos("v1"))
+    folder.put(IMAGE, images("i1"))
+    folder.put("task.json", b'{"prompt": "smile"}')
+    folder.look()
+
+    problem = folder.document("problem.json")
+    assert problem["code"] == "unknown-field"
+    assert "callback_url, metadata, preflight, webhook" in problem["detail"]
+    assert "video" not in problem["detail"]
+
+
+@pytest.mark.parametrize("name", ["Screen 9.41\u202fAM.mp4", "👩‍🎤.mp4", "é.mp4"])
+def test_files_may_have_the_names_that_computers_give_them(name, folder):
+    folder.put(name, videos("v1"))
+    folder.put(IMAGE, images("i1"))
+    folder.look(name)
+
+    assert folder.sent() == [("v1", "i1")]
+
+
+def test_deeply_nested_metadata_is_written_in_about_its_own_size(folder):
+    nested = "[" * 30 + ",".join(["[]"] * 400) + "]" * 30
+    folder.put("task.json", f'{{"metadata": {{"a": {nested}}}}}'.encode())
+    folder.put(VIDEO, videos("v1"))
+    folder.put(IMAGE, images("i1"))
+    folder.look()
+    write_result(end(folder).task_id, folder.context)
+
+    assert folder.services.uploads.list_files(FOLDER)["result.json"].size < 10_000
 
 
 def test_a_file_of_another_bucket_and_our_own_files_are_ignored(folder):

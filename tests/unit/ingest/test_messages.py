@@ -1,102 +1,128 @@
-"""Messages of the ingest queue: what becomes a request, and what a refused one is told."""
+"""Requests by event and message: their ids, their origins, and what a rejection says."""
 
 import json
-from types import SimpleNamespace
+from itertools import count
 
 import pytest
 
 from act_one.ingest.context import IngestContext
 from act_one.ingest.messages import take
+from act_one.ingest.pairs import PairTable
 from act_one.inputs.bucket import UploadsBucket
-from tests.unit.fakes import FakeClock, settings
+from act_one.lifecycle.services import Services
+from act_one.tasks.documents import document
+from act_one.tasks.identifiers import derive_task_id
+from local.emulator import ROOT
+from local.expand import expand
+from tests.schemas import faults_of
+from tests.unit.fakes import FakeClock, FakeProvider, settings, submitted
 
-GOOD = {
-    "video": "https://media.example/a.mp4",
-    "image": "https://media.example/b.png",
-    "idempotency_key": "key-1",
-}
+NUMBERS = count(1)
+BODY = {"video": "https://a.example/v?sig=1", "image": "https://a.example/i"}
 
 
-class FakeBus:
-    """The event bus; keeps the details of what was put on it."""
+class Requests:
+    """The ingest queue's handler, and what it submits and sends."""
 
-    def __init__(self):
-        self.details = []
+    def __init__(self, table, dynamodb):
+        name = f"requests-{next(NUMBERS)}"
+        written = expand(ROOT / "template.yaml")["Resources"]["PairsTable"]["Properties"]
+        asked = ("BillingMode", "AttributeDefinitions", "KeySchema")
+        dynamodb.create_table(TableName=name, **{key: written[key] for key in asked})
+        self.services = Services(table, FakeProvider(), settings(), FakeClock(), UploadsBucket("u"))
+        self.context = IngestContext(
+            table,
+            self.services.uploads,
+            self.services.settings,
+            self.services.clock,
+            PairTable(dynamodb, name),
+            self,
+            None,
+        )
+        self.tasks, self.rejected = [], []
 
     def put_events(self, *, Entries):  # noqa: N803 - boto3's name
-        self.details += [json.loads(entry["Detail"]) for entry in Entries]
+        self.rejected += [
+            {
+                "source": entry["Source"],
+                "detail-type": entry["DetailType"],
+                "detail": json.loads(entry["Detail"]),
+            }
+            for entry in Entries
+        ]
         return {"Entries": [{}]}
+
+    def submit(self, request, client_id):
+        task, _ = submitted(self.services, request, client_id)
+        self.tasks.append(task)
+        return task
+
+    def take(self, body, message_id="m-1"):
+        text = body if isinstance(body, str) else json.dumps(body)
+        take(text, message_id, self.context, self.submit)
 
 
 @pytest.fixture
-def taken():
-    """Take a message; return the requests that were submitted and the problems sent."""
-
-    def take_message(message):
-        bus, requests = FakeBus(), []
-        context = IngestContext(
-            None, UploadsBucket("uploads"), settings(), FakeClock(), SimpleNamespace(), bus
-        )
-
-        def submit(request, _client_id):
-            requests.append(request)
-            return SimpleNamespace(task_id="task_1", stage="submitted")
-
-        body = message if isinstance(message, str) else json.dumps(message)
-        take(body, "message-1", context, submit)
-        return requests, [detail["problem"] for detail in bus.details]
-
-    return take_message
+def requests(table, dynamodb):
+    return Requests(table, dynamodb)
 
 
-def nested(depth):
-    return {"a": nested(depth - 1)} if depth else 1
+def event(detail, event_id="e-1"):
+    return {"id": event_id, "detail-type": "Task Requested", "detail": detail}
+
+
+def test_the_id_of_a_requested_task_cannot_be_computed_from_its_key(requests):
+    requests.take({**BODY, "idempotency_key": "order-42"})
+    requests.take({**BODY, "idempotency_key": "order-42"})
+
+    first, second = requests.tasks
+    assert first.task_id == second.task_id
+    assert first.task_id != derive_task_id("events", "order-42")
+    assert len(requests.services.provider.creates) == 1
+
+
+def test_a_task_says_which_event_or_message_requested_it(requests):
+    requests.take(event(BODY))
+    requests.take({**BODY, "idempotency_key": "order-43"}, "m-2")
+
+    origins = [document(task)["origin"] for task in requests.tasks]
+    assert origins == [{"event": "e-1"}, {"message": "m-2"}]
+
+
+def test_a_rejection_says_what_the_request_said_of_itself(requests):
+    said = {"metadata": {"order": "42"}, "idempotency_key": "order-42"}
+    requests.take(event({**said, "video": "https://a.example/v"}))
+
+    [rejected] = requests.rejected
+    detail = rejected["detail"]
+    assert {name: detail[name] for name in said} == said
+    assert detail["origin"] == {"event": "e-1"}
+    assert faults_of(rejected) == []
 
 
 @pytest.mark.parametrize(
-    ("metadata", "code"),
-    [({"order": 2**63}, "metadata-number"), (nested(33), "metadata-too-deep")],
+    "said",
+    [{"metadata": [1], "idempotency_key": 7}, {"metadata": {"a": "b" * 3_000}}, {}],
+    ids=["of another type", "too large", "nothing"],
 )
-@pytest.mark.parametrize("wrapped", [False, True])
-def test_metadata_that_eventbridge_refuses_is_rejected(taken, metadata, code, wrapped):
-    asked = GOOD | {"metadata": metadata}
-    event = {"source": "a", "detail-type": "Task Requested", "id": "event-1", "detail": asked}
+def test_a_rejection_leaves_out_what_cannot_be_used(said, requests):
+    requests.take(said)
 
-    requests, [problem] = taken(event if wrapped else asked)
-
-    assert requests == []
-    assert (problem["code"], problem["field"]) == (code, "metadata")
+    [rejected] = requests.rejected
+    assert (rejected["detail"]["metadata"], rejected["detail"]["idempotency_key"]) == ({}, None)
+    assert faults_of(rejected) == []
 
 
-def test_a_message_with_a_byte_order_mark_is_a_request(taken):
-    [request], problems = taken("\ufeff" + json.dumps(GOOD))
+def test_a_key_that_is_no_string_is_not_called_missing(requests):
+    requests.take({**BODY, "idempotency_key": 7})
 
-    assert (request.idempotency_key, problems) == ("key-1", [])
-
-
-@pytest.mark.parametrize("key", [7, True, ["key"], None])
-def test_a_key_that_is_not_a_string_is_told_so(taken, key):
-    requests, [problem] = taken(GOOD | {"idempotency_key": key})
-
-    assert requests == []
+    [rejected] = requests.rejected
+    problem = rejected["detail"]["problem"]
     assert problem["code"] == "idempotency-key-missing"
-    assert "must be a string" in problem["detail"]
-    assert "add" not in problem["detail"]
+    assert problem["title"] == "idempotency_key is not a string"
 
 
-def test_a_missing_key_is_asked_for(taken):
-    _, [problem] = taken({name: GOOD[name] for name in ("video", "image")})
+def test_a_byte_order_mark_before_a_message_is_ignored(requests):
+    requests.take("\ufeff" + json.dumps({**BODY, "idempotency_key": "order-44"}))
 
-    assert (problem["code"], problem["detail"][:19]) == (
-        "idempotency-key-missing",
-        "add idempotency_key",
-    )
-
-
-@pytest.mark.parametrize("task_id", ["", "task_1", "x" * 3_000, 7])
-def test_an_end_of_a_task_that_cannot_exist_reaches_no_table(taken, task_id):
-    ended = {"source": "act-one", "detail-type": "Task Failed", "detail": {"id": task_id}}
-
-    requests, [problem] = taken(ended)
-
-    assert (requests, problem["code"]) == ([], "message-unknown")
+    assert len(requests.tasks) == 1

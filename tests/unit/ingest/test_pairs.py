@@ -1,5 +1,6 @@
 """A pair is taken once, and the next one only when both of its files are newer."""
 
+from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 
 import pytest
@@ -23,7 +24,7 @@ def pair(video="v1", video_at=100.0, image="i1", image_at=100.0):
 
 
 def taken(last):
-    return Taken(pair=last, task_id="task_1", claim_id="c")
+    return Taken(pair=last, task_id="task_1", claim_id="c", expires_at=None)
 
 
 LAST = taken(pair())
@@ -91,6 +92,22 @@ def test_what_was_claimed_is_read_again(table):
 
     assert (found.pair, found.task_id) == (pair(), "task_1")
     assert table.read("incoming/b/") is None
+
+
+def test_a_claim_without_an_end_stays(table):
+    table.claim(pair(), "task_1", None, None, run=2, created=True)
+
+    found = table.read(FOLDER)
+
+    assert (found.expires_at, found.run, found.created) == (None, 2, True)
+
+
+def test_the_secret_of_ids_is_made_once(table):
+    with ThreadPoolExecutor(4) as pool:
+        found = {*pool.map(lambda _: table.id_secret(), range(8))}
+
+    assert found == {table.id_secret()}
+    assert len(table.id_secret()) == 32
 
 
 def test_of_two_that_saw_the_same_one_takes_the_pair(table):

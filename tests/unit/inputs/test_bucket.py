@@ -10,6 +10,7 @@ import boto3
 import pytest
 
 from act_one.aws import s3_client
+from act_one.inputs import bucket
 from act_one.inputs.bucket import FileGoneError, UploadsBucket
 from act_one.inputs.request import TransferRequest, read_request
 from act_one.inputs.uploads import open_upload
@@ -54,6 +55,24 @@ def in_bucket(files, **fields):
     return task(
         video=files.uri(KEY), image="https://a.example/i.png?x=1", video_file=HELD, **fields
     )
+
+
+def test_a_file_behind_many_subfolders_is_listed(files, monkeypatch):
+    monkeypatch.setattr(bucket, "_PAGE", 2)
+    for key in ("f/1/a", "f/2/a", "f/3/a", "f/video.mp4"):
+        put(files, key, MP4)
+
+    assert [*files.list_files("f/")] == ["video.mp4"]
+
+
+def test_an_empty_file_is_called_empty(files):
+    put(files, KEY, b"")
+
+    with pytest.raises(ProblemError) as caught:
+        files.pin_versions(TransferRequest(video=files.uri(KEY), image="https://a.example/i"))
+
+    assert caught.value.code == "input-wrong-type"
+    assert "is empty (0 bytes)" in caught.value.detail
 
 
 def test_a_file_is_told_by_its_first_bytes_whatever_its_name(files):

@@ -80,3 +80,14 @@ def test_a_file_that_expired_in_the_bucket_has_no_link(shipped_s3, days, later, 
 
     assert (shown["output"]["video"]["url"] is not None) == linked
     assert shown["output"]["video"]["s3_uri"] == VIDEO.s3_uri
+
+
+@pytest.mark.parametrize("client", ["events", "uploads"])
+def test_a_shared_task_is_shown_without_the_queries_of_its_inputs(client, table, shipped_s3):
+    table.create(
+        task(client_id=client, video="https://a.example/v?sig=1", image="https://a.example/i?sig=2")
+    )
+
+    shown = with_links(own_task(TASK.task_id, "client-9", table), shipped_s3, settings(), BEGINNING)
+
+    assert shown["input"] == {"video": "https://a.example/v", "image": "https://a.example/i"}

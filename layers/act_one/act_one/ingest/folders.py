@@ -3,8 +3,9 @@
 The folder is ``incoming/<name>/``.
 S3 events may arrive twice, late or in any order, so each one makes us read the whole folder as it
 is now. The pair is claimed, then submitted under an idempotency key derived from its contents: a
-message retried after a crash completes the same task. A problem is written beside the files as
-``problem.json``, and the task, once it has ended, as ``result.json``.
+message retried after a crash completes the same task. Why no task can be created, or what the
+folder waits for, is written beside the files as ``problem.json``, which is replaced or removed at
+each change of the folder.
 """
 
 import hashlib
@@ -17,25 +18,34 @@ from aws_lambda_powertools import Logger
 
 from act_one.clock import DAY
 from act_one.ingest.context import IngestContext, Submit
-from act_one.ingest.pairs import Content, Pair, PairTakenError, Verdict, judge
+from act_one.ingest.pairs import Content, Pair, PairTakenError, Taken, Verdict, judge
+from act_one.ingest.results import RESULT, write_result
 from act_one.inputs.bucket import INCOMING, FileGoneError, FoundFile, ListedFile
-from act_one.inputs.request import MAX_REQUEST_BYTES, TransferRequest, read_request
+from act_one.inputs.request import (
+    MAX_REQUEST_BYTES,
+    TransferRequest,
+    read_request,
+    readable_metadata,
+)
 from act_one.json_types import Json
 from act_one.problems import KeyReusedError, ProblemError
-from act_one.tasks.documents import document
+from act_one.tasks.documents import readable_json
 from act_one.tasks.events import rejection_of, send
 from act_one.tasks.identifiers import derive_task_id
-from act_one.tasks.task import UPLOADS_CLIENT, PinnedFile, Task
+from act_one.tasks.task import UPLOADS_CLIENT, PinnedFile, Stage, Task
 
 PROBLEM: Final = "problem.json"
-RESULT: Final = "result.json"
 OWN_FILES: Final = frozenset({PROBLEM, RESULT})
-"""Files that this module writes. They are no trigger: that would be an endless loop."""
+"""Files that ingest writes. They are no trigger: that would be an endless loop."""
 OPTIONS: Final = "task.json"
+OPTION_FIELDS: Final = ("callback_url", "metadata", "preflight", "webhook")
 MAX_FILES: Final = 20
 """More files than this are refused without reading them."""
-KEPT_SECONDS: Final = 30 * DAY
-"""How long a claim is kept: longer than the bucket keeps the files."""
+WAIT_SECONDS: Final = 30
+"""How long a folder may stay incomplete before ``problem.json`` says what it waits for."""
+_ASKED_AGAIN: Final = frozenset({Stage.FAILED, Stage.CANCELED, Stage.EXPIRED})
+"""Ends after which the same two files, put again, are another task."""
+_TOO_MANY: Final = "upload-ambiguous"
 _TRIES: Final = 5
 
 logger = Logger(child=True)
@@ -43,6 +53,13 @@ logger = Logger(child=True)
 
 class UnsettledError(Exception):
     """The folder changed during each of several reads; the message has to be retried."""
+
+
+class IncompleteError(ProblemError):
+    """The folder waits for another file: nothing was refused."""
+
+    def __init__(self, title: str, detail: str) -> None:
+        super().__init__(422, "upload-incomplete", title, detail)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,22 +100,31 @@ def take_folder(key: str, context: IngestContext, submit: Submit) -> None:
     """
     name = f"{key.rpartition('/')[0]}/"
     for _ in range(_TRIES):
-        folder = _Folder(name=name, files=context.uploads.list_files(name))
+        folder = _read_folder(name, context)
+        task = None
         try:
             task = _take_pair(folder, context, submit)
+            wrote = _remove_problem(folder, context)
         except (FileGoneError, PairTakenError):
             continue
         except KeyReusedError:
             continue  # another invocation just submitted the pair with an older task.json
+        except IncompleteError as waiting:
+            wrote = _write_waiting(waiting, key, folder, context)
         except ProblemError as problem:
             if problem.retryable:
                 raise
-            _write_problem(problem, folder, context)
-            return
+            wrote = _write_problem(problem, folder, context)
+        if wrote and _read_folder(name, context).state() != folder.state():
+            continue  # the files have changed, and another invocation may have been faster
         if task is not None and task.done:
             write_result(task.task_id, context)
         return
     raise UnsettledError(name)
+
+
+def _read_folder(name: str, context: IngestContext) -> _Folder:
+    return _Folder(name=name, files=context.uploads.list_files(name))
 
 
 def _take_pair(folder: _Folder, context: IngestContext, submit: Submit) -> Task | None:
@@ -108,29 +134,84 @@ def _take_pair(folder: _Folder, context: IngestContext, submit: Submit) -> Task 
     pair, request = _read_pair(folder, found, context)
     taken = context.pairs.read(folder.name)
     verdict = judge(pair, taken)
+    if taken is None or verdict is Verdict.NEW:
+        taken = _claim(pair, taken, context)
+    else:
+        taken = _keep_claim(taken, context)
     if verdict is Verdict.MIXED:
-        logger.info("half of a new pair", extra={"folder": folder.name})
-        return None
-    task_id = derive_task_id(UPLOADS_CLIENT, pair.key)
-    task = context.table.read(task_id)
-    if task is None and RESULT in folder.files:
-        context.uploads.delete(folder.name + RESULT)  # it belongs to the previous pair
-    if verdict is Verdict.NEW:
-        context.pairs.claim(pair, task_id, taken, context.clock() + KEPT_SECONDS)
+        raise _half_replaced(pair, taken, found)
+    task = context.table.read(taken.task_id)
+    if taken.created:
+        return task
     if task is None:
-        task = submit(request, UPLOADS_CLIENT)
-    if PROBLEM in folder.files:
-        context.uploads.delete(folder.name + PROBLEM)
+        if RESULT in folder.files:
+            context.uploads.delete(folder.name + RESULT)  # it belongs to the previous pair
+        task = _submit(pair, taken, request, context, submit)
+    # From now on the pair is never submitted again, even if the task's row is gone.
+    context.pairs.claim(pair, task.task_id, taken, taken.expires_at, run=taken.run, created=True)
     return task
+
+
+def _submit(
+    pair: Pair, taken: Taken, request: TransferRequest, context: IngestContext, submit: Submit
+) -> Task:
+    key = _request_key(pair, taken.run, context)
+    try:
+        return submit(replace(request, idempotency_key=key), UPLOADS_CLIENT)
+    except KeyReusedError:
+        raise
+    except ProblemError as problem:
+        if not problem.retryable:
+            problem.detail += _BOTH_FILES
+        raise
+
+
+_BOTH_FILES: Final = (
+    "; then put both files into the folder again, even if only one of them has to change: "
+    "a new file beside an old one starts no task"
+)
+
+
+def _claim(pair: Pair, seen: Taken | None, context: IngestContext) -> Taken:
+    """Claim a new pair, for its task if it has one that didn't fail, or else for another one."""
+    run, task_id, created = 1, _task_id(pair, 1, context), False
+    if seen is not None and seen.pair.key == pair.key:
+        run, task_id, created = seen.run, seen.task_id, seen.created
+    while (task := context.table.read(task_id)) is not None and task.stage in _ASKED_AGAIN:
+        run, created = run + 1, False
+        task_id = _task_id(pair, run, context)
+    expires_at = context.settings.claim_expires_at(context.clock())
+    created = created or task is not None
+    return context.pairs.claim(pair, task_id, seen, expires_at, run=run, created=created)
+
+
+def _keep_claim(taken: Taken, context: IngestContext) -> Taken:
+    """Extend a claim with each change of its folder: it must outlive every file in it."""
+    expires_at = context.settings.claim_expires_at(context.clock())
+    kept = taken.expires_at
+    if kept is None or (expires_at is not None and expires_at - kept < DAY):
+        return taken
+    return context.pairs.claim(
+        taken.pair, taken.task_id, taken, expires_at, run=taken.run, created=taken.created
+    )
+
+
+def _request_key(pair: Pair, run: int, context: IngestContext) -> str:
+    return context.secret_key(f"{pair.key}\n{run}")
+
+
+def _task_id(pair: Pair, run: int, context: IngestContext) -> str:
+    return derive_task_id(UPLOADS_CLIENT, _request_key(pair, run, context))
 
 
 # ── The pair ──────────────────────────────────────────────────────────────────────────────────
 
 
 def _two_files(folder: _Folder, context: IngestContext) -> dict[str, tuple[str, FoundFile]] | None:
-    """Find the video and the image by content; None while one of them is missing.
+    """Find the video and the image by content; None in a folder without either.
 
-    Raises ``ProblemError`` when there are other files, ``FileGoneError`` when a file was replaced.
+    Raises ``IncompleteError`` while one of them is missing, ``ProblemError`` when there are other
+    files, ``FileGoneError`` when a file was replaced.
     """
     names = folder.inputs
     if not names:
@@ -144,20 +225,13 @@ def _two_files(folder: _Folder, context: IngestContext) -> dict[str, tuple[str, 
             f"files directly in {INCOMING} start no task",
         )
     if len(names) > MAX_FILES:
-        raise _too_many(f"{len(names)} files", names[:3])
+        raise _too_many(f"more than {MAX_FILES} files", names[:3])
     found = {
         name: context.uploads.inspect(folder.name + name, folder.files[name].etag) for name in names
     }
     for name, file in found.items():
         if file.kind is None:
-            raise ProblemError(
-                422,
-                "input-wrong-type",
-                "The file is neither a video nor an image",
-                f"{name} is {file.media_type or 'neither a video nor an image'}; replace it by "
-                "one performance video and one character image",
-                extensions={"file": name},
-            )
+            raise _not_media(name, file)
     kinds = {
         kind: [(name, file) for name, file in found.items() if file.kind == kind]
         for kind in ("video", "image")
@@ -165,15 +239,46 @@ def _two_files(folder: _Folder, context: IngestContext) -> dict[str, tuple[str, 
     for kind, files in kinds.items():
         if len(files) > 1:
             raise _too_many(f"{len(files)} {kind}s", [name for name, _ in files])
-    if not all(kinds.values()):
-        return None
+    for kind, files in kinds.items():
+        if not files:
+            raise _alone(names[0], f"the {_WHAT[kind]}")
     return {kind: files[0] for kind, files in kinds.items()}
+
+
+_WHAT: Final = {"video": "performance video", "image": "character image"}
+
+
+def _not_media(name: str, file: FoundFile) -> ProblemError:
+    title = "The file is neither a video nor an image"
+    fix = "replace it by one performance video and one character image"
+    if file.empty:
+        title, fix = "The file is empty", "upload it again"
+    detail = f"{name} is {file.what}; {fix}"
+    return ProblemError(422, "input-wrong-type", title, detail, extensions={"file": name})
+
+
+def _alone(name: str, missing: str) -> IncompleteError:
+    return IncompleteError(
+        "The folder waits for its second file",
+        f"{name} is here; put {missing} beside it to start a task",
+    )
+
+
+def _half_replaced(
+    pair: Pair, taken: Taken, found: Mapping[str, tuple[str, FoundFile]]
+) -> IncompleteError:
+    old = "image" if pair.video.replaces(taken.pair.video) else "video"
+    return IncompleteError(
+        "The folder waits for its second new file",
+        f"{found[old][0]} belongs to the pair that was read before, and one new file beside it "
+        f"starts no task; put {found[old][0]} again, changed or not, to start one",
+    )
 
 
 def _too_many(what: str, names: list[str]) -> ProblemError:
     return ProblemError(
         422,
-        "upload-ambiguous",
+        _TOO_MANY,
         "The folder has more than one video or image",
         f"the folder has {what} ({', '.join(names)}); keep one video and one image",
     )
@@ -189,7 +294,7 @@ def _read_pair(
     uris = {kind: f"{origin}{name}" for kind, (name, _) in found.items()}
     request = read_request(
         json.dumps({**_options(folder, context), **uris}).encode(),
-        pair.key,
+        None,
         allow_addresses=context.settings.unsafe_allow_private_media,
         own_files=origin,
     )
@@ -212,7 +317,7 @@ def _options(folder: _Folder, context: IngestContext) -> dict[str, Json]:
     if folder.files[OPTIONS].size > MAX_REQUEST_BYTES:
         raise _bad_options(f"it is larger than {MAX_REQUEST_BYTES:,} bytes")
     try:
-        options = json.loads(context.uploads.read(folder.name + OPTIONS))
+        options = json.loads(context.uploads.read(folder.name + OPTIONS).decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
         raise _bad_options("it can't be read as JSON in UTF-8") from error
     if not isinstance(options, dict):
@@ -220,6 +325,15 @@ def _options(folder: _Folder, context: IngestContext) -> dict[str, Json]:
     for name in ("video", "image", "upload_id"):
         if name in options:
             raise _bad_options(f"it has {name}, but the files beside it are the inputs")
+    for name in sorted(options.keys() - set(OPTION_FIELDS)):
+        shown = name[:64].encode("utf-8", "replace").decode()
+        raise ProblemError(
+            400,
+            "unknown-field",
+            "There is no such field",
+            f"{shown!r} is not a field of {OPTIONS}; the fields are {', '.join(OPTION_FIELDS)}",
+            field=shown,
+        )
     return options
 
 
@@ -233,39 +347,82 @@ def _bad_options(what: str) -> ProblemError:
     )
 
 
-# ── problem.json and result.json ──────────────────────────────────────────────────────────────
+# ── problem.json ──────────────────────────────────────────────────────────────────────────────
 
 
-def _write_problem(problem: ProblemError, folder: _Folder, context: IngestContext) -> None:
-    """Write the problem into the folder and send it to the bus, unless that was done already."""
-    document_of_problem = problem.document()
-    body = _json(document_of_problem)
-    written = folder.files.get(PROBLEM)
-    logger.info("problem", extra={"code": problem.code, "folder": folder.name})
-    if written is not None and written.etag == hashlib.md5(body, usedforsecurity=False).hexdigest():
-        return
-    # The event goes first: once the file exists, both have been sent.
-    origin = {"upload": context.uploads.uri(folder.name)}
-    bus = context.settings.event_bus
-    send(context.events, rejection_of(document_of_problem, origin, bus, folder.state()))
-    context.uploads.write_json(folder.name + PROBLEM, body)
+def _remove_problem(folder: _Folder, context: IngestContext) -> bool:
+    if PROBLEM in folder.files:
+        context.uploads.delete(folder.name + PROBLEM)
+    return PROBLEM in folder.files
 
 
-def write_result(task_id: str, context: IngestContext) -> None:
-    """Write the current state of an ended task beside its input files.
+def _write_waiting(
+    waiting: IncompleteError, key: str, folder: _Folder, context: IngestContext
+) -> bool:
+    """Write what the folder waits for, at once only in the place of an older problem.
 
-    Does nothing if a newer pair was submitted from the folder: the file is for that pair's task.
+    Files of a pair arrive one after the other, so the folder is read again after a while.
     """
-    written = 0
-    # A concurrent invocation may write an older state: read the task again after each write.
-    while (task := context.table.read(task_id)) and task.origin and task.version > written:
-        folder = task.origin.removeprefix(context.uploads.uri(""))
-        taken = context.pairs.read(folder)
-        if not task.done or (taken is not None and taken.task_id != task_id):
-            return
-        context.uploads.write_json(folder + RESULT, _json(document(task)))
-        written = task.version
+    rests = max(folder.files[name].modified for name in folder.inputs) + WAIT_SECONDS
+    if PROBLEM in folder.files or context.clock() >= rests:
+        return _write(readable_json(waiting.document()), folder, context)
+    again = {
+        "source": "aws.s3",
+        "detail": {"bucket": {"name": context.uploads.bucket}, "object": {"key": key}},
+    }
+    context.sqs.send_message(
+        QueueUrl=context.settings.ingest_queue_url,
+        DelaySeconds=WAIT_SECONDS,
+        MessageBody=json.dumps(again),
+    )
+    return False
 
 
-def _json(content: Mapping[str, Json]) -> bytes:
-    return json.dumps(content, ensure_ascii=False, indent=2).encode()
+def _write_problem(problem: ProblemError, folder: _Folder, context: IngestContext) -> bool:
+    """Write the problem into the folder and send it to the bus, unless that was done already."""
+    logger.info("problem", extra={"code": problem.code, "folder": folder.name})
+    body = readable_json(problem.document())
+    if not _is_there(body, folder) and not _is_more_of(problem, folder, context):
+        # The event goes first: once the file exists, both have been sent.
+        origin = {"upload": context.uploads.uri(folder.name)}
+        entry = rejection_of(
+            problem.document(),
+            origin,
+            context.settings.event_bus,
+            folder.state(),
+            metadata=_metadata(folder, context),
+        )
+        send(context.events, entry)
+    return _write(body, folder, context)
+
+
+def _write(body: bytes, folder: _Folder, context: IngestContext) -> bool:
+    """Write ``problem.json`` and return True, unless it is there."""
+    if _is_there(body, folder):
+        return False
+    context.uploads.write_json(folder.name + PROBLEM, body)
+    return True
+
+
+def _is_there(body: bytes, folder: _Folder) -> bool:
+    written = folder.files.get(PROBLEM)
+    etag = hashlib.md5(body, usedforsecurity=False).hexdigest()
+    return written is not None and written.etag == etag
+
+
+def _is_more_of(problem: ProblemError, folder: _Folder, context: IngestContext) -> bool:
+    """Return whether one file too many has only become several."""
+    if problem.code != _TOO_MANY or PROBLEM not in folder.files:
+        return False
+    try:
+        before = json.loads(context.uploads.read(folder.name + PROBLEM))
+    except (FileGoneError, ValueError, RecursionError):
+        return False
+    return isinstance(before, dict) and before.get("code") == _TOO_MANY
+
+
+def _metadata(folder: _Folder, context: IngestContext) -> dict[str, Json]:
+    try:
+        return readable_metadata(_options(folder, context).get("metadata", {}))
+    except (FileGoneError, ProblemError):
+        return {}

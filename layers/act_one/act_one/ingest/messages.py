@@ -5,15 +5,18 @@ queue's retries: a provider key that isn't set yet, an AWS service that can't be
 """
 
 import json
+from dataclasses import replace
 from typing import Final
 
 from aws_lambda_powertools import Logger
 
 from act_one.ingest.context import IngestContext, Submit
-from act_one.ingest.folders import is_trigger, take_folder, write_result
-from act_one.inputs.request import read_request
+from act_one.ingest.folders import is_trigger, take_folder
+from act_one.ingest.results import write_result
+from act_one.inputs.request import MAX_KEY_CHARACTERS, read_request, readable_metadata
 from act_one.json_types import Json
 from act_one.problems import ProblemError
+from act_one.tasks.documents import origin_text
 from act_one.tasks.events import END_DETAIL_TYPES, rejection_of, send
 from act_one.tasks.identifiers import is_task_id
 from act_one.tasks.task import EVENTS_CLIENT
@@ -46,7 +49,7 @@ def take(body: str, message_id: str, context: IngestContext, submit: Submit) -> 
             problem = ProblemError(
                 400, "message-unknown", "The message is not a request", _WHAT_TO_SEND
             )
-            _reject(problem, {"message": message_id}, context)
+            _reject(problem, {}, {"message": message_id}, context)
 
 
 def _read(body: str) -> Json:
@@ -69,28 +72,52 @@ def _request(
             allow_addresses=context.settings.unsafe_allow_private_media,
             own_files=context.uploads.files_of(EVENTS_CLIENT),
         )
-        task = submit(request, EVENTS_CLIENT)
+        asked_by = replace(
+            request, idempotency_key=context.secret_key(key), origin=origin_text(origin)
+        )
+        task = submit(asked_by, EVENTS_CLIENT)
     except ProblemError as problem:
         if problem.retryable:
             raise
-        _reject(problem, origin, context)
+        _reject(problem, asked, origin, context)
     else:
         logger.info("task", extra={"task_id": task.task_id, "stage": task.stage, "origin": origin})
 
 
 def _key_of(asked: dict[str, Json]) -> str:
     if "idempotency_key" not in asked:
-        title = "idempotency_key is missing"
-        detail = "add idempotency_key, a string unique to each transfer: messages may arrive twice"
+        title, fix = "idempotency_key is missing", "add idempotency_key"
     elif not isinstance(key := asked["idempotency_key"], str):
-        title = "idempotency_key is not a string"
-        detail = "idempotency_key must be a string; write a number in quotes"
+        title, fix = "idempotency_key is not a string", "make idempotency_key a string"
     else:
         return key
-    raise ProblemError(400, "idempotency-key-missing", title, detail, field="idempotency_key")
+    raise ProblemError(
+        400,
+        "idempotency-key-missing",
+        title,
+        f"{fix}, unique to each transfer: messages may arrive twice",
+        field="idempotency_key",
+    )
 
 
-def _reject(problem: ProblemError, origin: dict[str, Json], context: IngestContext) -> None:
+def _reject(
+    problem: ProblemError,
+    asked: dict[str, Json],
+    origin: dict[str, Json],
+    context: IngestContext,
+) -> None:
     logger.info("problem", extra={"code": problem.code, "origin": origin})
-    bus = context.settings.event_bus
-    send(context.events, rejection_of(problem.document(), origin, bus))
+    key = asked.get("idempotency_key")
+    entry = rejection_of(
+        problem.document(),
+        origin,
+        context.settings.event_bus,
+        metadata=readable_metadata(asked.get("metadata", {})),
+        idempotency_key=_printed(key) if isinstance(key, str) else None,
+    )
+    send(context.events, entry)
+
+
+def _printed(key: str) -> str:
+    """Return a key as an event can hold it: cut, and without halves of surrogate pairs."""
+    return key[:MAX_KEY_CHARACTERS].encode("utf-8", "replace").decode()

@@ -6,9 +6,13 @@ files one after the other never pays for one old and one new file.
     claim   no pair claimed, or the claimed pair is the one we read ──▶ this pair
 
 S3's times have a resolution of one second, so other content of the same second counts as newer.
+
+The same table holds the secret from which ingest derives its tasks' ids. It is made once and never
+replaced: with another secret, a repeated request would have another id and be paid again.
 """
 
 import hashlib
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -20,6 +24,8 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_dynamodb.type_defs import PutItemInputTypeDef
 
+_ID_ROW: Final = "ids"
+"""The key of the row with the secret; a folder's key begins with ``incoming/``."""
 _NONE_TAKEN: Final = "attribute_not_exists(folder)"
 _AS_SEEN: Final = "claim_id = :seen"
 
@@ -52,7 +58,7 @@ class Pair:
 
     @property
     def key(self) -> str:
-        """The pair's idempotency key: the same for the same bytes in the same folder."""
+        """Identifies the pair's content: the same for the same bytes in the same folder."""
         named = f"{self.folder}\n{self.video.etag}\n{self.image.etag}"
         return hashlib.sha256(named.encode()).hexdigest()
 
@@ -64,6 +70,12 @@ class Taken:
     pair: Pair
     task_id: str
     claim_id: str
+    expires_at: float | None
+    """When DynamoDB may delete the claim, in epoch seconds; None: never."""
+    run: int = 1
+    """Counts the tasks of these same bytes, from 1: a failed one can be asked for again."""
+    created: bool = False
+    """Whether the task was created; its row may be gone since."""
 
 
 class Verdict(Enum):
@@ -71,7 +83,7 @@ class Verdict(Enum):
 
     NEW = auto()
     SAME = auto()
-    """Already claimed; its task may be missing if the claiming invocation was stopped."""
+    """Already claimed; its task is missing if the claiming invocation was stopped."""
     MIXED = auto()
     """One of its files belongs to the pair claimed last: wait for its replacement."""
 
@@ -100,15 +112,32 @@ class PairTable:
         )
         return _read_item(answer["Item"]) if "Item" in answer else None
 
-    def claim(self, pair: Pair, task_id: str, seen: Taken | None, expires_at: float) -> None:
-        """Replace the claim that was read (``seen``) by one of this pair.
+    def claim(
+        self,
+        pair: Pair,
+        task_id: str,
+        seen: Taken | None,
+        expires_at: float | None,
+        *,
+        run: int = 1,
+        created: bool = False,
+    ) -> Taken:
+        """Replace the claim that was read (``seen``) by this one, and return it.
 
-        DynamoDB may delete it after ``expires_at``. Raises ``PairTakenError`` when the claim has
-        changed since, which may also be our own write whose reply was lost.
+        Raises ``PairTakenError`` when the claim has changed since, which may also be our own write
+        whose reply was lost.
         """
+        taken = Taken(
+            pair=pair,
+            task_id=task_id,
+            claim_id=new_claim_id(),
+            expires_at=expires_at,
+            run=run,
+            created=created,
+        )
         asked: PutItemInputTypeDef = {
             "TableName": self.name,
-            "Item": _to_item(pair, task_id, expires_at),
+            "Item": _to_item(taken),
             "ConditionExpression": _NONE_TAKEN,
         }
         if seen is not None:
@@ -118,19 +147,41 @@ class PairTable:
             self.client.put_item(**asked)
         except self.client.exceptions.ConditionalCheckFailedException as error:
             raise PairTakenError(pair.folder) from error
+        return taken
+
+    def id_secret(self) -> bytes:
+        """Return the secret for ids; make it at the first call."""
+        while True:
+            answer = self.client.get_item(
+                TableName=self.name, Key={"folder": {"S": _ID_ROW}}, ConsistentRead=True
+            )
+            if "Item" in answer:
+                return bytes.fromhex(answer["Item"]["secret"]["S"])
+            try:
+                self.client.put_item(
+                    TableName=self.name,
+                    Item={"folder": {"S": _ID_ROW}, "secret": {"S": secrets.token_hex(32)}},
+                    ConditionExpression=_NONE_TAKEN,
+                )
+            except self.client.exceptions.ConditionalCheckFailedException:
+                continue  # another invocation made it
 
 
-def _to_item(pair: Pair, task_id: str, expires_at: float) -> dict[str, Any]:
-    return {
-        "folder": {"S": pair.folder},
-        "video_etag": {"S": pair.video.etag},
-        "video_modified": {"N": str(pair.video.modified)},
-        "image_etag": {"S": pair.image.etag},
-        "image_modified": {"N": str(pair.image.modified)},
-        "task_id": {"S": task_id},
-        "claim_id": {"S": new_claim_id()},
-        "expires_at": {"N": str(int(expires_at))},
+def _to_item(taken: Taken) -> dict[str, Any]:
+    item = {
+        "folder": {"S": taken.pair.folder},
+        "video_etag": {"S": taken.pair.video.etag},
+        "video_modified": {"N": str(taken.pair.video.modified)},
+        "image_etag": {"S": taken.pair.image.etag},
+        "image_modified": {"N": str(taken.pair.image.modified)},
+        "task_id": {"S": taken.task_id},
+        "claim_id": {"S": taken.claim_id},
+        "run": {"N": str(taken.run)},
+        "created": {"BOOL": taken.created},
     }
+    if taken.expires_at is not None:
+        item["expires_at"] = {"N": str(int(taken.expires_at))}
+    return item
 
 
 def _read_item(item: Mapping[str, Any]) -> Taken:
@@ -143,4 +194,7 @@ def _read_item(item: Mapping[str, Any]) -> Taken:
         pair=Pair(folder=item["folder"]["S"], video=content("video"), image=content("image")),
         task_id=item["task_id"]["S"],
         claim_id=item["claim_id"]["S"],
+        expires_at=float(item["expires_at"]["N"]) if "expires_at" in item else None,
+        run=int(item.get("run", {"N": "1"})["N"]),
+        created="created" in item and item["created"]["BOOL"],
     )

@@ -25,9 +25,13 @@ UPLOADS: Final = "uploads/"
 """Files uploaded over HTTP, and those that events name: ``uploads/<client>/…``."""
 INCOMING: Final = "incoming/"
 """Files put here start tasks."""
+OUTGOING: Final = "outgoing/"
+"""Results of the folders in ``incoming/``, in folders of the same names."""
 MAX_PAGES: Final = 20
 """Pages of a folder's listing that are read; each has 1,000 files and subfolders."""
 
+MAX_LISTED: Final = 1_000
+_PAGE: Final = 1_000
 _GONE: Final = frozenset({"NoSuchKey", "NoSuchVersion", "404", "PreconditionFailed", "412"})
 _HIDDEN: Final = frozenset({"AccessDenied", "403"})
 """S3's answer for a missing file when the caller may not list the bucket."""
@@ -56,6 +60,14 @@ class FoundFile:
     media_type: str | None
     etag: str | None = None
     """S3's ETag, quotes included: the same for the same bytes of an upload in one part."""
+    empty: bool = False
+
+    @property
+    def what(self) -> str:
+        """Say what the file is, in an error."""
+        if self.empty:
+            return "empty (0 bytes)"
+        return self.media_type or "neither a video nor an image"
 
     @property
     def kind(self) -> str | None:
@@ -176,7 +188,7 @@ class UploadsBucket:
         except ClientError as error:
             code = str(error.response.get("Error", {}).get("Code"))
             if code in _EMPTY:
-                return FoundFile(version=None, media_type=None)
+                return FoundFile(version=None, media_type=None, empty=True)
             if code in _GONE or (code in _HIDDEN and etag is None):
                 raise FileGoneError(key) from error
             raise
@@ -193,6 +205,18 @@ class UploadsBucket:
         self.client().put_object(
             Bucket=self.bucket, Key=key, Body=body, ContentType="application/json"
         )
+
+    def copy_result(self, s3_uri: str, key: str) -> None:
+        """Copy an object of the results bucket. Raises ``FileGoneError`` when it is missing."""
+        bucket, _, source = s3_uri.removeprefix("s3://").partition("/")
+        try:
+            self.client().copy_object(
+                Bucket=self.bucket, Key=key, CopySource={"Bucket": bucket, "Key": source}
+            )
+        except ClientError as error:
+            if str(error.response.get("Error", {}).get("Code")) in _GONE | _HIDDEN:
+                raise FileGoneError(s3_uri) from error
+            raise
 
     def delete(self, key: str) -> None:
         """Delete a file."""
@@ -215,8 +239,7 @@ class UploadsBucket:
                 422,
                 "input-wrong-type",
                 f"The file is not {_A[name]}",
-                f"{uri} is {found.media_type or 'neither a video nor an image'}; "
-                f"upload the {name} there",
+                f"{uri} is {found.what}; upload the {name} there",
                 field=name,
             )
         return PinnedFile(version=found.version, media_type=found.media_type), found.etag

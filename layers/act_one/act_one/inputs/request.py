@@ -2,6 +2,7 @@
 
 import json
 import re
+import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from math import inf
@@ -155,10 +156,12 @@ def _s3_uri(uri: str, name: str, own_files: str) -> str:
         detail = f"{name} is not a file in S3 that this client may use; {where}"
         _refuse("input-not-yours", f"{name} is not yours", detail, name, status=403)
     key = uri.removeprefix("s3://").partition("/")[2]
-    if not uri.isprintable() or len(key.encode()) > MAX_S3_KEY_BYTES:
+    # Other characters that don't print, such as joiners in emoji, are common in file names.
+    unusable = any(unicodedata.category(letter) in {"Cc", "Cs"} for letter in uri)
+    if unusable or len(key.encode()) > MAX_S3_KEY_BYTES:
         detail = (
-            f"{name} is not an S3 URI: a key is printable text of at most "
-            f"{MAX_S3_KEY_BYTES:,} bytes"
+            f"{name} is not an S3 URI: a key has at most {MAX_S3_KEY_BYTES:,} bytes "
+            "and no control characters"
         )
         _refuse("url-invalid", f"{name} is not an S3 URI", detail, name)
     return uri
@@ -220,6 +223,14 @@ def _check_url(
         )
         _refuse("url-address", f"{name} names no public host", detail, name)
     return url
+
+
+def readable_metadata(value: Json) -> dict[str, Json]:
+    """Return a request's metadata if it is valid, else nothing."""
+    try:
+        return _metadata(value)
+    except ProblemError:
+        return {}
 
 
 def _metadata(value: Json) -> dict[str, Json]:

@@ -1,6 +1,6 @@
 """Reading a task: clients see their own tasks, and get links to results that last an hour."""
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from act_one.aws import LINK_SECONDS
@@ -10,13 +10,10 @@ from act_one.settings import Settings
 from act_one.tasks.documents import api_document
 from act_one.tasks.identifiers import is_task_id
 from act_one.tasks.table import TaskTable
-from act_one.tasks.task import EVENTS_CLIENT, UPLOADS_CLIENT, Task
+from act_one.tasks.task import SHARED_CLIENTS, Task
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
-
-SHARED_CLIENTS: Final = frozenset({UPLOADS_CLIENT, EVENTS_CLIENT})
-"""Clients whose tasks every API key of the stack may read: they belong to the account."""
 
 
 def own_task(task_id: str, client_id: str, table: TaskTable) -> Task:

@@ -5,7 +5,6 @@ attempt with a fresh URL from the feed. So the copy needs no provider key, and i
 nothing.
 """
 
-import json
 from dataclasses import dataclass, replace
 from time import monotonic
 from typing import TYPE_CHECKING, Final
@@ -20,7 +19,7 @@ from act_one.media.copy import RESULT_IMAGE_TYPES, RESULT_VIDEO_TYPES, Destinati
 from act_one.net import downloads
 from act_one.settings import Settings
 from act_one.tasks import moves
-from act_one.tasks.documents import document
+from act_one.tasks.documents import document, readable_json
 from act_one.tasks.table import MovedOnError
 from act_one.tasks.task import MediaUrls, Notice, Output, StoredMedia, Task
 
@@ -157,7 +156,7 @@ def _write_task_json(task: Task, storage: Storage) -> None:
     storage.s3.put_object(
         Bucket=storage.bucket,
         Key=f"{result_prefix(task)}task.json",
-        Body=json.dumps(document(task), ensure_ascii=False, indent=2).encode(),
+        Body=readable_json(document(task)),
         ContentType="application/json",
         Metadata={"task-id": task.task_id},
     )

@@ -1,12 +1,13 @@
 """A task in JSON: what the API shows its client, and what events and ``task.json`` show."""
 
+import json
 from collections.abc import Mapping
 from typing import Final
 from urllib.parse import urlsplit, urlunsplit
 
 from act_one.clock import rfc3339
 from act_one.json_types import Json
-from act_one.tasks.task import Delivery, Notice, Output, Stage, StoredMedia, Task
+from act_one.tasks.task import SHARED_CLIENTS, Delivery, Notice, Output, Stage, StoredMedia, Task
 
 _STATUS: Final[Mapping[Stage, str]] = {
     Stage.ACCEPTED: "queued",
@@ -42,10 +43,15 @@ def document(task: Task) -> dict[str, Json]:
 
 
 def api_document(task: Task) -> dict[str, Json]:
-    """Write a task for its own client: input URLs are as the client gave them."""
+    """Write a task for its own client: input URLs are as the client gave them.
+
+    Clients that share a task see them without queries, which may be another's signatures.
+    """
     webhook = _webhook_document(task)
     if webhook is not None:
         webhook["deliveries"] = [_delivery_document(delivery) for delivery in task.deliveries]
+    if task.client_id in SHARED_CLIENTS:
+        return {**document(task), "webhook": webhook}
     return {**_document(task, task.video, task.image), "webhook": webhook}
 
 
@@ -67,9 +73,32 @@ def _document(task: Task, video: str, image: str) -> dict[str, Json]:
         "metadata": dict(task.metadata),
         "settled_by": None if task.settled_by is None else str(task.settled_by),
         "late": task.late,
-        "origin": None if task.origin is None else {"upload": task.origin},
+        "origin": None if task.origin is None else _origin_document(task.origin),
         "links": {"self": f"/v1/tasks/{task.task_id}"},
     }
+
+
+def origin_text(origin: Mapping[str, Json]) -> str:
+    """Write ``{"event": id}`` or ``{"message": id}`` as a task's ``origin``."""
+    [(kind, name)] = origin.items()
+    return f"{kind}:{name}"
+
+
+def _origin_document(origin: str) -> dict[str, Json]:
+    kind, _, name = origin.partition(":")
+    return {"upload": origin} if kind == "s3" else {kind: name}
+
+
+def readable_json(content: Mapping[str, Json]) -> bytes:
+    """Write a document as JSON with a line for each member.
+
+    What is nested is not indented: in deeply nested metadata, that takes 1,000 times its size.
+    """
+    lines = (
+        f"  {json.dumps(name)}: {json.dumps(value, ensure_ascii=False)}"
+        for name, value in content.items()
+    )
+    return ("{\n" + ",\n".join(lines) + "\n}").encode()
 
 
 def _webhook_document(task: Task) -> dict[str, Json] | None:

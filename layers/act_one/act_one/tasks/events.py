@@ -66,16 +66,29 @@ def event_of(task: Task, bus: str) -> "PutEventsRequestEntryTypeDef | None":
 
 
 def rejection_of(
-    problem: Mapping[str, Json], origin: Mapping[str, Json], bus: str, state: str = ""
+    problem: Mapping[str, Json],
+    origin: Mapping[str, Json],
+    bus: str,
+    state: str = "",
+    *,
+    metadata: Mapping[str, Json] | None = None,
+    idempotency_key: str | None = None,
 ) -> "PutEventsRequestEntryTypeDef":
     """Write the event for a refused request.
 
     ``origin`` is the folder (``upload``), ``event`` or ``message`` that it came from. The same
-    problem in the same ``state`` of the origin has the same ``event_id``.
+    problem in the same ``state`` of the origin has the same ``event_id``. ``metadata`` and
+    ``idempotency_key`` are those of the request, as far as they could be read.
     """
     identity = json.dumps([problem, origin, state], sort_keys=True)
     digest = hashlib.sha256(identity.encode()).hexdigest()
-    detail = {"event_id": f"rejected_{digest[:32]}", "origin": origin, "problem": problem}
+    detail = {
+        "event_id": f"rejected_{digest[:32]}",
+        "origin": origin,
+        "problem": problem,
+        "metadata": metadata or {},
+        "idempotency_key": idempotency_key,
+    }
     return {
         "EventBusName": bus,
         "Source": SOURCE,

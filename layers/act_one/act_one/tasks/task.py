@@ -15,6 +15,8 @@ UPLOADS_CLIENT: Final = "uploads"
 """The client of tasks made from files in the uploads bucket. An API key's client has 16 digits."""
 EVENTS_CLIENT: Final = "events"
 """The client of tasks requested by an event or a message."""
+SHARED_CLIENTS: Final = frozenset({UPLOADS_CLIENT, EVENTS_CLIENT})
+"""Clients whose tasks every API key of the stack may read: they belong to the account."""
 
 
 class Stage(StrEnum):
@@ -167,7 +169,8 @@ class Task:
     """Set for an input given as an ``s3://`` URI, as is ``image_file``; None for a URL."""
     image_file: PinnedFile | None = None
     origin: str | None = None
-    """The ``s3://…/`` folder that the task was made from; None for other ways in."""
+    """The ``s3://…/`` folder that the task was made from, or the ``event:…`` or ``message:…`` that
+    requested it; None for the API."""
 
     # The provider
     sent_at: float | None = None
