@@ -353,6 +353,23 @@ def test_an_older_pair_is_not_paid_again_when_its_row_is_gone(folder):
     assert folder.document("problem.json") is None
 
 
+def test_a_retry_remembers_a_pair_whose_first_attempt_stopped_after_the_create(folder):
+    folder.put(VIDEO, videos("v1"))
+    folder.put(IMAGE, images("i1"))
+
+    def submit_and_die(request, client_id):
+        folder.submit(request, client_id)
+        raise Killed
+
+    with pytest.raises(Killed):
+        take_folder(FOLDER + VIDEO, folder.context, submit_and_die)
+    folder.look()
+    forget(folder)
+    folder.look()
+
+    assert folder.sent() == [("v1", "i1")]
+
+
 def forget(folder):
     """Delete the rows of tasks, as their TTL does."""
     client, name = folder.services.table.client, folder.services.table.name
