@@ -1,12 +1,14 @@
 """What requests may hold, the problems that others get, and who is let in."""
 
 import json
+import socket
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import requests
 
 from tests.e2e.caller import Caller
+from tools.media_files.small import small_mp4
 
 IMAGE = "https://media.example.com/character.png"
 VIDEO = "https://media.example.com/performance.mp4"
@@ -39,11 +41,24 @@ BAD = {
         "metadata-not-object",
         "metadata",
     ),
+    "metadata with a long integer": (
+        {**with_video(VIDEO), "metadata": {"order": 2**63}},
+        "metadata-number",
+        "metadata",
+    ),
+    "metadata nested deeply": (
+        {**with_video(VIDEO), "metadata": {"a": json.loads("[" * 32 + "]" * 32)}},
+        "metadata-too-deep",
+        "metadata",
+    ),
 }
 
 
 WRONG_INPUTS = {
     "a portrait": ("video", "turned 90.mp4", {}, "input-aspect-ratio"),
+    "a portrait without ranges": (
+        *("video", "turned 90.mp4", {"ranges": False}, "input-aspect-ratio"),
+    ),
     "too long": ("video", "long.mp4", {}, "input-too-long"),
     "too short": ("video", "h264.mp4", {}, "input-too-short"),
     "sound only": ("video", "sound only.mp4", {}, "input-no-video"),
@@ -71,6 +86,27 @@ def test_an_input_that_the_provider_would_fail_on_is_refused_and_not_paid_for(
     assert "SECRET" not in answer.text
     assert caller.rows() == rows
     assert caller.simulator("bill")["creates_seen"] == creates
+
+
+def test_a_host_that_refuses_connections_is_refused_and_not_paid_for(caller):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    creates = caller.simulator("bill")["creates_seen"]
+
+    answer = caller.post(caller.body() | {"video": f"http://127.0.0.1:{port}/a.mp4"})
+
+    assert (answer.status_code, answer.json()["code"]) == (422, "input-unreachable")
+    assert caller.simulator("bill")["creates_seen"] == creates
+
+
+def test_a_video_whose_chunk_offset_overflows_is_refused(caller, files):
+    data = bytearray(small_mp4(610))
+    at = data.index(b"stco") + 12
+    data[at : at + 4] = b"\xff" * 4
+
+    answer = caller.post(caller.body() | {"video": files.put("tiny.mp4", bytes(data))})
+
+    assert (answer.status_code, answer.json()["code"]) == (422, "input-cut-off")
 
 
 def test_without_a_preflight_the_provider_may_say_what_it_thinks(caller, files, sources):

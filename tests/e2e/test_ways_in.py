@@ -202,6 +202,20 @@ def test_files_that_were_not_uploaded_are_named(dropper):
     assert (answer.json()["code"], answer.json()["field"]) == ("input-not-there", "image")
 
 
+def test_the_same_files_under_a_new_upload_id_are_the_same_request(dropper):
+    key = {"Idempotency-Key": "uploaded twice"}
+    answers = [
+        dropper.post({"upload_id": uploaded(dropper, mark)}, key)
+        for mark in ("twice", "twice", "another")
+    ]
+
+    first, again, other = answers
+    assert again.json()["id"] == first.json()["id"]
+    assert again.headers["idempotent-replayed"] == "true"
+    assert (other.status_code, other.json()["code"]) == (409, "idempotency-key-reused")
+    assert dropper.creates_paid(first.json()["id"]) == 1
+
+
 def test_a_file_in_the_others_place_is_named(dropper):
     opened = open_upload(dropper)
     upload(opened["video"], image("turned"), "video/mp4")

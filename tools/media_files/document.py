@@ -60,8 +60,9 @@ The columns are:
   are: live WebM, and fragmented MP4 without a segment index. Its `Content-Length` may reveal it.
 - The duration of a fragmented or live file, unless its header states it (`mehd`, `sidx`,
   `Duration`).
-- Errors in an index larger than 8 MiB, or after the first 65,536 boxes, elements, chunks or blocks.
-  These limits bound the time for any file to 0.3 s.
+- Errors in an index larger than 8 MiB, or after the first 65,536 boxes, elements, segments, blocks,
+  fill bytes and entries of segment indexes. These limits bound the CPU time for any file of 512 MB
+  to two seconds.
 - The end of an image, for `probe`; and that of a video if the server doesn't state its size.
 
 The duration is that of the video track with its edit list, not that of the movie, which lasts as
