@@ -24,12 +24,12 @@ from act_one.webhooks.delivery import (
     MAX_WEBHOOK_BYTES,
     RETRIES,
     DeliveryContext,
-    Lane,
     deliver,
     find_lane,
     sign,
     write_body,
 )
+from act_one.webhooks.queue import Lane
 from act_one.webhooks.secrets import DEFAULT_ENDPOINT, WebhookSecretError, client_secrets
 from tests.endpoints import Answer, endpoint
 from tests.unit.examples import task, tasks

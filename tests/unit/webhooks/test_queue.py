@@ -10,12 +10,14 @@ from botocore.exceptions import EndpointConnectionError
 from act_one.problems import ProblemError
 from act_one.tasks.events import DETAIL_TYPES
 from act_one.tasks.task import Delivery, Stage, Webhook
-from act_one.webhooks.delivery import Lane, WebhookMessage, read_message
+from act_one.webhooks import queue as queue_module
+from act_one.webhooks.delivery import WebhookMessage, read_message
 from act_one.webhooks.queue import (
     AT_ONCE,
     PER_CLIENT,
     PER_ENDPOINT,
     Calls,
+    Lane,
     Message,
     WebhookQueue,
     send_again,
@@ -307,6 +309,23 @@ def test_a_dead_endpoint_with_800_messages_ahead_does_not_delay_a_neighbour(queu
     print(f"\n{called_at[0] - began_at:.1f} s behind 800 messages to a dead endpoint")
     assert called_at[0] - began_at < 15
     assert endpoints.most <= PER_ENDPOINT + 1
+
+
+def test_a_slow_endpoint_with_many_messages_ahead_does_not_delay_a_neighbour(queue, monkeypatch):
+    """Each call of its lasts a second, so that its messages are held and not put off at once."""
+    monkeypatch.setattr(queue_module, "MAX_HELD", 60)
+    monkeypatch.setattr(queue_module, "HELD_PER_CLIENT", 20)
+    before = []
+    endpoints = Endpoints(slow=lambda: time.sleep(1) or DONE)
+    endpoints.outcomes["live"] = lambda: before.append(len(endpoints.texts)) or DONE
+    given = take(queue, *(f"slow {number} a" for number in range(10)))
+    for number in range(10, 200):
+        queue.put(f"slow {number} a")
+    queue.put("live 1 b")
+
+    run(given, endpoints, queue)
+
+    assert before[0] <= 100
 
 
 def test_a_burst_to_an_endpoint_that_answers_is_delivered_without_a_pause(queue):

@@ -38,6 +38,7 @@ from act_one.tasks.documents import document
 from act_one.tasks.events import WEBHOOK_EVENTS
 from act_one.tasks.table import MovedOnError, TaskTable
 from act_one.tasks.task import Delivery, Task
+from act_one.webhooks.queue import Lane
 from act_one.webhooks.secrets import client_secrets, signer_of
 
 ATTEMPT_SECONDS: Final = 15.0
@@ -70,14 +71,6 @@ class DeliveryContext:
     http: requests.Session
     clock: Clock
     default_url: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lane:
-    """What shares a limit of concurrent calls: the same endpoint (host, port), the same client."""
-
-    endpoint: str
-    client: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,7 +25,6 @@ from act_one.problems import ProblemError
 from act_one.tasks.events import DETAIL_TYPES
 from act_one.tasks.table import MovedOnError, TaskTable
 from act_one.tasks.task import Delivery, Task
-from act_one.webhooks.delivery import Lane
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -49,6 +48,8 @@ RESEND_REST_SECONDS: Final = 10
 """The shortest time between two requests to send a task's webhook again."""
 MAX_HELD: Final = 500
 """Messages that wait in the function for a call to end."""
+HELD_PER_CLIENT: Final = 100
+"""Of these, so many of one client."""
 ATTEMPT_NEEDS_SECONDS: Final = 20.0
 """An attempt may take 15 s, and its outcome is written after it."""
 
@@ -167,6 +168,14 @@ def send_again(task: Task, table: TaskTable, queue: WebhookQueue, now: float) ->
     queue.put(json.dumps({"detail": detail, "asked_at": now}))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lane:
+    """What shares a limit of concurrent calls: the same endpoint (host, port), the same client."""
+
+    endpoint: str
+    client: str
+
+
 @dataclass(frozen=True, slots=True)
 class Calls:
     """How a message's text is looked up, and delivered.
@@ -282,26 +291,30 @@ def _sort(
 ) -> tuple[list[tuple[Message, Lane]], list[tuple[Message, Lane]], list[Message]]:
     """Divide messages: those to call now, those to hold, and those to put off.
 
-    A message is put off when its endpoint or client began no call for two seconds, although it has
-    as many calls under way as it may.
+    A message is put off when its endpoint or client has as many calls under way as it may, and
+    either began none for two seconds or has enough messages that wait.
     """
     endpoints = Counter(call.lane.endpoint for call in under_way)
     clients = Counter(call.lane.client for call in under_way)
     recent = [call.lane for call in under_way if monotonic() - call.began_at < SLOW_SECONDS]
     lively_endpoints = {lane.endpoint for lane in recent}
     lively_clients = {lane.client for lane in recent}
+    waiting: Counter[str] = Counter()
     ready: list[tuple[Message, Lane]] = []
     kept: list[tuple[Message, Lane]] = []
     blocked: list[Message] = []
     for message, lane in held:
         endpoint_full = endpoints[lane.endpoint] >= PER_ENDPOINT
         client_full = clients[lane.client] >= PER_CLIENT
-        if (endpoint_full and lane.endpoint not in lively_endpoints) or (
-            client_full and lane.client not in lively_clients
+        if (
+            (endpoint_full and lane.endpoint not in lively_endpoints)
+            or (client_full and lane.client not in lively_clients)
+            or waiting[lane.client] >= HELD_PER_CLIENT
         ):
             blocked.append(message)
         elif endpoint_full or client_full or len(under_way) + len(ready) >= AT_ONCE:
             kept.append((message, lane))
+            waiting[lane.client] += 1
         else:
             ready.append((message, lane))
             endpoints[lane.endpoint] += 1
