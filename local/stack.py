@@ -84,8 +84,6 @@ class LocalStack:
     media_queue_url: str
     fallback_arn: str
     webhook_queue_url: str
-    webhook_secret: str
-    """The secret with which receivers verify webhooks."""
     provider_url: str
     sweeper_function: str
     pid: int
@@ -247,17 +245,10 @@ def _describe(endpoint_url: str, provider_url: str) -> LocalStack:
         media_queue_url=outputs["MediaQueueUrl"],
         fallback_arn=outputs["FallbackArn"],
         webhook_queue_url=outputs["WebhookQueueUrl"],
-        webhook_secret=_webhook_secret(endpoint_url),
         provider_url=provider_url,
         sweeper_function=outputs["SweeperFunction"],
         pid=os.getpid(),
     )
-
-
-def _webhook_secret(endpoint_url: str) -> str:
-    vault = _client("secretsmanager", endpoint_url)
-    secret = vault.get_secret_value(SecretId=f"{STACK_NAME}/webhook")["SecretString"]
-    return f"whsec_{json.loads(secret)['current']}"
 
 
 @contextmanager

@@ -17,13 +17,12 @@ from typing import TYPE_CHECKING, Any, Final
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
-from act_one.lifecycle.relay import publish
 from act_one.tasks.rows import read_item
 from act_one.tasks.table import MovedOnError, TaskTable
 from act_one.tasks.task import Stage
 
 if TYPE_CHECKING:
-    from mypy_boto3_events import EventBridgeClient
+    from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_s3 import S3Client
 
 
@@ -63,28 +62,46 @@ def redrive(stack_name: str, session: boto3.Session) -> Redriven:
     moved = [_move_back(outputs[queue], session) for queue in _DEAD_LETTER_QUEUES]
     replayed, kept = replay(
         outputs["RelayFailuresBucket"],
-        outputs["EventBus"],
+        _relay(stack_name, session),
         session.client("s3"),
-        session.client("events"),
+        session.client("lambda"),
     )
     return Redriven(due=due, moved=any(moved), replayed=replayed, kept=kept)
 
 
-def replay(bucket: str, bus: str, s3: "S3Client", events: "EventBridgeClient") -> tuple[int, int]:
-    """Publish the moves in a bucket of failed stream batches; remove what was published.
+def replay(bucket: str, relay: str, s3: "S3Client", functions: "LambdaClient") -> tuple[int, int]:
+    """Have the relay publish the moves in a bucket of failed stream batches again.
 
-    Returns how many batches were published and how many stay in the bucket.
+    The bus takes events with our source from the relay only. Removes what was published; returns
+    how many batches were and how many stay in the bucket.
     """
     published = kept = 0
     for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket):
         for found in page.get("Contents", ()):
             records = _records(s3.get_object(Bucket=bucket, Key=found["Key"])["Body"].read())
-            if records is None or publish(records, events, bus) is not None:
+            if records is None or not _is_published(records, relay, functions):
                 kept += 1
                 continue
             s3.delete_object(Bucket=bucket, Key=found["Key"])
             published += 1
     return published, kept
+
+
+def _is_published(records: list[dict[str, Any]], relay: str, functions: "LambdaClient") -> bool:
+    """Run the relay over records; return whether it published all of them."""
+    event = json.dumps({"Records": records}).encode()
+    answer = functions.invoke(FunctionName=relay, Payload=event)
+    if answer.get("FunctionError"):
+        return False
+    reply: object = json.loads(answer["Payload"].read())
+    return reply == {"batchItemFailures": []}
+
+
+def _relay(stack_name: str, session: boto3.Session) -> str:
+    answer = session.client("cloudformation").describe_stack_resource(
+        StackName=stack_name, LogicalResourceId="RelayFunction"
+    )
+    return answer["StackResourceDetail"]["PhysicalResourceId"]
 
 
 def _records(content: bytes) -> list[dict[str, Any]] | None:

@@ -1,16 +1,18 @@
 """Serve the REST API's other routes.
 
 ``GET /v1/tasks/{task_id}`` returns a task, ``POST …/cancel`` cancels it, ``POST
-…/webhook-deliveries`` sends its webhook again, and ``POST /v1/uploads`` returns presigned forms.
+…/webhook-deliveries`` sends its webhook again, ``GET /v1/webhook-secret`` returns the secrets that
+sign the client's webhooks, and ``POST /v1/uploads`` returns presigned forms.
 """
 
+import json
 import os
 from http import HTTPStatus
 from typing import Any
 
 import boto3
 from aws_lambda_powertools import Logger
-from aws_lambda_powertools.event_handler import APIGatewayRestResolver
+from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from act_one.aws import QUICK, s3_client
@@ -19,16 +21,18 @@ from act_one.http_events import answer_problems, client_of
 from act_one.inputs.uploads import open_upload
 from act_one.lifecycle.cancel import cancel
 from act_one.lifecycle.read import own_task, with_links
-from act_one.lifecycle.services import task_table
+from act_one.lifecycle.services import key_ring, task_table
 from act_one.settings import Settings
 from act_one.tasks.task import Task
 from act_one.webhooks.queue import WebhookQueue, send_again
+from act_one.webhooks.secrets import show_secrets
 
 logger = Logger()
 settings = Settings.from_environment(os.environ)
 table = task_table(settings)
 s3 = s3_client()
 webhook_queue = WebhookQueue(boto3.client("sqs", config=QUICK), settings.webhook_queue_url)
+webhook_keys = key_ring(settings.webhook_secret)
 routes = APIGatewayRestResolver()
 
 
@@ -48,8 +52,17 @@ def cancel_task(task_id: str) -> dict[str, Any]:
 def send_webhook_again(task_id: str) -> tuple[dict[str, Any], int]:
     """Queue a webhook with the task's current state."""
     task = _own_task(task_id)
-    send_again(task, webhook_queue)
+    send_again(task, table, webhook_queue, system_clock())
     return _shown(task), HTTPStatus.ACCEPTED
+
+
+@routes.get("/webhook-secret")
+def get_webhook_secret() -> Response[str]:
+    """Return the secrets that sign this client's webhooks; ``previous`` is null or a secret."""
+    secrets = show_secrets(webhook_keys, client_of(routes.current_event.raw_event))
+    return Response(
+        HTTPStatus.OK, "application/json", json.dumps(secrets), {"Cache-Control": "no-store"}
+    )
 
 
 @routes.post("/uploads")

@@ -13,8 +13,8 @@ from act_one.clock import seconds_left_of, system_clock
 from act_one.lifecycle.services import key_ring, task_table
 from act_one.net import downloads
 from act_one.settings import Settings
-from act_one.webhooks.delivery import DeliveryContext, deliver
-from act_one.webhooks.queue import Message, WebhookQueue, serve
+from act_one.webhooks.delivery import DeliveryContext, deliver, find_lane
+from act_one.webhooks.queue import Calls, Message, WebhookQueue, serve
 
 logger = Logger()
 metrics = Metrics()
@@ -28,6 +28,10 @@ delivery_context = DeliveryContext(
     key_ring(settings.webhook_secret),
     downloads.session(policy),
     system_clock,
+    settings.webhook_url,
+)
+calls = Calls(
+    partial(find_lane, table=delivery_context.table), partial(deliver, context=delivery_context)
 )
 queue = WebhookQueue(boto3.client("sqs", config=QUICK), settings.webhook_queue_url)
 
@@ -38,6 +42,5 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Deliver a batch of webhooks; report the messages that have to be retried."""
     messages = [Message.of_record(record) for record in event["Records"]]
     seconds_left = seconds_left_of(context)
-    attempt = partial(deliver, context=delivery_context)
-    retried = serve(messages, attempt, queue, system_clock, seconds_left)
+    retried = serve(messages, calls, queue, system_clock, seconds_left)
     return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in retried]}

@@ -9,7 +9,7 @@ import re
 from act_one.ingest import folders
 from act_one.inputs import bucket
 from act_one.lifecycle.storing import result_prefix
-from act_one.tasks.events import REJECTED, SOURCE
+from act_one.tasks.events import DETAIL_TYPES, REJECTED, SOURCE
 from act_one.tasks.task import Stage, Task
 from tests.template.checks import Break, add, allow, check, drop, forbid, get_arn, put
 from tests.template.deployment import OTHERWISE, Faults, Grants, Template, as_list, named
@@ -45,6 +45,10 @@ NOT_NARROWER = TRACE_EXECUTIONS | DELIVER_LOGS | {"dynamodb:ListStreams"}
 """AWS knows no narrower resource than `*` for these."""
 
 SECRET_ARN = "arn:${AWS::Partition}:secretsmanager:${AWS::Region}:${AWS::AccountId}:secret:"
+BUS_ARN = (
+    "arn:${AWS::Partition}:events:${AWS::Region}:${AWS::AccountId}:event-bus/${AWS::StackName}"
+)
+"""Not `!GetAtt EventBus.Arn`: the bus has a policy that names roles."""
 SECRET_SETTINGS = {"provider_secret", "callback_secret", "webhook_secret"}
 QUEUE_VARIABLES = ("WEBHOOK_QUEUE_URL", "INGEST_QUEUE_URL")
 RESULTS_PREFIX = "tasks/"
@@ -107,7 +111,7 @@ def needed_of_code(template: Template, name: str) -> Grants:
     variables = function["Environment"]["Variables"]
     secrets = [variables[s.upper()] for s in sorted(reached.settings & SECRET_SETTINGS)]
     places = {  # a new service, or another bucket, gets its place here
-        "events": [arn_of(variables["EVENT_BUS"])],
+        "events": [BUS_ARN],
         "secretsmanager": [f"{SECRET_ARN}{secret}-??????" for secret in secrets],
         "sqs": [arn_of(variables[v]) for v in QUEUE_VARIABLES if v in variables],
         "stepfunctions": [variables.get("FALLBACK_ARN", "")],
@@ -214,22 +218,6 @@ def test_no_function_may_do_more_than_it_does(template: Template) -> Faults:
         needed = needed_of_code(template, name) | needed_of_services(template, name)
         for action, resource in sorted(granted_beside_tracing(template, function["Role"]) - needed):
             yield f"{name} may {action} on {resource}, but nothing it runs does that"
-
-
-@check(
-    Break(
-        "any event",
-        drop("IngestRole", "Policies", 0, "PolicyDocument", "Statement", 6, "Condition"),
-    ),
-)
-def test_ingest_may_send_rejections_only(template: Template) -> Faults:
-    only = {"events:source": SOURCE, "events:detail-type": REJECTED}
-    for name, function in template.of("Lambda::Function").items():
-        if function["Handler"] == "ingest.app.handler":
-            for statement in template.statements(function["Role"]):
-                sends = "events:PutEvents" in as_list(statement["Action"])
-                if sends and statement.get("Condition") != {"StringEqualsIfExists": only}:
-                    yield f"{name} may send any event"
 
 
 @check(
@@ -360,12 +348,82 @@ def test_no_allowed_action_is_a_pattern(template: Template) -> Faults:
     for kind in ("SQS::QueuePolicy", "S3::BucketPolicy", "Events::EventBusPolicy"):
         for name, policy in template.of(kind).items():
             stated += [(name, statement) for statement in policy["PolicyDocument"]["Statement"]]
+    for name, bus in template.of("Events::EventBus").items():
+        stated += [(name, statement) for statement in bus["Policy"]["Statement"]]
     for name, statement in stated:
         if statement["Effect"] == "Deny":
             continue
         for action in as_list(statement.get("Action", "*")):  # NotAction names all the others
             if "*" in action or "?" in action:
                 yield f"{name} says {action}: name the actions"
+
+
+@check(
+    Break("another name", put("EventBus", "Name", to="act-one")),
+)
+def test_the_bus_has_the_name_that_roles_know(template: Template) -> Faults:
+    for name, bus in template.of("Events::EventBus").items():
+        if not BUS_ARN.endswith(f"/{bus['Name']}"):
+            yield f"{name} is named {bus['Name']}"
+
+
+OWN_SOURCE = ("EventBus", "Policy", "Statement", 0)
+RELAY_MAY = ("RelayRole", "Policies", 0, "PolicyDocument", "Statement", 0)
+RELAYED = (*RELAY_MAY, "Condition", "ForAllValues:StringEquals")
+
+
+@check(
+    Break("no policy", drop("EventBus", "Policy")),
+    Break("it allows", put(*OWN_SOURCE, "Effect", to="Allow")),
+    Break("only some", put(*OWN_SOURCE, "Principal", to={"AWS": "arn:aws:iam::1:root"})),
+    Break("another source", put(*OWN_SOURCE, "Condition", "ForAnyValue:StringEquals", to={})),
+    Break("no exception", drop(*OWN_SOURCE, "Condition", "ArnNotEquals")),
+    Break(
+        "one more",
+        put(
+            *OWN_SOURCE,
+            "Condition",
+            "ArnNotEquals",
+            "aws:PrincipalArn",
+            to=[get_arn("RelayRole"), get_arn("IngestRole"), get_arn("SubmitRole")],
+        ),
+    ),
+    Break("any source", drop(*RELAYED, "events:source")),
+    Break("one event less", drop(*RELAYED, "events:detail-type", 0)),
+    Break("requests", put(*RELAYED, "events:detail-type", 0, to="Task Requested")),
+)
+def test_only_the_functions_that_publish_events_may_use_our_source(template: Template) -> Faults:
+    published = {
+        "relay.app.handler": set(DETAIL_TYPES.values()),
+        "ingest.app.handler": {REJECTED},
+    }
+    publishers = []
+    for name, function in template.of("Lambda::Function").items():
+        role = function["Role"]
+        for statement in template.statements(role):
+            if "events:PutEvents" not in as_list(statement["Action"]):
+                continue
+            publishers.append(role)
+            limits = statement.get("Condition", {}).get("ForAllValues:StringEquals", {})
+            types = as_list(limits.get("events:detail-type", []))
+            if limits.get("events:source") != [SOURCE]:
+                yield f"{name} may put events of any source"
+            if {*types} != published.get(function["Handler"], set()):
+                yield f"{name} may put {types}"
+    denied = {
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "events:PutEvents",
+        "Resource": BUS_ARN,
+        "Condition": {
+            "ForAnyValue:StringEquals": {"events:source": [SOURCE]},
+            "ArnNotEquals": {"aws:PrincipalArn": publishers},
+        },
+    }
+    for name, bus in template.of("Events::EventBus").items():
+        statements = bus.get("Policy", {}).get("Statement", [])
+        if denied not in [{k: v for k, v in s.items() if k != "Sid"} for s in statements]:
+            yield f"{name}: others than {publishers} may use the source {SOURCE}"
 
 
 @check(
@@ -384,7 +442,8 @@ def test_every_permission_is_on_a_resource_of_this_stack(template: Template) -> 
                     yield f"{role} may {action} on everything"
                 continue
             ours = [r for r in re.findall(r"\$\{(\w+)", resource) if r in template.resources]
-            if not ours and not resource.startswith(f"{SECRET_ARN}${{AWS::StackName}}/"):
+            secret = resource.startswith(f"{SECRET_ARN}${{AWS::StackName}}/")
+            if not ours and not secret and resource != BUS_ARN:
                 yield f"{role} may {action} on {resource}, which is not of this stack"
             written = resource.endswith(tuple(f"/{path}" for path in WRITTEN_BY_INGEST))
             if "*" in resource.removesuffix("/*") and not written:

@@ -54,6 +54,14 @@ def test_a_problem_that_a_handler_raises_becomes_its_response():
     assert handler({}, None)["statusCode"] == 404
 
 
+def test_a_problem_says_when_to_retry():
+    @answer_problems
+    def handler(_event, _context):
+        raise ProblemError(429, "too-soon", "Too soon", "wait", retry_after=10)
+
+    assert handler({}, None)["headers"]["Retry-After"] == "10"
+
+
 def test_the_time_that_is_left_is_told_in_seconds():
     class Context:
         def get_remaining_time_in_millis(self):

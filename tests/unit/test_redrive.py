@@ -47,6 +47,9 @@ class FakeSession:
         listed = [{"OutputKey": key, "OutputValue": value} for key, value in self.outputs.items()]
         return {"Stacks": [{"Outputs": listed} if listed else {}]}
 
+    def describe_stack_resource(self, **_):
+        return {"StackResourceDetail": {"PhysicalResourceId": "relay"}}
+
     def get_queue_attributes(self, **_):
         return {"Attributes": {"QueueArn": "arn", "ApproximateNumberOfMessages": "0"}}
 

@@ -56,8 +56,10 @@ def json_response(
 
 def problem_response(problem: ProblemError) -> dict[str, Any]:
     """Return a proxy response with an RFC 9457 problem document."""
-    content_type = {"Content-Type": "application/problem+json"}
-    return json_response(problem.status, problem.document(), content_type)
+    headers = {"Content-Type": "application/problem+json"}
+    if problem.retry_after is not None:
+        headers["Retry-After"] = str(problem.retry_after)
+    return json_response(problem.status, problem.document(), headers)
 
 
 def answer_problems(handler: Handler) -> Handler:

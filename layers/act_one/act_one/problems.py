@@ -11,6 +11,7 @@ class ProblemError(Exception):
     ``code`` (``kebab-case``) identifies the kind of problem for programs, ``detail`` says what was
     found and how to fix it, ``field`` names the member of the request at fault, ``extensions`` are
     further members for programs. ``retryable``: the same request can succeed later.
+    ``retry_after``: the seconds that the header of that name gives.
     """
 
     def __init__(
@@ -23,6 +24,7 @@ class ProblemError(Exception):
         field: str | None = None,
         extensions: Mapping[str, Json] | None = None,
         retryable: bool = False,
+        retry_after: int | None = None,
     ) -> None:
         super().__init__(detail)
         self.status = status
@@ -32,6 +34,7 @@ class ProblemError(Exception):
         self.field = field
         self.extensions = dict(extensions or {})
         self.retryable = retryable
+        self.retry_after = retry_after
 
     def document(self) -> dict[str, Json]:
         """Return the RFC 9457 document, with ``code``, ``field`` and ``extensions``."""

@@ -47,7 +47,7 @@ class Settings:
     webhook_url: str = ""
     """Default webhook of tasks that specify none; empty: no default."""
     webhook_secret: str = ""
-    """Name of the secret that signs webhooks; only the webhooks function needs it."""
+    """Name of the secret from which those that sign webhooks are derived."""
     webhook_queue_url: str = ""
     """URL of the webhook queue."""
     callback_grace_seconds: float

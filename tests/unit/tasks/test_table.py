@@ -248,8 +248,9 @@ def test_a_repeated_move_returns_the_task(table, repeating_table):
         lambda table: table.learn_id(TASK, "p"),
         lambda table: table.release_copy(replace(TASK, copy_lease_until=NOW), NOW, due_at=NOW),
         lambda table: table.record(TASK, due_at=None),
+        lambda table: table.claim_webhook(TASK.task_id, NOW, 10.0),
     ],
-    ids=["move", "claim_due", "claim_copy", "learn_id", "release_copy", "record"],
+    ids=["move", "claim_due", "claim_copy", "learn_id", "release_copy", "record", "claim_webhook"],
 )
 def test_no_update_creates_a_row(table, write):
     assert moved_on(write, table) is None
@@ -666,3 +667,23 @@ def test_a_row_without_webhook_attributes_takes_deliveries(table):
 
     assert table.read(TASK.task_id) == row
     assert table.record_delivery(row, delivery()).deliveries == (delivery(),)
+
+
+def test_a_webhook_is_claimed_once_per_rest(table, repeating_table):
+    row = table.create(task(Stage.SUCCEEDED, webhook=WEBHOOK))
+
+    claimed = repeating_table.claim_webhook(row.task_id, NOW + 0.12345, 10.0)
+
+    assert claimed == replace(row, webhook_asked_at=round(NOW + 0.12345, 3))
+    moved_on(table.claim_webhook, row.task_id, NOW + 10, 10.0)
+    table.claim_webhook(row.task_id, NOW + 10.2, 10.0)
+
+
+def test_one_of_many_claims_of_a_webhook_wins(table):
+    row = table.create(task(Stage.SUCCEEDED, webhook=WEBHOOK))
+
+    results = at_once(
+        lambda number: table.claim_webhook(row.task_id, NOW + number / 100, 10.0), count=3
+    )
+
+    assert len(winners(results)) == 1

@@ -10,23 +10,27 @@ import pytest
 from botocore.exceptions import EndpointConnectionError
 from hypothesis import given
 from standardwebhooks import Webhook as Receiver
+from standardwebhooks.webhooks import WebhookVerificationError
 
+from act_one.clock import rfc3339
 from act_one.keys import KeyNotSetError, KeyRing, Keys
 from act_one.net import downloads
-from act_one.tasks.events import DETAIL_TYPES, WEBHOOK_EVENTS, detail_of, event_of
-from act_one.tasks.task import Notice, Stage, Webhook
+from act_one.tasks.documents import document
+from act_one.tasks.events import DETAIL_TYPES, WEBHOOK_EVENTS, event_of
+from act_one.tasks.task import Delivery, Notice, Stage, Webhook
 from act_one.webhooks import delivery
 from act_one.webhooks.delivery import (
     LONGEST_WAIT,
     MAX_WEBHOOK_BYTES,
     RETRIES,
     DeliveryContext,
-    WebhookSecretError,
     deliver,
-    read_message,
+    find_lane,
     sign,
     write_body,
 )
+from act_one.webhooks.queue import Lane
+from act_one.webhooks.secrets import DEFAULT_ENDPOINT, WebhookSecretError, client_secrets
 from tests.endpoints import Answer, endpoint
 from tests.unit.examples import task, tasks
 from tests.unit.fakes import FakeClock, FakeSecrets
@@ -38,6 +42,11 @@ ENDED = task(
     version=4,
     webhook=Webhook(url="https://user.example/hook?token=t0p", events=("task.succeeded",)),
 )
+HOOK_FOR_ENDS = Webhook(
+    url="https://user.example/hook?token=t0p", events=("task.failed", "task.succeeded")
+)
+SECRET = client_secrets(Keys(CURRENT), ENDED.client_id).current
+"""What the client of these tasks verifies webhooks with."""
 LOCAL = downloads.Policy(allow_http=True, allow_private=True)
 
 
@@ -57,10 +66,28 @@ class FakeTable:
         self.row = replace(row, deliveries=(*row.deliveries, delivery))
 
 
-def sender(row, *, secret=CURRENT, policy=LOCAL, clock=None, outage=False):
+def sender(row, *, secret=CURRENT, policy=LOCAL, clock=None, outage=False, default_url=""):
     clock = clock or FakeClock(time.time())
     keys = KeyRing(FakeSecrets(secret), "webhook", clock)
-    return DeliveryContext(FakeTable(row, outage), keys, downloads.session(policy), clock)
+    session = downloads.session(policy)
+    return DeliveryContext(FakeTable(row, outage), keys, session, clock, default_url)
+
+
+def tried(row, times):
+    """The row after so many failed attempts at its webhook."""
+    failed = [
+        Delivery(
+            webhook_id=f"{row.task_id}#{row.version}",
+            event="task.succeeded",
+            attempt=number + 1,
+            at=100.0 + number,
+            milliseconds=1,
+            error="answered 500",
+            next_at=1.0,
+        )
+        for number in range(times)
+    ]
+    return replace(row, deliveries=(*row.deliveries, *failed))
 
 
 def message(row, **more):
@@ -79,7 +106,7 @@ def answering(answer):
     with endpoint(lambda *_: answer) as found:
         row = aimed_at(f"{found.url}/hook?token=t0p")
         using = sender(row)
-        return deliver(message(row), 1, using), found, using
+        return deliver(message(row), using), found, using
 
 
 # ── Signatures ────────────────────────────────────────────────────────────────────────────────
@@ -121,20 +148,6 @@ def test_both_secrets_sign_while_one_is_replaced():
 
 
 @pytest.mark.parametrize(
-    "secret",
-    ["no-base64!", "whsec_x", "whsec_ä", "short", "a b c d e f g h", "==abcdefgh", "abcdefghi"],
-)
-@pytest.mark.parametrize("which", ["current", "previous"])
-def test_a_secret_that_receivers_read_otherwise_signs_nothing(secret, which):
-    keys = Keys(secret) if which == "current" else Keys(CURRENT, secret)
-
-    with pytest.raises(WebhookSecretError, match="docs/operations") as caught:
-        sign("id", 1_000, "{}", keys)
-
-    assert secret not in str(caught.value)
-
-
-@pytest.mark.parametrize(
     ("secret", "error"), [(None, KeyNotSetError), ("no-base64!", WebhookSecretError)]
 )
 def test_nothing_is_sent_that_is_not_signed(secret, error):
@@ -142,7 +155,7 @@ def test_nothing_is_sent_that_is_not_signed(secret, error):
         row = aimed_at(found.url)
 
         with pytest.raises(error):
-            deliver(message(row), 1, sender(row, secret=secret))
+            deliver(message(row), sender(row, secret=secret))
 
     assert found.received == []
 
@@ -150,16 +163,15 @@ def test_nothing_is_sent_that_is_not_signed(secret, error):
 # ── What is sent ──────────────────────────────────────────────────────────────────────────────
 
 
-def test_an_endpoint_gets_the_task_as_events_say_it():
+def test_an_endpoint_gets_the_task_as_events_describe_it():
     made, found, _ = answering(Answer(200))
 
     (received,) = found.received
-    body = Receiver(CURRENT).verify(received.body, received.headers)
-    said = detail_of(aimed_at(f"{found.url}/hook?token=t0p"))
+    body = Receiver(SECRET).verify(received.body, received.headers)
     assert body == {
         "type": "task.succeeded",
-        "timestamp": said["updated_at"],
-        "data": {name: value for name, value in said.items() if name != "event_id"},
+        "timestamp": rfc3339(ENDED.updated_at),
+        "data": document(aimed_at(f"{found.url}/hook?token=t0p")),
     }
     assert received.path == "/hook?token=t0p"
     assert received.headers["webhook-id"] == f"{ENDED.task_id}#4"
@@ -173,33 +185,30 @@ def test_each_attempt_has_a_timestamp_of_its_own_and_the_same_id_and_body():
         row = aimed_at(found.url)
         using = sender(row, clock=clock)
 
-        deliver(message(row), 1, using)
+        deliver(message(row), using)
         clock.pass_by(10)
-        deliver(message(row), 2, using)
+        deliver(message(row), using)
 
     first, second = found.received
     assert int(second.headers["webhook-timestamp"]) == int(first.headers["webhook-timestamp"]) + 10
     assert first.headers["webhook-id"] == second.headers["webhook-id"]
     assert first.body == second.body
-    Receiver(CURRENT).verify(second.body, second.headers)
+    Receiver(SECRET).verify(second.body, second.headers)
 
 
 @pytest.mark.parametrize("stage", DETAIL_TYPES)
-def test_every_event_has_a_name_that_the_message_leads_to(stage):
-    assert read_message(message(replace(ENDED, stage=stage))).event == WEBHOOK_EVENTS[stage]
+def test_every_stage_with_an_event_has_a_name_in_webhooks(stage):
+    assert json.loads(write_body(replace(ENDED, stage=stage)))["type"] == WEBHOOK_EVENTS[stage]
 
 
 @given(tasks)
-def test_any_event_is_a_small_body_that_leaves_its_message_alone(any_task):
+def test_the_body_of_any_task_is_small(any_task):
     row = replace(any_task, stage=Stage.SUCCEEDED)
-    announced = read_message(message(row))
-    before = json.dumps(announced.detail)
 
-    body = write_body(announced)
+    body = write_body(row)
 
     assert len(body.encode()) <= MAX_WEBHOOK_BYTES
     assert json.loads(body)["data"]["id"] == row.task_id
-    assert json.dumps(announced.detail) == before
 
 
 def test_a_body_that_is_too_large_says_what_it_lacks():
@@ -213,7 +222,7 @@ def test_a_body_that_is_too_large_says_what_it_lacks():
         video="https://media.example/" + "v" * 2_000,
     )
 
-    body = write_body(read_message(message(row)))
+    body = write_body(row)
 
     read = json.loads(body)
     assert len(body.encode()) <= MAX_WEBHOOK_BYTES
@@ -227,8 +236,8 @@ def test_a_row_that_is_gone_or_has_no_webhook_is_not_delivered():
     with endpoint() as found:
         row = aimed_at(found.url)
 
-        assert deliver(message(row), 1, sender(None)) is None
-        assert deliver(message(row), 1, sender(replace(row, webhook=None))) is None
+        assert deliver(message(row), sender(None)) is None
+        assert deliver(message(row), sender(replace(row, webhook=None))) is None
 
     assert found.received == []
 
@@ -239,22 +248,106 @@ def test_a_doubled_message_is_delivered_once_and_again_only_on_demand():
         using = sender(row)
 
         first, second, asked_for = (
-            deliver(message(row, **more), 1, using) for more in ({}, {}, {"on_demand": True})
+            deliver(message(row, **more), using) for more in ({}, {}, {"asked_at": 1.0})
         )
 
     assert (first.error, second, asked_for.error) == (None, None, None)
     assert len(found.received) == 2
 
 
-def test_another_event_of_the_task_is_delivered_too():
+def test_each_version_of_a_task_is_delivered_when_its_message_comes():
     with endpoint() as found:
-        row = aimed_at(found.url)
-        using = sender(row)
-        deliver(message(replace(row, stage=Stage.FAILED, version=3)), 1, using)
+        row = aimed_at(found.url, replace(ENDED, webhook=HOOK_FOR_ENDS))
+        failed = replace(row, stage=Stage.FAILED, version=3)
+        using = sender(failed)
+        deliver(message(failed), using)
+        using.table.row = replace(row, deliveries=using.table.row.deliveries)
 
-        assert deliver(message(row), 1, using).error is None
+        assert deliver(message(row), using).error is None
 
     assert [one.headers["webhook-id"][-2:] for one in found.received] == ["#3", "#4"]
+
+
+# ── The message is not trusted ────────────────────────────────────────────────────────────────
+
+
+def test_the_body_is_the_row_whatever_the_message_says():
+    with endpoint() as found:
+        row = aimed_at(found.url)
+        forged = json.loads(message(row))
+        forged["detail-type"] = "Task Failed"
+        forged["detail"] |= {
+            "stage": "failed",
+            "status": "failed",
+            "event_id": "evil#4",
+            "output": {"video": {"s3_uri": "s3://evil/video.mp4"}},
+        }
+
+        deliver(json.dumps(forged), sender(row))
+
+    (received,) = found.received
+    body = json.loads(received.body)
+    assert body == {
+        "type": "task.succeeded",
+        "timestamp": rfc3339(row.updated_at),
+        "data": document(row),
+    }
+    assert received.headers["webhook-id"] == f"{row.task_id}#4"
+
+
+@pytest.mark.parametrize("version", [5, 999_999])
+def test_a_message_about_a_version_that_does_not_exist_is_dropped(version):
+    with endpoint() as found:
+        row = aimed_at(found.url)
+
+        assert deliver(message(replace(row, version=version)), sender(row)) is None
+
+    assert found.received == []
+
+
+def test_a_message_about_an_older_version_leaves_the_webhook_to_the_newer_message():
+    with endpoint() as found:
+        row = aimed_at(found.url, replace(ENDED, webhook=HOOK_FOR_ENDS))
+        using = sender(row)
+
+        assert deliver(message(replace(row, stage=Stage.FAILED, version=3)), using) is None
+        assert found.received == []
+        assert deliver(message(row), using).webhook_id == f"{row.task_id}#4"
+
+
+def test_an_event_that_the_webhook_does_not_name_is_sent_on_demand_only():
+    with endpoint() as found:
+        row = aimed_at(found.url, replace(ENDED, stage=Stage.RUNNING))
+        using = sender(row)
+
+        assert deliver(message(row), using) is None
+        assert deliver(message(row, asked_at=1.0), using).event == "task.running"
+
+
+def test_a_request_to_send_again_sends_what_the_task_has_become():
+    with endpoint() as found:
+        row = aimed_at(found.url)
+        asked = message(replace(row, stage=Stage.RUNNING, version=3), asked_at=1.0)
+
+        assert deliver(asked, sender(row)).webhook_id == f"{row.task_id}#4"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "null",
+        "[" * 100_000,
+        "{}",
+        '{"detail": []}',
+        '{"detail": {"id": 7, "version": 4}}',
+        '{"detail": {"id": "", "version": 4}}',
+        '{"detail": {"id": "task_1", "version": "4"}}',
+        '{"detail": {"id": "task_1", "version": true}}',
+    ],
+)
+def test_a_message_that_names_no_task_and_version_is_dropped(text):
+    assert deliver(text, sender(ENDED)) is None
 
 
 # ── What comes of it ──────────────────────────────────────────────────────────────────────────
@@ -280,15 +373,16 @@ def test_whatever_else_is_answered_is_tried_again(status):
 
 def test_an_endpoint_that_is_gone_gets_nothing_more_of_this_task():
     with endpoint(lambda *_: Answer(HTTPStatus.GONE)) as found:
-        row = aimed_at(found.url)
-        using = sender(row)
+        row = aimed_at(found.url, replace(ENDED, webhook=HOOK_FOR_ENDS))
         earlier = replace(row, stage=Stage.FAILED, version=3)
+        using = sender(earlier)
 
-        gone = deliver(message(earlier), 1, using)
+        gone = deliver(message(earlier), using)
+        using.table.row = replace(row, deliveries=(gone,))
 
         assert gone.next_at is None
-        assert deliver(message(row), 1, using) is None
-        assert deliver(message(row, on_demand=True), 1, using).status == 410
+        assert deliver(message(row), using) is None
+        assert deliver(message(row, asked_at=1.0), using).status == 410
     assert len(found.received) == 2
 
 
@@ -296,7 +390,7 @@ def test_an_endpoint_that_is_gone_gets_nothing_more_of_this_task():
 def test_without_the_local_switch_only_public_https_is_called(url):
     row = aimed_at(url)
 
-    made = deliver(message(row), 1, sender(row, policy=downloads.Policy()))
+    made = deliver(message(row), sender(row, policy=downloads.Policy()))
 
     assert made.status is None
     assert made.error.startswith("not called: ")
@@ -316,7 +410,7 @@ def test_an_endpoint_that_refuses_connections_is_retried():
     with endpoint() as found:
         row = aimed_at(found.url)
 
-    made = deliver(message(row), 1, sender(row))
+    made = deliver(message(row), sender(row))
 
     assert made.status is None
     assert made.error.startswith("unreachable: ")
@@ -328,7 +422,7 @@ def test_an_endpoint_that_hangs_is_left_in_time(monkeypatch):
     with endpoint(lambda _, found: found.over.wait(20) or Answer()) as found:
         row = aimed_at(found.url)
 
-        made = deliver(message(row), 1, sender(row))
+        made = deliver(message(row), sender(row))
 
     assert made.error.startswith("unreachable: ")
     assert 400 <= made.milliseconds < 15_000  # the endpoint hangs for 20 s
@@ -353,7 +447,7 @@ def test_a_reply_that_makes_no_sense_changes_nothing():
 def test_no_error_or_reply_holds_the_query_of_the_url():
     made, _, _ = answering(Answer(404, b"nothing at /hook?token=t0p here"))
     row = aimed_at("https://127.0.0.1:1/hook?token=t0p")
-    refused = deliver(message(row), 1, sender(row, policy=downloads.Policy()))
+    refused = deliver(message(row), sender(row, policy=downloads.Policy()))
 
     assert made.reply == "nothing at /hook?… here"
     assert "t0p" not in repr((made, refused))
@@ -363,7 +457,7 @@ def test_an_attempt_that_cannot_be_written_down_was_made_all_the_same():
     with endpoint() as found:
         row = aimed_at(found.url)
 
-        made = deliver(message(row), 1, sender(row, outage=True))
+        made = deliver(message(row), sender(row, outage=True))
 
     assert made.error is None
     assert len(found.received) == 1
@@ -383,23 +477,104 @@ def test_a_failed_attempt_is_followed_by_the_next_one_of_the_schedule(attempt):
         row = aimed_at(found.url)
         waits = []
         for _ in range(8):
-            using = sender(row)
-            waits.append(deliver(message(row), attempt, using).next_at - using.clock())
+            using = sender(tried(row, attempt - 1))
+            made = deliver(message(row), using)
+            waits.append(made.next_at - using.clock())
+
+            assert made.attempt == attempt
 
     assert len(set(waits)) > 1
     assert all(seconds - 0.01 <= wait <= seconds * 1.1 + 0.01 for wait in waits)
 
 
-@pytest.mark.parametrize("attempt", [7, 8, 10])
-def test_after_the_last_attempt_there_is_none(attempt):
+def test_after_the_last_attempt_there_is_none():
+    with endpoint(lambda *_: Answer(500)) as found:
+        row = tried(aimed_at(found.url), 6)
+        using = sender(row)
+
+        made = deliver(message(row), using)
+
+        assert len(SCHEDULE) == len(RETRIES)
+        assert (made.attempt, made.next_at) == (7, None)
+        assert made.error is not None
+        assert deliver(message(row), using) is None
+    assert len(found.received) == 1
+
+
+def test_attempts_at_another_version_do_not_count():
     with endpoint(lambda *_: Answer(500)) as found:
         row = aimed_at(found.url)
+        earlier = tried(replace(row, version=3), 6)
 
-        made = deliver(message(row), attempt, sender(row))
+        made = deliver(message(row), sender(replace(row, deliveries=earlier.deliveries)))
 
-    assert len(SCHEDULE) == len(RETRIES)
-    assert made.next_at is None
-    assert made.error is not None
+    assert made.attempt == 1
+
+
+def test_a_request_to_send_again_has_attempts_of_its_own():
+    with endpoint(lambda *_: Answer(500)) as found:
+        row = tried(aimed_at(found.url), 7)  # at 100 to 106 s
+
+        made = deliver(message(row, asked_at=105.0), sender(row))
+
+    assert made.attempt == 3
+    assert made.next_at is not None
+
+
+# ── Lanes ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_message_is_in_the_lane_of_its_endpoint_and_client():
+    row = aimed_at("https://User.Example:8443/hook?token=t0p")
+
+    assert find_lane(message(row), FakeTable(row)) == Lane(
+        endpoint="user.example:8443", client=row.client_id
+    )
+
+
+def test_a_message_that_is_not_due_is_in_no_lane():
+    assert find_lane(message(replace(ENDED, version=9)), FakeTable(ENDED)) is None
+    assert find_lane("{}", FakeTable(ENDED)) is None
+
+
+# ── Secrets ───────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_webhook_is_signed_with_its_clients_secret_and_no_other():
+    with endpoint() as found:
+        row = aimed_at(found.url, replace(ENDED, client_id="b" * 16))
+        deliver(message(row), sender(row))
+
+    (received,) = found.received
+    own = client_secrets(Keys(CURRENT), "b" * 16).current
+    Receiver(own).verify(received.body, received.headers)
+    for other in (SECRET, CURRENT, client_secrets(Keys(CURRENT), DEFAULT_ENDPOINT).current):
+        with pytest.raises(WebhookVerificationError):
+            Receiver(other).verify(received.body, received.headers)
+
+
+def test_the_default_endpoint_has_a_secret_of_its_own_that_no_client_knows():
+    with endpoint() as found:
+        row = aimed_at(found.url)
+        deliver(message(row), sender(row, default_url=found.url))
+
+    (received,) = found.received
+    Receiver(client_secrets(Keys(CURRENT), DEFAULT_ENDPOINT).current).verify(
+        received.body, received.headers
+    )
+    with pytest.raises(WebhookVerificationError):
+        Receiver(SECRET).verify(received.body, received.headers)
+
+
+def test_a_webhook_has_a_signature_of_each_of_two_secrets():
+    with endpoint() as found:
+        row = aimed_at(found.url)
+        both = json.dumps({"current": CURRENT, "previous": PREVIOUS})
+        deliver(message(row), sender(row, secret=both))
+
+    (received,) = found.received
+    for secret in client_secrets(Keys(CURRENT, PREVIOUS), row.client_id).both():
+        Receiver(secret).verify(received.body, received.headers)
 
 
 def http_date(at):

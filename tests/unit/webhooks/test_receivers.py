@@ -1,6 +1,11 @@
 """The receivers of `examples/receivers`: they take what we send and refuse everything else."""
 
+import contextlib
+import os
+import socket
+import subprocess
 import time
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -9,12 +14,15 @@ from act_one.keys import KeyRing, Keys
 from act_one.net import downloads
 from act_one.tasks.task import Stage, Webhook
 from act_one.webhooks.delivery import DeliveryContext, deliver, sign
-from tests.endpoints import NODE, endpoint, receiver
+from act_one.webhooks.secrets import client_secrets
+from tests.endpoints import COMMANDS, NODE, endpoint, receiver
 from tests.unit.examples import task
 from tests.unit.fakes import FakeSecrets
 from tests.unit.webhooks.test_delivery import LOCAL, FakeTable, message
 
-SECRET = "c2VjcmV0IHRoYXQgaXMgbm9ib2R5IGVsc2UncyBh"
+STACK_SECRET = "c2VjcmV0IHRoYXQgaXMgbm9ib2R5IGVsc2UncyBh"
+CLIENT = task().client_id
+SECRET = client_secrets(Keys(STACK_SECRET), CLIENT).current
 OTHER = "b3RoZXIgc2VjcmV0IG90aGVyIHNlY3JldCBvdGhl"
 LANGUAGES = [
     "Python",
@@ -24,11 +32,11 @@ LANGUAGES = [
 
 @pytest.fixture(scope="module", params=LANGUAGES)
 def receiving(request):
-    with receiver(request.param, f"whsec_{SECRET}") as (url, _):
+    with receiver(request.param, SECRET) as (url, _):
         yield url
 
 
-def delivered(url, version=1, secret=SECRET):
+def delivered(url, version=1, secret=STACK_SECRET):
     """Deliver an event by the code that ships; answers the attempt."""
     row = task(
         Stage.SUCCEEDED,
@@ -38,7 +46,7 @@ def delivered(url, version=1, secret=SECRET):
     )
     ring = KeyRing(FakeSecrets(secret), "webhook", time.time)
     using = DeliveryContext(FakeTable(row), ring, downloads.session(LOCAL), time.time)
-    return deliver(message(row), 1, using)
+    return deliver(message(row), using)
 
 
 @pytest.fixture(scope="module")
@@ -122,9 +130,50 @@ def test_a_receiver_takes_either_of_two_signatures(receiving, sent):
     assert status_of(receiving, headers, sent.body) == 400
 
 
+def test_a_receiver_reads_no_more_of_a_body_than_a_webhook_can_have(receiving):
+    url = urlsplit(receiving)
+    with socket.create_connection((url.hostname, url.port), timeout=10) as connection:
+        connection.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000\r\n\r\n")
+        sent = 0
+        with contextlib.suppress(ConnectionError, TimeoutError):
+            while sent < 64_000_000:
+                connection.sendall(b"x" * 65_536)
+                sent += 65_536
+
+        assert sent < 64_000_000
+
+
+def test_a_receiver_answers_413_to_a_body_that_is_too_large(receiving):
+    with contextlib.suppress(requests.ConnectionError):  # it may close while we are sending
+        assert status_of(receiving, {}, b"x" * 70_000) == 413
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize(
+    "secret",
+    [None, "", "whsec_", "whsec_!", "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTI=", "whsec_c2hvcnQ="],
+)
+def test_a_receiver_without_a_proper_secret_does_not_start(language, secret):
+    environment = {n: v for n, v in os.environ.items() if n != "WEBHOOK_SECRET"}
+    given = {} if secret is None else {"WEBHOOK_SECRET": secret}
+    done = subprocess.run(
+        [*COMMANDS[language], "0"],
+        env=environment | given,
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.startswith("WEBHOOK_SECRET must be whsec_ and base64")
+    assert len(done.stderr.splitlines()) == 1
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_a_receiver_keeps_the_newest_version_whatever_the_order(language):
-    with receiver(language, f"whsec_{SECRET}") as (url, stop):
+    with receiver(language, SECRET) as (url, stop):
         statuses = [delivered(url, version).status for version in (2, 1, 2, 4, 3)]
 
         assert statuses == [204] * 5

@@ -10,6 +10,7 @@ the same write succeeded and only its reply was lost.
     record           version = seen ──▶ other fields; no new version, no event
     claim_due        due_at = seen ──▶ due_at = now + lease, fallback_runs + 1
     claim_copy       storing, no live lease ──▶ copy_lease_until = now + lease
+    claim_webhook    not requested lately ──▶ webhook_asked_at = now
     release_copy     storing, the lease is ours ──▶ no lease, due again
     learn_id         provider_task_id absent ──▶ present
     record_callback  a result is awaited ──▶ the callback's body; due soon
@@ -53,6 +54,8 @@ _RESULT_AWAITED: Final = "NOT stage IN (:storing, :succeeded, :canceled)"
 _DELIVERIES_SEEN: Final = "deliveries = :seen_deliveries"
 _NO_DELIVERIES: Final = "(attribute_not_exists(deliveries) OR deliveries = :seen_deliveries)"
 _FEED_RESTED: Final = "(attribute_not_exists(feed_asked_at) OR feed_asked_at <= :rested)"
+
+_WEBHOOK_RESTED: Final = "(attribute_not_exists(webhook_asked_at) OR webhook_asked_at <= :rested)"
 
 
 class MovedOnError(Exception):
@@ -201,6 +204,23 @@ class TaskTable:
             condition=f"{_VERSION_SEEN} AND {_LEASE_OURS}",
             values={":seen_version": task.version, ":our_lease": task.copy_lease_until},
         )
+
+    def claim_webhook(self, task_id: str, now: float, rest_seconds: float) -> Task:
+        """Reserve a request to send the webhook again, once per ``rest_seconds``.
+
+        Raises ``MovedOnError`` when the last one is more recent, or there is no such row.
+        """
+        try:
+            return self._update(
+                task_id,
+                {"webhook_asked_at": now},
+                condition=f"{_EXISTS} AND {_WEBHOOK_RESTED}",
+                values={":rested": now - rest_seconds},
+            )
+        except MovedOnError as error:
+            if error.current is not None and error.current.webhook_asked_at == round(now, 3):
+                return error.current  # an earlier attempt of this write succeeded
+            raise
 
     # ── Facts about a row that stays in its stage ─────────────────────────────────────────────
 

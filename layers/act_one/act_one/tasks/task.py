@@ -216,6 +216,8 @@ class Task:
     # The webhook
     webhook: Webhook | None = None
     """The endpoint to call; None: there is none."""
+    webhook_asked_at: float | None = None
+    """When its client last requested to send the webhook again."""
     deliveries: tuple[Delivery, ...] = ()
     """The latest delivery attempts, oldest first; they make no new version."""
 

@@ -2,11 +2,20 @@
 
 Signed according to Standard Webhooks (https://www.standardwebhooks.com). Delivered at least once
 and in any order: ``webhook-id`` identifies a repeat, ``version`` the newer state.
+
+A message only says that a task reached a version. What is sent is made from the task's row, so
+that the right to send a message is not the right to have anything signed:
+
+    version of the message    what is sent
+    above the row's           nothing: no such version exists
+    the row's                 the row, if the webhook names the event of its stage
+    below the row's           nothing: the newer version has a message of its own
+
+No end is lost, because a row that leaves an end always reaches another one.
 """
 
 import json
 import random
-import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -25,8 +34,12 @@ from act_one.keys import KeyRing, Keys
 from act_one.net import downloads
 from act_one.net.downloads import Download, PeerError, UnsafeAddressError
 from act_one.net.exchange import retry_after
+from act_one.tasks.documents import document
+from act_one.tasks.events import WEBHOOK_EVENTS
 from act_one.tasks.table import MovedOnError, TaskTable
 from act_one.tasks.task import Delivery, Task
+from act_one.webhooks.queue import Lane
+from act_one.webhooks.secrets import client_secrets, signer_of
 
 ATTEMPT_SECONDS: Final = 15.0
 """For resolving, connecting, sending and the reply together."""
@@ -42,75 +55,106 @@ _REPLY_BYTES: Final = REPLY_CHARACTERS * 4
 _ANY_LENGTH: Final = 2**62
 """No limit for a reply's length: only its first bytes are read."""
 _CUT_FIRST: Final = ("warnings", "metadata")
-_SECRET: Final = re.compile(
-    r"(whsec_)?([A-Za-z0-9+/]{4}){2,}([A-Za-z0-9+/]{2}(==)?|[A-Za-z0-9+/]{3}=?)?"
-)
 
 logger = Logger(child=True)
 
 
-class WebhookSecretError(Exception):
-    """The secret that signs webhooks is not base64; the message says what to do."""
-
-
 @dataclass(frozen=True, slots=True)
 class DeliveryContext:
-    """What a delivery attempt needs: the table, the signing key, the HTTP session and the clock."""
+    """What a delivery attempt needs: the table, the signing key, the HTTP session and the clock.
+
+    ``default_url`` is the endpoint of tasks that specify none.
+    """
 
     table: TaskTable
     key_ring: KeyRing
     http: requests.Session
     clock: Clock
+    default_url: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebhookMessage:
-    """A message of the webhook queue: an event of the bus, or a repeat that a client requested."""
+    """A message of the webhook queue: a task reached a version, or a client requested a repeat."""
 
     task_id: str
-    webhook_id: str
-    event: str
-    detail: dict[str, Json]
-    on_demand: bool
+    version: int
+    asked_at: float | None = None
+    """When a client requested it, in epoch seconds; None for an event of the bus."""
 
 
-def read_message(text: str) -> WebhookMessage:
-    """Read a message of the webhook queue."""
-    event = json.loads(text)
-    detail = event["detail"]
-    return WebhookMessage(
-        task_id=detail["id"],
-        webhook_id=detail["event_id"],
-        event=f"task.{detail['stage']}",
-        detail=detail,
-        on_demand=event.get("on_demand") is True,
-    )
+def read_message(text: str) -> WebhookMessage | None:
+    """Read a message of the webhook queue; None if it names no task and version."""
+    try:
+        message = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    match message:
+        case {"detail": {"id": str(task_id), "version": int(version)}} if (
+            task_id and not isinstance(version, bool)
+        ):
+            asked_at = message.get("asked_at")
+            return WebhookMessage(
+                task_id=task_id,
+                version=version,
+                asked_at=asked_at if isinstance(asked_at, int | float) else None,
+            )
+    logger.warning("message unreadable")
+    return None
 
 
-def deliver(text: str, attempt: int, context: DeliveryContext) -> Delivery | None:
-    """Make the ``attempt``-th (from 1) delivery attempt of a message.
+def _read_due(text: str, table: TaskTable) -> tuple[WebhookMessage, Task, str] | None:
+    """Read a message, its task's row and the endpoint's URL; None when no delivery is due.
 
-    Returns its outcome, with the time of the next attempt in ``next_at``, or None when no delivery
-    is due: the row has expired, the webhook was delivered already, or the endpoint answered 410.
-    Raises ``KeyNotSetError`` and ``WebhookSecretError`` when it can't be signed.
+    That is when the row has expired or is at another version, the webhook doesn't name its event,
+    the webhook was delivered or given up already, or the endpoint answered 410.
     """
     message = read_message(text)
-    task = context.table.read(message.task_id)
-    if task is None or task.webhook is None or _is_over(message, task):
+    task = None if message is None else table.read(message.task_id)
+    if message is None or task is None or task.webhook is None or task.stage not in WEBHOOK_EVENTS:
         return None
+    if message.asked_at is None:
+        names_it = WEBHOOK_EVENTS[task.stage] in task.webhook.events
+        if message.version != task.version or not names_it or _is_over(task):
+            return None
+    return message, task, task.webhook.url
+
+
+def find_lane(text: str, table: TaskTable) -> Lane | None:
+    """Return the endpoint and the client of a message's webhook; None when no delivery is due."""
+    due = _read_due(text, table)
+    if due is None:
+        return None
+    _, task, url = due
+    return Lane(endpoint=urlsplit(url).netloc.lower(), client=task.client_id)
+
+
+def deliver(text: str, context: DeliveryContext) -> Delivery | None:
+    """Make the next delivery attempt of a message.
+
+    Returns its outcome, with the time of the next attempt in ``next_at``, or None when no delivery
+    is due. Raises ``KeyNotSetError`` and ``WebhookSecretError`` when it can't be signed.
+    """
+    due = _read_due(text, context.table)
+    if due is None:
+        return None
+    message, task, url = due
+    webhook_id = _webhook_id(task)
+    attempt = _attempts(message, task) + 1
+    keys = client_secrets(context.key_ring.keys(), signer_of(task, context.default_url))
     began_at = context.clock()
-    body = write_body(message)
+    body = write_body(task)
     headers = {
         "Content-Type": "application/json",
-        "webhook-id": message.webhook_id,
+        "webhook-id": webhook_id,
         "webhook-timestamp": str(int(began_at)),
-        "webhook-signature": sign(message.webhook_id, began_at, body, context.key_ring.keys()),
+        "webhook-signature": sign(webhook_id, began_at, body, keys),
     }
     started = monotonic()
-    reply = _post(task.webhook.url, headers, body.encode(), context.http)
+    reply = _post(url, headers, body.encode(), context.http)
     made = Delivery(
-        webhook_id=message.webhook_id,
-        event=message.event,
+        webhook_id=webhook_id,
+        event=WEBHOOK_EVENTS[task.stage],
         attempt=attempt,
         at=began_at,
         milliseconds=round((monotonic() - started) * 1_000),
@@ -123,12 +167,25 @@ def deliver(text: str, attempt: int, context: DeliveryContext) -> Delivery | Non
     return made
 
 
-def _is_over(message: WebhookMessage, task: Task) -> bool:
-    """Return whether this was delivered already (SQS may repeat it) or the endpoint is gone."""
-    return not message.on_demand and any(
-        made.status == HTTPStatus.GONE
-        or (made.webhook_id == message.webhook_id and made.error is None)
-        for made in task.deliveries
+def _webhook_id(task: Task) -> str:
+    return f"{task.task_id}#{task.version}"
+
+
+def _is_over(task: Task) -> bool:
+    """Return whether this was delivered or given up (SQS may repeat it), or replied 410."""
+    of_this = [made for made in task.deliveries if made.webhook_id == _webhook_id(task)]
+    return (
+        any(made.status == HTTPStatus.GONE for made in task.deliveries)
+        or any(made.error is None for made in of_this)
+        or len(of_this) > len(RETRIES)
+    )
+
+
+def _attempts(message: WebhookMessage, task: Task) -> int:
+    """Count a message's attempts in the row: SQS also counts receives without an attempt."""
+    since = message.asked_at or 0.0
+    return sum(
+        made.webhook_id == _webhook_id(task) and made.at >= since for made in task.deliveries
     )
 
 
@@ -143,16 +200,15 @@ def _keep(task: Task, made: Delivery, table: TaskTable) -> None:
 # ── What is sent ──────────────────────────────────────────────────────────────────────────────
 
 
-def write_body(message: WebhookMessage) -> str:
+def write_body(task: Task) -> str:
     """Return the body, at most 20,000 bytes: ``type``, ``timestamp`` and, as ``data``, the task.
 
     ``cut`` lists the members emptied to meet the limit; reading the task returns them.
     """
-    detail = message.detail
-    data = {name: value for name, value in detail.items() if name != "event_id"}
+    data = document(task)
     body: dict[str, Json] = {
-        "type": message.event,
-        "timestamp": detail["updated_at"],
+        "type": WEBHOOK_EVENTS[task.stage],
+        "timestamp": data["updated_at"],
         "data": data,
     }
     cut: list[Json] = []
@@ -172,12 +228,6 @@ def _written(body: dict[str, Json]) -> str:
 def sign(webhook_id: str, at: float, body: str, keys: Keys) -> str:
     """Sign with the current and the previous key, so that the key can be rotated."""
     moment = datetime.fromtimestamp(int(at), UTC)
-    for key in keys.both():
-        if not _SECRET.fullmatch(key):
-            raise WebhookSecretError(
-                "the secret that signs webhooks is not base64, with or without whsec_ before it; "
-                "docs/operations.md explains how to create one"
-            )
     return " ".join(Signer(key).sign(webhook_id, moment, body) for key in keys.both())
 
 
