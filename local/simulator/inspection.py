@@ -17,7 +17,7 @@ from local.simulator.wire import Reply, Request, json_of, json_reply
 
 ROUTES = (
     "GET /_simulator/bill, GET /_simulator/requests, GET /_simulator/tasks, "
-    "GET /_simulator/tasks/{provider_task_id}, GET and POST /_simulator/outages, "
+    "GET /_simulator/tasks/{provider_task_id}, GET and POST /_simulator/faults, "
     "POST /_simulator/tasks/{provider_task_id}/callback"
 )
 

@@ -138,7 +138,7 @@ class Dropper(Caller):
 
     def faults(self, **wanted: str) -> None:
         """Begin or end an outage of the provider."""
-        url = f"{self.stack.provider_url}/_simulator/outages"
+        url = f"{self.stack.provider_url}/_simulator/faults"
         requests.post(url, json=wanted, timeout=SECONDS).raise_for_status()
 
     def provider_got(self, task_id: str) -> dict[str, Any]:

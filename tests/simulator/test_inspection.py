@@ -16,7 +16,7 @@ def fresh(callbacks):
 
 
 def set_faults(caller, **faults):
-    return requests.post(caller.provider.url + "/_simulator/outages", json=faults, timeout=5)
+    return requests.post(caller.provider.url + "/_simulator/faults", json=faults, timeout=5)
 
 
 def test_the_bill_starts_empty(fresh):
