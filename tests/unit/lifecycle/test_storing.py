@@ -191,6 +191,29 @@ def test_a_copy_without_its_video_is_released_for_a_retry(store, table, s3, cloc
     assert objects(s3) == []
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        EndpointConnectionError(endpoint_url="https://s3.example/?X-Amz-Signature=SECRET"),
+        OverflowError("SECRET"),
+    ],
+)
+def test_an_unforeseen_error_releases_the_copy_for_a_retry(
+    services, storage, create_task, clock, monkeypatch, error
+):
+    def broken(*_args, **_options):
+        raise error
+
+    create_task(Stage.STORING, source=MediaUrls(video="https://media.example/video"))
+    monkeypatch.setattr("act_one.media.copy.copy", broken)
+
+    row = store_result(TASK.task_id, services, storage)
+
+    assert (row.stage, row.copy_lease_until, row.due_at) == (Stage.STORING, None, clock.now + 5)
+    ((warning),) = row.warnings
+    assert warning.message == f"copy_error: {type(error).__name__}; the copy's log has more"
+
+
 def test_each_failed_attempt_doubles_the_wait_up_to_an_hour(table, services, storage, clock):
     with peer(serves_by_path({})) as server:
         source = MediaUrls(video=f"http://127.0.0.1:{server.port}/video")

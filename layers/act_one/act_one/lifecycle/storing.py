@@ -5,12 +5,14 @@ attempt with a fresh URL from the feed. So the copy needs no provider key, and i
 nothing.
 """
 
+import traceback
 from dataclasses import dataclass, replace
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 import requests
-from aws_lambda_powertools import Logger
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.metrics import MetricUnit
 
 from act_one.clock import HOUR, day_path
 from act_one.lifecycle.services import Services
@@ -35,6 +37,7 @@ RETRY_SECONDS: Final = 5.0
 RETRY_MAX_SECONDS: Final = HOUR
 
 logger = Logger(child=True)
+metrics = Metrics()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +81,13 @@ def store_result(task_id: str, services: Services, storage: Storage) -> Task | N
     except MediaError as error:
         logger.warning("copy failed", extra={"code": error.code, "reason": str(error)})
         return _try_later(task, error, services)
+    except Exception as error:  # noqa: BLE001 - the claim is given up whatever went wrong
+        # The error's own message is not logged: it may hold a signed URL.
+        where = traceback.format_tb(error.__traceback__)
+        logger.warning("copy error", extra={"error": type(error).__name__, "traceback": where})
+        metrics.add_metric("CopyErrors", MetricUnit.Count, 1)
+        unforeseen = MediaError("copy_error", f"{type(error).__name__}; the copy's log has more")
+        return _try_later(task, unforeseen, services)
     return _succeed(task, Output(video=video, **images), warnings, services, storage)
 
 
