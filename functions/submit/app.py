@@ -7,8 +7,9 @@ from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from act_one.clients.caller import caller_of
 from act_one.clock import seconds_left_of
-from act_one.http_events import answer_problems, body_of, client_of, header, json_response
+from act_one.http_events import answer_problems, body_of, header, json_response
 from act_one.inputs.preflight import inputs_check
 from act_one.inputs.request import read_request
 from act_one.lifecycle.services import build_services, key_ring
@@ -29,16 +30,16 @@ check_inputs = inputs_check(settings)
 @answer_problems
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Return the task: 202 while it is open, 200 once it has ended."""
-    client_id = client_of(event)
+    client = caller_of(event, services.clients)
     request = read_request(
         body_of(event),
         header(event, "idempotency-key"),
         allow_addresses=settings.unsafe_allow_private_media,
-        own_files=services.uploads.files_of(client_id),
+        own_files=services.uploads.files_of(client.name),
     )
     task, replayed = submit(
         request,
-        client_id,
+        client,
         callback_keys.keys(),
         services,
         seconds_left_of(context),

@@ -16,8 +16,11 @@ from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from act_one.aws import QUICK, s3_client
+from act_one.clients.caller import caller_of
+from act_one.clients.client import Client
+from act_one.clients.directory import ClientDirectory
 from act_one.clock import system_clock
-from act_one.http_events import answer_problems, client_of
+from act_one.http_events import answer_problems
 from act_one.inputs.uploads import open_upload
 from act_one.lifecycle.cancel import cancel
 from act_one.lifecycle.read import own_task, with_links
@@ -30,6 +33,7 @@ from act_one.webhooks.secrets import show_secrets
 logger = Logger()
 settings = Settings.from_environment(os.environ)
 table = task_table(settings)
+clients = ClientDirectory(table.client, settings.clients_table, system_clock)
 s3 = s3_client()
 webhook_queue = WebhookQueue(boto3.client("sqs", config=QUICK), settings.webhook_queue_url)
 webhook_keys = key_ring(settings.webhook_secret)
@@ -59,7 +63,7 @@ def send_webhook_again(task_id: str) -> tuple[dict[str, Any], int]:
 @routes.get("/webhook-secret")
 def get_webhook_secret() -> Response[str]:
     """Return the secrets that sign this client's webhooks; ``previous`` is null or a secret."""
-    secrets = show_secrets(webhook_keys, client_of(routes.current_event.raw_event))
+    secrets = show_secrets(webhook_keys, _caller().name)
     return Response(
         HTTPStatus.OK, "application/json", json.dumps(secrets), {"Cache-Control": "no-store"}
     )
@@ -68,8 +72,7 @@ def get_webhook_secret() -> Response[str]:
 @routes.post("/uploads")
 def post_upload() -> tuple[dict[str, Any], int]:
     """Return the forms with which the client uploads its inputs."""
-    client_id = client_of(routes.current_event.raw_event)
-    return open_upload(client_id, s3, settings, system_clock()), HTTPStatus.CREATED
+    return open_upload(_caller().name, s3, settings, system_clock()), HTTPStatus.CREATED
 
 
 def _shown(task: Task) -> dict[str, Any]:
@@ -77,7 +80,11 @@ def _shown(task: Task) -> dict[str, Any]:
 
 
 def _own_task(task_id: str) -> Task:
-    return own_task(task_id, client_of(routes.current_event.raw_event), table)
+    return own_task(task_id, _caller(), table)
+
+
+def _caller() -> Client:
+    return caller_of(routes.current_event.raw_event, clients)
 
 
 @logger.inject_lambda_context(clear_state=True)

@@ -17,7 +17,7 @@ import requests
 from standardwebhooks import Webhook
 from standardwebhooks.webhooks import WebhookVerificationError
 
-from act_one.http_events import client_of
+from act_one.clients.client import DEFAULT_CLIENT
 from act_one.keys import parse_keys
 from act_one.tasks.events import detail_of
 from act_one.tasks.task import Stage
@@ -156,7 +156,7 @@ def test_a_client_is_shown_its_own_secrets(caller):
     vault = caller.stack.client("secretsmanager")
     stored = vault.get_secret_value(SecretId=f"{caller.stack.stack_name}/webhook")["SecretString"]
     stack = parse_keys(stored)
-    own = client_secrets(stack, client_of({"headers": caller.headers}))
+    own = client_secrets(stack, DEFAULT_CLIENT)
     assert answer.json() == {"current": own.current, "previous": own.previous}
     assert shown_secrets(caller, {"x-api-key": "no such key"}).status_code == 403
 

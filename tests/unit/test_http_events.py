@@ -5,15 +5,15 @@ import base64
 import pytest
 
 from act_one.clock import day_path, rfc3339, seconds_left_of, system_clock
-from act_one.http_events import answer_problems, body_of, client_of, header
+from act_one.http_events import answer_problems, body_of, header, key_hash_of
 from act_one.problems import ProblemError
 
 
-def test_the_client_id_is_a_hash_of_the_api_key():
-    name = client_of({"headers": {"X-Api-Key": "key-1"}})
+def test_an_api_key_is_known_by_its_hash():
+    name = key_hash_of({"headers": {"X-Api-Key": "key-1"}})
 
-    assert name == client_of({"headers": {"x-api-key": "key-1", "Accept": "*/*"}})
-    assert name != client_of({"headers": {"x-api-key": "key-2"}})
+    assert name == key_hash_of({"headers": {"x-api-key": "key-1", "Accept": "*/*"}})
+    assert name != key_hash_of({"headers": {"x-api-key": "key-2"}})
     assert len(name) == 16
     assert int(name, 16)
     assert "key-1" not in name

@@ -19,10 +19,9 @@ ENDED = [Stage.SUCCEEDED, Stage.FAILED, Stage.CANCELED, Stage.EXPIRED]
 
 
 @pytest.fixture
-def restored(dynamodb, table_properties, request):
+def restored(dynamodb, create_table):
     """A table as AWS restores one, with an old row in it for each given task."""
-    name = f"restored-{abs(hash(request.node.name))}"
-    dynamodb.create_table(TableName=name, **table_properties)
+    name = create_table("TasksTable")
 
     def put(*tasks):
         for one in tasks:

@@ -22,7 +22,7 @@ from act_one.problems import ProblemError
 from act_one.tasks.task import Output, Stage, StoredMedia
 from local.emulator import ROOT
 from local.expand import expand
-from tests.unit.fakes import FakeClock, FakeProvider, key_ring, settings, submitted
+from tests.unit.fakes import FakeClients, FakeClock, FakeProvider, key_ring, settings, submitted
 from tests.unit.inputs.test_bucket import MP4, PNG
 
 NUMBERS = count(1)
@@ -70,13 +70,19 @@ class Drop:
         s3.create_bucket(Bucket=self.results)
         self.settings = settings(ingest_queue_url="https://queue.example", input_retention_days=1)
         self.services = Services(
-            table, self.provider, self.settings, self.clock, UploadsBucket(self.bucket, s3=s3)
+            table,
+            self.provider,
+            self.settings,
+            self.clock,
+            FakeClients(),
+            UploadsBucket(self.bucket, s3=s3),
         )
         self.context = IngestContext(
             table,
             self.services.uploads,
             self.services.settings,
             self.clock,
+            self.services.clients,
             PairTable(dynamodb, f"taken-{number}"),
             self.bus,
             self.queue,

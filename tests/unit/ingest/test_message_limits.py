@@ -8,7 +8,7 @@ import pytest
 from act_one.ingest.context import IngestContext
 from act_one.ingest.messages import take
 from act_one.inputs.bucket import UploadsBucket
-from tests.unit.fakes import FakeClock, settings
+from tests.unit.fakes import FakeClients, FakeClock, settings
 
 GOOD = {
     "video": "https://media.example/a.mp4",
@@ -35,7 +35,14 @@ def taken():
     def take_message(message):
         bus, requests = FakeBus(), []
         context = IngestContext(
-            None, UploadsBucket("uploads"), settings(), FakeClock(), SimpleNamespace(), bus, None
+            None,
+            UploadsBucket("u"),
+            settings(),
+            FakeClock(),
+            FakeClients(),
+            SimpleNamespace(),
+            bus,
+            None,
         )
 
         def submit(request, _client_id):

@@ -15,7 +15,7 @@ from act_one.tasks.identifiers import derive_task_id
 from local.emulator import ROOT
 from local.expand import expand
 from tests.schemas import faults_of
-from tests.unit.fakes import FakeClock, FakeProvider, settings, submitted
+from tests.unit.fakes import FakeClients, FakeClock, FakeProvider, settings, submitted
 
 NUMBERS = count(1)
 BODY = {"video": "https://a.example/v?sig=1", "image": "https://a.example/i"}
@@ -29,12 +29,15 @@ class Requests:
         written = expand(ROOT / "template.yaml")["Resources"]["PairsTable"]["Properties"]
         asked = ("BillingMode", "AttributeDefinitions", "KeySchema")
         dynamodb.create_table(TableName=name, **{key: written[key] for key in asked})
-        self.services = Services(table, FakeProvider(), settings(), FakeClock(), UploadsBucket("u"))
+        self.services = Services(
+            *(table, FakeProvider(), settings(), FakeClock(), FakeClients(), UploadsBucket("u"))
+        )
         self.context = IngestContext(
             table,
             self.services.uploads,
             self.services.settings,
             self.services.clock,
+            self.services.clients,
             PairTable(dynamodb, name),
             self,
             None,

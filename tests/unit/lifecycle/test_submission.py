@@ -20,7 +20,7 @@ from act_one.provider.outcomes import Ambiguous, Created, ProviderState, Rejecte
 from act_one.tasks.events import DEFAULT_WEBHOOK_EVENTS
 from act_one.tasks.identifiers import derive_task_id
 from act_one.tasks.moves import RESEND_MAX_SECONDS
-from act_one.tasks.table import MovedOnError, TaskTable
+from act_one.tasks.table import MovedOnError
 from act_one.tasks.task import Billing, Evidence, Notice, Stage, Webhook
 from tests.unit.examples import SOURCE, task
 from tests.unit.fakes import (
@@ -411,7 +411,7 @@ class Outage:
         self.times = times
         self.exceptions = client.exceptions
 
-        self.get_item, self.put_item = client.get_item, client.put_item
+        self.get_item, self.transact_write_items = client.get_item, client.transact_write_items
 
     def update_item(self, **request):
         self.times -= 1
@@ -421,7 +421,7 @@ class Outage:
 
 
 def test_recording_a_paid_create_is_retried_during_an_outage(table, provider):
-    services = make_services(TaskTable(Outage(table.client, 2), table.name), provider)
+    services = make_services(replace(table, client=Outage(table.client, 2)), provider)
 
     created, _ = send(services)
 
@@ -431,7 +431,7 @@ def test_recording_a_paid_create_is_retried_during_an_outage(table, provider):
 
 
 def test_recording_is_retried_only_while_time_is_left(table, provider):
-    services = make_services(TaskTable(Outage(table.client, 99), table.name), provider)
+    services = make_services(replace(table, client=Outage(table.client, 99)), provider)
     left = iter([28.0, 5.0, 1.9])
 
     with pytest.raises(ClientError):

@@ -1,6 +1,7 @@
 """Create a task from a folder of the uploads bucket that holds a video and an image.
 
-The folder is ``incoming/<name>/``.
+The folder is ``incoming/<name>/``, or ``incoming/@<client>/<name>/`` for a client's own tasks:
+whoever may write there speaks for the client.
 S3 events may arrive twice, late or in any order, so each one makes us read the whole folder as it
 is now. The pair is claimed, then submitted under an idempotency key derived from its contents: a
 message retried after a crash completes the same task. Why no task can be created, or what the
@@ -16,6 +17,7 @@ from typing import Final
 
 from aws_lambda_powertools import Logger
 
+from act_one.clients.client import Client
 from act_one.clock import DAY
 from act_one.ingest.context import IngestContext, Submit
 from act_one.ingest.pairs import Content, Pair, PairTakenError, Taken, Verdict, judge
@@ -75,6 +77,12 @@ class _Folder:
         ours = OWN_FILES | {OPTIONS}
         return [name for name in self.files if name not in ours and name[:1] not in {"", "."}]
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether it is a folder of folders, from whose own files no task is made."""
+        inner = self.name.removeprefix(INCOMING)
+        return not inner or (inner.startswith("@") and inner.count("/") == 1)
+
     def state(self) -> str:
         """Return a text that changes when the client changes the folder."""
         return json.dumps(
@@ -123,6 +131,12 @@ def take_folder(key: str, context: IngestContext, submit: Submit) -> None:
     raise UnsettledError(name)
 
 
+def client_of_folder(name: str) -> str:
+    """Return whose folder it is: that of ``@<client>`` in ``incoming/@<client>/<name>/``."""
+    first = name.removeprefix(INCOMING).partition("/")[0]
+    return first.removeprefix("@") if first.startswith("@") else UPLOADS_CLIENT
+
+
 def _read_folder(name: str, context: IngestContext) -> _Folder:
     return _Folder(name=name, files=context.uploads.list_files(name))
 
@@ -132,6 +146,7 @@ def _take_pair(folder: _Folder, context: IngestContext, submit: Submit) -> Task 
     if found is None:
         return None
     pair, request = _read_pair(folder, found, context)
+    client = context.client(client_of_folder(folder.name))
     taken = context.pairs.read(folder.name)
     verdict = judge(pair, taken)
     if taken is None or verdict is Verdict.NEW:
@@ -146,18 +161,23 @@ def _take_pair(folder: _Folder, context: IngestContext, submit: Submit) -> Task 
     if task is None:
         if RESULT in folder.files:
             context.uploads.delete(folder.name + RESULT)  # it belongs to the previous pair
-        task = _submit(pair, taken, request, context, submit)
+        task = _submit(pair, taken, request, client, context, submit)
     # From now on the pair is never submitted again, even if the task's row is gone.
     context.pairs.claim(pair, task.task_id, taken, taken.expires_at, run=taken.run, created=True)
     return task
 
 
 def _submit(
-    pair: Pair, taken: Taken, request: TransferRequest, context: IngestContext, submit: Submit
+    pair: Pair,
+    taken: Taken,
+    request: TransferRequest,
+    client: Client,
+    context: IngestContext,
+    submit: Submit,
 ) -> Task:
     key = _request_key(pair, taken.run, context)
     try:
-        return submit(replace(request, idempotency_key=key), UPLOADS_CLIENT)
+        return submit(replace(request, idempotency_key=key), client)
     except KeyReusedError:
         raise
     except ProblemError as problem:
@@ -201,7 +221,7 @@ def _request_key(pair: Pair, run: int, context: IngestContext) -> str:
 
 
 def _task_id(pair: Pair, run: int, context: IngestContext) -> str:
-    return derive_task_id(UPLOADS_CLIENT, _request_key(pair, run, context))
+    return derive_task_id(client_of_folder(pair.folder), _request_key(pair, run, context))
 
 
 # ── The pair ──────────────────────────────────────────────────────────────────────────────────
@@ -216,13 +236,13 @@ def _two_files(folder: _Folder, context: IngestContext) -> dict[str, tuple[str, 
     names = folder.inputs
     if not names:
         return None
-    if folder.name == INCOMING:
+    if folder.is_shared:
         raise ProblemError(
             400,
             "upload-without-folder",
             "The file is not in a folder",
-            f"put a video and an image into a folder of their own, {INCOMING}<name>/; "
-            f"files directly in {INCOMING} start no task",
+            f"put a video and an image into a folder of their own, {folder.name}<name>/; "
+            f"files directly in {folder.name} start no task",
         )
     if len(names) > MAX_FILES:
         raise _too_many(f"more than {MAX_FILES} files", names[:3])

@@ -10,6 +10,7 @@ from typing import Final
 
 from aws_lambda_powertools import Logger
 
+from act_one.clients.client import Client
 from act_one.ingest.context import IngestContext, Submit
 from act_one.ingest.folders import is_trigger, take_folder
 from act_one.ingest.results import write_result
@@ -26,6 +27,9 @@ _WHAT_TO_SEND: Final = (
     "POST /v1/tasks as JSON, with an idempotency_key"
 )
 
+_OF_MESSAGES: Final = frozenset({"idempotency_key", "client"})
+"""Fields of a request by event or message that are not in the body of ``POST /v1/tasks``."""
+
 logger = Logger(child=True)
 
 
@@ -39,10 +43,15 @@ def take(body: str, message_id: str, context: IngestContext, submit: Submit) -> 
             kind in END_DETAIL_TYPES and is_task_id(str(task_id))
         ):
             write_result(str(task_id), context)
-        case {"detail-type": "Task Requested", "id": str(event_id), "detail": dict(detail)}:
+        case {
+            "detail-type": "Task Requested",
+            "id": str(event_id),
+            "detail": dict(detail),
+            **envelope,
+        }:
             # A publisher's retry is a new event with a new id: only its own key stays the same.
             asked = {"idempotency_key": event_id, **detail}
-            _request(asked, {"event": event_id}, context, submit)
+            _request(asked, {"event": event_id}, context, submit, str(envelope.get("source")))
         case dict(asked) if "detail-type" not in asked:
             _request(asked, {"message": message_id}, context, submit)
         case _:
@@ -61,27 +70,53 @@ def _read(body: str) -> Json:
 
 
 def _request(
-    asked: dict[str, Json], origin: dict[str, Json], context: IngestContext, submit: Submit
+    asked: dict[str, Json],
+    origin: dict[str, Json],
+    context: IngestContext,
+    submit: Submit,
+    source: str = "",
 ) -> None:
     """Submit a request, or send its rejection. Raises a ``ProblemError`` that is retryable."""
     try:
         key = _key_of(asked)
+        client = _client_of(asked, source, context)
         request = read_request(
-            json.dumps({n: v for n, v in asked.items() if n != "idempotency_key"}).encode(),
+            json.dumps({n: v for n, v in asked.items() if n not in _OF_MESSAGES}).encode(),
             key,
             allow_addresses=context.settings.unsafe_allow_private_media,
-            own_files=context.uploads.files_of(EVENTS_CLIENT),
+            own_files=context.uploads.files_of(client.name),
         )
         asked_by = replace(
             request, idempotency_key=context.secret_key(key), origin=origin_text(origin)
         )
-        task = submit(asked_by, EVENTS_CLIENT)
+        task = submit(asked_by, client)
     except ProblemError as problem:
         if problem.retryable:
             raise
         _reject(problem, asked, origin, context)
     else:
         logger.info("task", extra={"task_id": task.task_id, "stage": task.stage, "origin": origin})
+
+
+def _client_of(asked: dict[str, Json], source: str, context: IngestContext) -> Client:
+    """Return the client that a request names, if its event's source may speak for that client.
+
+    Raises ``ProblemError`` 403 otherwise. Publishers are told apart by IAM's ``events:source``.
+    """
+    name = asked.get("client", EVENTS_CLIENT)
+    if name == EVENTS_CLIENT:
+        return context.client(EVENTS_CLIENT)
+    client = context.client(name) if isinstance(name, str) else None
+    if client is None or source not in client.event_sources:
+        raise ProblemError(
+            403,
+            "client-not-yours",
+            "The sender may not speak for this client",
+            "leave out client, or have the stack's operator allow your events' source for it: "
+            "python -m ops.clients STACK limit NAME --event-source SOURCE",
+            field="client",
+        )
+    return client
 
 
 def _key_of(asked: dict[str, Json]) -> str:

@@ -63,6 +63,7 @@ def _document(task: Task, video: str, image: str) -> dict[str, Json]:
         "done": task.done,
         "version": task.version,
         "billing": str(task.billing),
+        "cost_micro_usd": task.cost,
         "progress": task.progress,
         "created_at": rfc3339(task.created_at),
         "updated_at": rfc3339(task.updated_at),

@@ -107,6 +107,7 @@ def _read_item(item: Mapping[str, Any]) -> Task:
     values["stage"] = Stage(values["stage"])
     values["billing"] = Billing(values["billing"])
     values["metadata"] = json.loads(values["metadata"])
+    values["accounts"] = tuple(values.get("accounts", ()))
     values["warnings"] = tuple(Notice(**warning) for warning in values.get("warnings", ()))
     values["deliveries"] = tuple(Delivery(**one) for one in values.get("deliveries", ()))
     for name, read in _NESTED.items():

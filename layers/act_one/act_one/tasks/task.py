@@ -172,6 +172,12 @@ class Task:
     """The ``s3://…/`` folder that the task was made from, or the ``event:…`` or ``message:…`` that
     requested it; None for the API."""
 
+    # The money
+    price: int = 0
+    """What the provider charges for it, in micro-dollars."""
+    accounts: tuple[str, ...] = ()
+    """The accounts of the ledger that it is in (see ``ledger``)."""
+
     # The provider
     sent_at: float | None = None
     """When the latest create began; the deadline counts from here."""
@@ -191,6 +197,8 @@ class Task:
     """The latest id that a callback named; callbacks without one keep it."""
 
     # The watch
+    released_at: float | None = None
+    """When an operator let it go after a pause."""
     due_at: float | None = None
     """When the sweeper must take up the task; None: never."""
     fallback_runs: int = 0
@@ -220,6 +228,12 @@ class Task:
     """When its client last requested to send the webhook again."""
     deliveries: tuple[Delivery, ...] = ()
     """The latest delivery attempts, oldest first; they make no new version."""
+
+    @property
+    def cost(self) -> int | None:
+        """What was paid for it, in micro-dollars; None if that is not known, or not yet."""
+        known = {Billing.NONE: 0, Billing.CHARGED: self.price or None}
+        return known.get(self.billing)
 
     @property
     def done(self) -> bool:
@@ -258,6 +272,7 @@ class TaskChanges(TypedDict, total=False):
     evidence: Evidence
     success_callback: Evidence
     callback_task_id: str
+    released_at: float
     due_at: float | None
     polls: int
     source: MediaUrls | None
