@@ -574,6 +574,31 @@ def test_an_unknown_field_of_task_json_lists_those_that_it_may_have(folder):
     assert "video" not in problem["detail"]
 
 
+@pytest.mark.parametrize(
+    ("options", "code", "metadata"),
+    [
+        ('{"metadata": {"order": "42"}, "prompt": 1}', "unknown-field", {"order": "42"}),
+        ('{"metadata": {"order": "42"}, "video": 1}', "task-json-invalid", {"order": "42"}),
+        ('{"metadata": {"order": NaN}}', "metadata-number", {}),
+        ('{"metadata": {"order": 1e400}}', "metadata-number", {}),
+        ('{"metadata": {"order": "\\ud83d"}}', "metadata-not-text", {}),
+        ('{"metadata": ["42"]}', "metadata-not-object", {}),
+        ('["42"]', "task-json-invalid", {}),
+    ],
+)
+def test_a_rejection_has_the_metadata_of_task_json_only_if_it_can_be_used(
+    options, code, metadata, folder
+):
+    folder.put(VIDEO, videos("v1"))
+    folder.put(IMAGE, images("i1"))
+    folder.put("task.json", options.encode())
+    folder.look()
+
+    [rejected] = folder.bus.heard
+    detail = json.loads(rejected["Detail"])
+    assert (detail["problem"]["code"], detail["metadata"]) == (code, metadata)
+
+
 @pytest.mark.parametrize("name", ["Screen 9.41\u202fAM.mp4", "👩‍🎤.mp4", "é.mp4"])
 def test_files_may_have_the_names_that_computers_give_them(name, folder):
     folder.put(name, videos("v1"))

@@ -24,8 +24,9 @@ from act_one.inputs.bucket import INCOMING, FileGoneError, FoundFile, ListedFile
 from act_one.inputs.request import (
     MAX_REQUEST_BYTES,
     TransferRequest,
-    read_request,
     readable_metadata,
+    refuse_unknown,
+    request_of,
 )
 from act_one.json_types import Json
 from act_one.problems import KeyReusedError, ProblemError
@@ -292,8 +293,8 @@ def _read_pair(
     pair = Pair(folder=folder.name, video=contents["video"], image=contents["image"])
     origin = context.uploads.uri(folder.name)
     uris = {kind: f"{origin}{name}" for kind, (name, _) in found.items()}
-    request = read_request(
-        json.dumps({**_options(folder, context), **uris}).encode(),
+    request = request_of(
+        {**_options(folder, context), **uris},
         None,
         allow_addresses=context.settings.unsafe_allow_private_media,
         own_files=origin,
@@ -312,6 +313,16 @@ def _content(file: ListedFile) -> Content:
 
 
 def _options(folder: _Folder, context: IngestContext) -> dict[str, Json]:
+    """Read ``task.json``, if there is one, and check the names of its fields."""
+    options = _read_options(folder, context)
+    for name in ("video", "image", "upload_id"):
+        if name in options:
+            raise _bad_options(f"it has {name}, but the files beside it are the inputs")
+    refuse_unknown(options, OPTION_FIELDS, OPTIONS)
+    return options
+
+
+def _read_options(folder: _Folder, context: IngestContext) -> dict[str, Json]:
     if OPTIONS not in folder.files:
         return {}
     if folder.files[OPTIONS].size > MAX_REQUEST_BYTES:
@@ -322,18 +333,6 @@ def _options(folder: _Folder, context: IngestContext) -> dict[str, Json]:
         raise _bad_options("it can't be read as JSON in UTF-8") from error
     if not isinstance(options, dict):
         raise _bad_options("it is JSON but not an object")
-    for name in ("video", "image", "upload_id"):
-        if name in options:
-            raise _bad_options(f"it has {name}, but the files beside it are the inputs")
-    for name in sorted(options.keys() - set(OPTION_FIELDS)):
-        shown = name[:64].encode("utf-8", "replace").decode()
-        raise ProblemError(
-            400,
-            "unknown-field",
-            "There is no such field",
-            f"{shown!r} is not a field of {OPTIONS}; the fields are {', '.join(OPTION_FIELDS)}",
-            field=shown,
-        )
     return options
 
 
@@ -423,6 +422,6 @@ def _is_more_of(problem: ProblemError, folder: _Folder, context: IngestContext) 
 
 def _metadata(folder: _Folder, context: IngestContext) -> dict[str, Json]:
     try:
-        return readable_metadata(_options(folder, context).get("metadata", {}))
+        return readable_metadata(_read_options(folder, context).get("metadata", {}))
     except (FileGoneError, ProblemError):
         return {}
