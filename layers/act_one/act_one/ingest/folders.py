@@ -12,7 +12,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from aws_lambda_powertools import Logger
 
@@ -34,6 +34,9 @@ from act_one.tasks.documents import readable_json
 from act_one.tasks.events import rejection_of, send
 from act_one.tasks.identifiers import derive_task_id
 from act_one.tasks.task import UPLOADS_CLIENT, PinnedFile, Stage, Task
+
+if TYPE_CHECKING:
+    from mypy_boto3_events.type_defs import PutEventsRequestEntryTypeDef
 
 PROBLEM: Final = "problem.json"
 OWN_FILES: Final = frozenset({PROBLEM, RESULT})
@@ -115,7 +118,7 @@ def take_folder(key: str, context: IngestContext, submit: Submit) -> None:
         except ProblemError as problem:
             if problem.retryable:
                 raise
-            wrote = _write_problem(problem, folder, context)
+            wrote = _write_problem(problem, key, folder, context)
         if wrote and _read_folder(name, context).state() != folder.state():
             continue  # the files have changed, and another invocation may have been faster
         if task is not None and task.done:
@@ -365,6 +368,12 @@ def _write_waiting(
     rests = max(folder.files[name].modified for name in folder.inputs) + WAIT_SECONDS
     if PROBLEM in folder.files or context.clock() >= rests:
         return _write(readable_json(waiting.document()), folder, context)
+    _read_later(key, context)
+    return False
+
+
+def _read_later(key: str, context: IngestContext) -> None:
+    """Have the folder of a file read again after a while."""
     again = {
         "source": "aws.s3",
         "detail": {"bucket": {"name": context.uploads.bucket}, "object": {"key": key}},
@@ -374,25 +383,44 @@ def _write_waiting(
         DelaySeconds=WAIT_SECONDS,
         MessageBody=json.dumps(again),
     )
-    return False
 
 
-def _write_problem(problem: ProblemError, folder: _Folder, context: IngestContext) -> bool:
-    """Write the problem into the folder and send it to the bus, unless that was done already."""
-    logger.info("problem", extra={"code": problem.code, "folder": folder.name})
+def _write_problem(
+    problem: ProblemError, key: str, folder: _Folder, context: IngestContext
+) -> bool:
+    """Write the problem into the folder and send it to the bus, unless that was done already.
+
+    Returns whether the folder has to be compared with what was read of it.
+    """
     body = readable_json(problem.document())
-    if not _is_there(body, folder) and not _is_more_of(problem, folder, context):
-        # The event goes first: once the file exists, both have been sent.
-        origin = {"upload": context.uploads.uri(folder.name)}
-        entry = rejection_of(
-            problem.document(),
-            origin,
-            context.settings.event_bus,
-            folder.state(),
-            metadata=_metadata(folder, context),
-        )
-        send(context.events, entry)
-    return _write(body, folder, context)
+    if _is_there(body, folder):
+        return False
+    logger.info("problem", extra={"code": problem.code, "folder": folder.name})
+    with context.pairs.rejecting(folder.name, context.clock()) as ours:
+        if not ours:
+            # Another invocation is sending one. If it is stopped, the folder still gets its own.
+            _read_later(key, context)
+            return False
+        # Another invocation may have sent the rejection since the folder was read.
+        folder, read = _read_folder(folder.name, context), folder
+        if folder.state() != read.state():
+            return True
+        if not _is_there(body, folder) and not _is_more_of(problem, folder, context):
+            # The event goes first: once the file exists, both have been sent.
+            send(context.events, _rejection(problem, folder, context))
+        return _write(body, folder, context)
+
+
+def _rejection(
+    problem: ProblemError, folder: _Folder, context: IngestContext
+) -> "PutEventsRequestEntryTypeDef":
+    return rejection_of(
+        problem.document(),
+        {"upload": context.uploads.uri(folder.name)},
+        context.settings.event_bus,
+        folder.state(),
+        metadata=_metadata(folder, context),
+    )
 
 
 def _write(body: bytes, folder: _Folder, context: IngestContext) -> bool:
