@@ -48,7 +48,7 @@ The columns are:
 |---|---|
 | `media_cut_off` | its end, or data that its index refers to, is missing |
 | `media_broken` | its structure is invalid |
-| `media_wrong_type` | it is something else, such as a web page, sound or another kind of image |
+| `media_wrong_type` | it is something else: a web page, sound, another kind of video or image |
 | `media_unknown_type` | its format is not recognised |
 | `media_no_video` | it is a video container with sound only |
 | `media_empty` | its video track has no samples or no duration |

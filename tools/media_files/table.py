@@ -869,8 +869,8 @@ OTHERS = [
         "HEIF (`mif1`)", altered("picture.avif", lambda data: data[:8] + b"mif1" + data[12:]), WRONG
     ),
     case("Matroska", "h264.mkv", WRONG),
-    case("MPEG transport stream", "h264.ts", UNKNOWN),
-    case("AVI", "h264.avi", UNKNOWN),
+    case("MPEG transport stream", "h264.ts", WRONG),
+    case("AVI", "h264.avi", WRONG),
     case("BMP", "picture.bmp", UNKNOWN),
 ]
 TABLE: dict[str, list[Case]] = {

@@ -34,8 +34,10 @@ class FakeBus:
     def __init__(self):
         self.heard = []
         self.refuses = False
+        self.before = lambda: None
 
     def put_events(self, *, Entries):  # noqa: N803 - boto3's name
+        self.before()
         if self.refuses:
             return {"Entries": [{"ErrorCode": "ThrottlingException"}]}
         self.heard += Entries
@@ -555,6 +557,137 @@ def test_files_too_many_are_one_rejection(folder):
     assert folder.document("problem.json")["code"] == "upload-ambiguous"
 
 
+def once(action):
+    """An action that is done the first time only."""
+    left = [action]
+
+    def act(*_):
+        if left:
+            left.pop()()
+
+    return act
+
+
+@pytest.mark.parametrize("more", [None, "third.png"], ids=["same files", "one more"])
+def test_a_folder_read_while_its_rejection_is_sent_gets_no_second_one(folder, more):
+    folder.put("first.png", images("i1"))
+    folder.put("second.png", images("i2"))
+
+    def read_meanwhile():
+        if more is not None:
+            folder.put(more, images("i3"))
+        folder.look("second.png")
+        assert folder.document("problem.json") is None
+
+    folder.bus.before = once(read_meanwhile)
+    folder.look("first.png")
+    [later] = folder.queue.messages
+    folder.clock.pass_by(later["DelaySeconds"])
+    take(later["MessageBody"], "m", folder.context, folder.submit)
+
+    assert len(folder.bus.heard) == 1
+    assert folder.document("problem.json")["detail"].startswith(
+        "the folder has 2 images" if more is None else "the folder has 3 images"
+    )
+
+
+@pytest.mark.parametrize("more", [None, "third.png"], ids=["same files", "one more"])
+def test_a_folder_read_before_its_rejection_was_sent_gets_no_second_one(folder, more, monkeypatch):
+    folder.put("first.png", images("i1"))
+    folder.put("second.png", images("i2"))
+    list_files = folder.services.uploads.list_files
+
+    def another_invocation():
+        if more is not None:
+            folder.put(more, images("i3"))
+        folder.look("second.png")
+
+    after_listing = once(another_invocation)
+
+    def listed(name):
+        files = list_files(name)
+        after_listing()
+        return files
+
+    monkeypatch.setattr(folder.services.uploads, "list_files", listed)
+    folder.look("first.png")
+
+    assert len(folder.bus.heard) == 1
+    assert folder.queue.messages == []
+
+
+def test_two_invocations_at_once_send_one_rejection(folder):
+    for number in range(21):
+        folder.put(f"{number}.png", images(f"i{number}"))
+    begin = Barrier(2)
+
+    def look(name):
+        begin.wait()
+        folder.look(name)
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(look, ["0.png", "20.png"]))
+
+    assert len(folder.bus.heard) == 1
+    assert folder.document("problem.json")["code"] == "upload-ambiguous"
+
+
+@pytest.mark.parametrize("sent", [False, True], ids=["before it is sent", "after it was sent"])
+def test_a_rejection_whose_sender_is_stopped_is_sent_again(folder, sent, monkeypatch):
+    folder.put("first.png", images("i1"))
+    folder.put("second.png", images("i2"))
+    put = folder.context.pairs.client.put_item
+
+    def stopped(*_, **__):
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        if sent:
+            patch.setattr(folder.services.uploads, "write_json", stopped)
+        else:
+            folder.bus.before = stopped
+        # Nothing is given back by a function that is gone.
+        patch.setattr(
+            folder.context.pairs.client,
+            "put_item",
+            lambda **asked: {} if asked["Item"].get("lease_until") == {"N": "0"} else put(**asked),
+        )
+        with pytest.raises(Killed):
+            folder.look("first.png")
+    folder.bus.before = lambda: None
+    folder.look("first.png")
+    assert len(folder.bus.heard) == sent
+
+    [later] = folder.queue.messages
+    folder.clock.pass_by(later["DelaySeconds"])
+    take(later["MessageBody"], "m", folder.context, folder.submit)
+
+    event_ids = [json.loads(event["Detail"])["event_id"] for event in folder.bus.heard]
+    assert len(event_ids) == 1 + sent
+    assert len(set(event_ids)) == 1
+    assert folder.document("problem.json")["code"] == "upload-ambiguous"
+
+
+def test_a_folder_that_was_repaired_meanwhile_gets_no_rejection(folder, monkeypatch):
+    folder.put(VIDEO, videos("v1"))
+    folder.put(IMAGE, images("i1"))
+    folder.put("third.png", images("i3"))
+    inspect = folder.services.uploads.inspect
+    repair = once(lambda: folder.s3.delete_object(Bucket=folder.bucket, Key=f"{FOLDER}third.png"))
+
+    def inspected(key, etag=None):
+        found = inspect(key, etag)
+        if key.endswith("third.png"):
+            repair()
+        return found
+
+    monkeypatch.setattr(folder.services.uploads, "inspect", inspected)
+    folder.look()
+
+    assert folder.bus.heard == []
+    assert folder.sent() == [("v1", "i1")]
+
+
 def test_a_rejection_has_the_metadata_of_its_folder(folder):
     folder.put("task.json", b'\xef\xbb\xbf{"metadata": {"order": "42"}}')
     folder.put(VIDEO, b"")
@@ -578,6 +711,31 @@ def test_an_unknown_field_of_task_json_lists_those_that_it_may_have(folder):
     assert problem["code"] == "unknown-field"
     assert "callback_url, metadata, preflight, webhook" in problem["detail"]
     assert "video" not in problem["detail"]
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "metadata"),
+    [
+        ('{"metadata": {"order": "42"}, "prompt": 1}', "unknown-field", {"order": "42"}),
+        ('{"metadata": {"order": "42"}, "video": 1}', "task-json-invalid", {"order": "42"}),
+        ('{"metadata": {"order": NaN}}', "metadata-number", {}),
+        ('{"metadata": {"order": 1e400}}', "metadata-number", {}),
+        ('{"metadata": {"order": "\\ud83d"}}', "metadata-not-text", {}),
+        ('{"metadata": ["42"]}', "metadata-not-object", {}),
+        ('["42"]', "task-json-invalid", {}),
+    ],
+)
+def test_a_rejection_has_the_metadata_of_task_json_only_if_it_can_be_used(
+    options, code, metadata, folder
+):
+    folder.put(VIDEO, videos("v1"))
+    folder.put(IMAGE, images("i1"))
+    folder.put("task.json", options.encode())
+    folder.look()
+
+    [rejected] = folder.bus.heard
+    detail = json.loads(rejected["Detail"])
+    assert (detail["problem"]["code"], detail["metadata"]) == (code, metadata)
 
 
 @pytest.mark.parametrize("name", ["Screen 9.41\u202fAM.mp4", "👩‍🎤.mp4", "é.mp4"])

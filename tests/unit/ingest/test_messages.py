@@ -129,3 +129,13 @@ def test_a_byte_order_mark_before_a_message_is_ignored(requests):
     requests.take("\ufeff" + json.dumps({**BODY, "idempotency_key": "order-44"}))
 
     assert len(requests.tasks) == 1
+
+
+def test_a_key_of_another_request_is_called_as_the_message_calls_it(requests):
+    requests.take({**BODY, "idempotency_key": "order-45"})
+    requests.take({**BODY, "idempotency_key": "order-45", "metadata": {"other": True}})
+
+    [rejected] = requests.rejected
+    problem = rejected["detail"]["problem"]
+    assert (problem["code"], problem["field"]) == ("idempotency-key-reused", "idempotency_key")
+    assert "idempotency_key" in problem["detail"]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from act_one.inputs.request import TransferRequest, read_request
+from act_one.inputs.request import TransferRequest, read_request, readable_metadata
 from act_one.problems import ProblemError
 from act_one.tasks.events import DEFAULT_WEBHOOK_EVENTS
 from act_one.tasks.identifiers import derive_task_id, hash_request
@@ -433,6 +433,34 @@ def test_a_number_too_large_for_a_float_is_refused(number):
     body = json.dumps(GOOD)[:-1].encode() + b', "metadata": {"a": ' + number + b"}}"
 
     assert_says(problem(body), "metadata-number", "metadata")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"a": float("nan")},
+        {"a": [{"b": float("inf")}]},
+        {"a": [1, -float("inf")]},
+        {"a": [[2**53 + 1]]},
+        {"a": 10**5_000},
+        {"a": "\ud83d"},
+        {"\udc00": 1},
+        {"a": "x" * 2_040},
+        {"ä" * 1_025: 1},
+        nested(33),
+        [{"a": 1}],
+        None,
+        "a",
+    ],
+    ids=lambda value: str(type(value)),
+)
+def test_nothing_of_metadata_that_is_refused_is_readable(value):
+    assert readable_metadata(value) == {}
+
+
+@pytest.mark.parametrize("value", [{}, nested(32), {"": None}, {"a": [2**53, -0.5, "🎭", True]}])
+def test_metadata_that_is_taken_is_readable(value):
+    assert readable_metadata(value) == value
 
 
 @pytest.mark.parametrize("depth", [33, 34, 200])

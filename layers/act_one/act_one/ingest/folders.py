@@ -13,7 +13,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from aws_lambda_powertools import Logger
 
@@ -26,8 +26,9 @@ from act_one.inputs.bucket import INCOMING, FileGoneError, FoundFile, ListedFile
 from act_one.inputs.request import (
     MAX_REQUEST_BYTES,
     TransferRequest,
-    read_request,
     readable_metadata,
+    refuse_unknown,
+    request_of,
 )
 from act_one.json_types import Json
 from act_one.problems import KeyReusedError, ProblemError
@@ -35,6 +36,9 @@ from act_one.tasks.documents import readable_json
 from act_one.tasks.events import rejection_of, send
 from act_one.tasks.identifiers import derive_task_id
 from act_one.tasks.task import UPLOADS_CLIENT, PinnedFile, Stage, Task
+
+if TYPE_CHECKING:
+    from mypy_boto3_events.type_defs import PutEventsRequestEntryTypeDef
 
 PROBLEM: Final = "problem.json"
 OWN_FILES: Final = frozenset({PROBLEM, RESULT})
@@ -122,7 +126,7 @@ def take_folder(key: str, context: IngestContext, submit: Submit) -> None:
         except ProblemError as problem:
             if problem.retryable:
                 raise
-            wrote = _write_problem(problem, folder, context)
+            wrote = _write_problem(problem, key, folder, context)
         if wrote and _read_folder(name, context).state() != folder.state():
             continue  # the files have changed, and another invocation may have been faster
         if task is not None and task.done:
@@ -312,8 +316,8 @@ def _read_pair(
     pair = Pair(folder=folder.name, video=contents["video"], image=contents["image"])
     origin = context.uploads.uri(folder.name)
     uris = {kind: f"{origin}{name}" for kind, (name, _) in found.items()}
-    request = read_request(
-        json.dumps({**_options(folder, context), **uris}).encode(),
+    request = request_of(
+        {**_options(folder, context), **uris},
         None,
         allow_addresses=context.settings.unsafe_allow_private_media,
         own_files=origin,
@@ -332,6 +336,16 @@ def _content(file: ListedFile) -> Content:
 
 
 def _options(folder: _Folder, context: IngestContext) -> dict[str, Json]:
+    """Read ``task.json``, if there is one, and check the names of its fields."""
+    options = _read_options(folder, context)
+    for name in ("video", "image", "upload_id"):
+        if name in options:
+            raise _bad_options(f"it has {name}, but the files beside it are the inputs")
+    refuse_unknown(options, OPTION_FIELDS, OPTIONS)
+    return options
+
+
+def _read_options(folder: _Folder, context: IngestContext) -> dict[str, Json]:
     if OPTIONS not in folder.files:
         return {}
     if folder.files[OPTIONS].size > MAX_REQUEST_BYTES:
@@ -342,18 +356,6 @@ def _options(folder: _Folder, context: IngestContext) -> dict[str, Json]:
         raise _bad_options("it can't be read as JSON in UTF-8") from error
     if not isinstance(options, dict):
         raise _bad_options("it is JSON but not an object")
-    for name in ("video", "image", "upload_id"):
-        if name in options:
-            raise _bad_options(f"it has {name}, but the files beside it are the inputs")
-    for name in sorted(options.keys() - set(OPTION_FIELDS)):
-        shown = name[:64].encode("utf-8", "replace").decode()
-        raise ProblemError(
-            400,
-            "unknown-field",
-            "There is no such field",
-            f"{shown!r} is not a field of {OPTIONS}; the fields are {', '.join(OPTION_FIELDS)}",
-            field=shown,
-        )
     return options
 
 
@@ -386,6 +388,12 @@ def _write_waiting(
     rests = max(folder.files[name].modified for name in folder.inputs) + WAIT_SECONDS
     if PROBLEM in folder.files or context.clock() >= rests:
         return _write(readable_json(waiting.document()), folder, context)
+    _read_later(key, context)
+    return False
+
+
+def _read_later(key: str, context: IngestContext) -> None:
+    """Have the folder of a file read again after a while."""
     again = {
         "source": "aws.s3",
         "detail": {"bucket": {"name": context.uploads.bucket}, "object": {"key": key}},
@@ -395,25 +403,44 @@ def _write_waiting(
         DelaySeconds=WAIT_SECONDS,
         MessageBody=json.dumps(again),
     )
-    return False
 
 
-def _write_problem(problem: ProblemError, folder: _Folder, context: IngestContext) -> bool:
-    """Write the problem into the folder and send it to the bus, unless that was done already."""
-    logger.info("problem", extra={"code": problem.code, "folder": folder.name})
+def _write_problem(
+    problem: ProblemError, key: str, folder: _Folder, context: IngestContext
+) -> bool:
+    """Write the problem into the folder and send it to the bus, unless that was done already.
+
+    Returns whether the folder has to be compared with what was read of it.
+    """
     body = readable_json(problem.document())
-    if not _is_there(body, folder) and not _is_more_of(problem, folder, context):
-        # The event goes first: once the file exists, both have been sent.
-        origin = {"upload": context.uploads.uri(folder.name)}
-        entry = rejection_of(
-            problem.document(),
-            origin,
-            context.settings.event_bus,
-            folder.state(),
-            metadata=_metadata(folder, context),
-        )
-        send(context.events, entry)
-    return _write(body, folder, context)
+    if _is_there(body, folder):
+        return False
+    logger.info("problem", extra={"code": problem.code, "folder": folder.name})
+    with context.pairs.rejecting(folder.name, context.clock()) as ours:
+        if not ours:
+            # Another invocation is sending one. If it is stopped, the folder still gets its own.
+            _read_later(key, context)
+            return False
+        # Another invocation may have sent the rejection since the folder was read.
+        folder, read = _read_folder(folder.name, context), folder
+        if folder.state() != read.state():
+            return True
+        if not _is_there(body, folder) and not _is_more_of(problem, folder, context):
+            # The event goes first: once the file exists, both have been sent.
+            send(context.events, _rejection(problem, folder, context))
+        return _write(body, folder, context)
+
+
+def _rejection(
+    problem: ProblemError, folder: _Folder, context: IngestContext
+) -> "PutEventsRequestEntryTypeDef":
+    return rejection_of(
+        problem.document(),
+        {"upload": context.uploads.uri(folder.name)},
+        context.settings.event_bus,
+        folder.state(),
+        metadata=_metadata(folder, context),
+    )
 
 
 def _write(body: bytes, folder: _Folder, context: IngestContext) -> bool:
@@ -443,6 +470,6 @@ def _is_more_of(problem: ProblemError, folder: _Folder, context: IngestContext) 
 
 def _metadata(folder: _Folder, context: IngestContext) -> dict[str, Json]:
     try:
-        return readable_metadata(_options(folder, context).get("metadata", {}))
+        return readable_metadata(_read_options(folder, context).get("metadata", {}))
     except (FileGoneError, ProblemError):
         return {}

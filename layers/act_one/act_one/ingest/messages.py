@@ -14,20 +14,28 @@ from act_one.clients.client import Client
 from act_one.ingest.context import IngestContext, Submit
 from act_one.ingest.folders import is_trigger, take_folder
 from act_one.ingest.results import write_result
-from act_one.inputs.request import MAX_KEY_CHARACTERS, read_request, readable_metadata
+from act_one.inputs.request import (
+    FIELDS,
+    MAX_KEY_CHARACTERS,
+    checked_key,
+    readable_metadata,
+    refuse_unknown,
+    request_of,
+)
 from act_one.json_types import Json
-from act_one.problems import ProblemError
+from act_one.problems import KeyReusedError, ProblemError
 from act_one.tasks.documents import origin_text
 from act_one.tasks.events import END_DETAIL_TYPES, rejection_of, send
 from act_one.tasks.identifiers import is_task_id
 from act_one.tasks.task import EVENTS_CLIENT
 
+_KEY: Final = "idempotency_key"
 _WHAT_TO_SEND: Final = (
     "send an event of the type Task Requested on the stack's bus, or a message: the body of "
     "POST /v1/tasks as JSON, with an idempotency_key"
 )
 
-_OF_MESSAGES: Final = frozenset({"idempotency_key", "client"})
+_OF_MESSAGES: Final = frozenset({_KEY, "client"})
 """Fields of a request by event or message that are not in the body of ``POST /v1/tasks``."""
 
 logger = Logger(child=True)
@@ -50,7 +58,7 @@ def take(body: str, message_id: str, context: IngestContext, submit: Submit) -> 
             **envelope,
         }:
             # A publisher's retry is a new event with a new id: only its own key stays the same.
-            asked = {"idempotency_key": event_id, **detail}
+            asked = {_KEY: event_id, **detail}
             _request(asked, {"event": event_id}, context, submit, str(envelope.get("source")))
         case dict(asked) if "detail-type" not in asked:
             _request(asked, {"message": message_id}, context, submit)
@@ -80,8 +88,9 @@ def _request(
     try:
         key = _key_of(asked)
         client = _client_of(asked, source, context)
-        request = read_request(
-            json.dumps({n: v for n, v in asked.items() if n not in _OF_MESSAGES}).encode(),
+        refuse_unknown(asked, {*FIELDS, *_OF_MESSAGES}, "a request")
+        request = request_of(
+            {name: value for name, value in asked.items() if name not in _OF_MESSAGES},
             key,
             allow_addresses=context.settings.unsafe_allow_private_media,
             own_files=context.uploads.files_of(client.name),
@@ -90,6 +99,8 @@ def _request(
             request, idempotency_key=context.secret_key(key), origin=origin_text(origin)
         )
         task = submit(asked_by, client)
+    except KeyReusedError:
+        _reject(KeyReusedError(_KEY), asked, origin, context)
     except ProblemError as problem:
         if problem.retryable:
             raise
@@ -120,19 +131,14 @@ def _client_of(asked: dict[str, Json], source: str, context: IngestContext) -> C
 
 
 def _key_of(asked: dict[str, Json]) -> str:
-    if "idempotency_key" not in asked:
-        title, fix = "idempotency_key is missing", "add idempotency_key"
-    elif not isinstance(key := asked["idempotency_key"], str):
-        title, fix = "idempotency_key is not a string", "make idempotency_key a string"
+    if _KEY not in asked:
+        title, fix = f"{_KEY} is missing", f"add {_KEY}"
+    elif not isinstance(key := asked[_KEY], str):
+        title, fix = f"{_KEY} is not a string", f"make {_KEY} a string"
     else:
-        return key
-    raise ProblemError(
-        400,
-        "idempotency-key-missing",
-        title,
-        f"{fix}, unique to each transfer: messages may arrive twice",
-        field="idempotency_key",
-    )
+        return checked_key(key, _KEY)
+    detail = f"{fix}, unique to each transfer: messages may arrive twice"
+    raise ProblemError(400, "idempotency-key-missing", title, detail, field=_KEY)
 
 
 def _reject(
@@ -142,7 +148,7 @@ def _reject(
     context: IngestContext,
 ) -> None:
     logger.info("problem", extra={"code": problem.code, "origin": origin})
-    key = asked.get("idempotency_key")
+    key = asked.get(_KEY)
     entry = rejection_of(
         problem.document(),
         origin,

@@ -3,9 +3,9 @@
 import json
 import re
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from math import inf
+from math import isfinite
 from typing import Final, NoReturn
 
 from act_one.json_types import Json
@@ -87,15 +87,15 @@ def read_request(
     ``own_files`` is the ``s3://…/`` prefix whose files this client may name; empty: none.
     Raises ``ProblemError`` (400, 413) naming the field and what to do.
     """
-    fields = _object_of(body)
-    for name in sorted(fields.keys() - FIELDS):
-        shown = name[:64].encode("utf-8", "replace").decode()
-        _refuse(
-            "unknown-field",
-            "There is no such field",
-            f"{shown!r} is not a field of a task; the fields are {', '.join(sorted(FIELDS))}",
-            shown,
-        )
+    key = None if idempotency_key is None else checked_key(idempotency_key, "Idempotency-Key")
+    return request_of(_object_of(body), key, allow_addresses=allow_addresses, own_files=own_files)
+
+
+def request_of(
+    fields: dict[str, Json], key: str | None, *, allow_addresses: bool, own_files: str = ""
+) -> TransferRequest:
+    """Check the fields of a request, as ``read_request`` does; ``key`` was checked before."""
+    refuse_unknown(fields, FIELDS, "a task")
     fields = _with_files_of_upload(fields, own_files)
     return TransferRequest(
         video=_url(fields, "video", own_files, allow_addresses=allow_addresses),
@@ -103,8 +103,30 @@ def read_request(
         metadata=_metadata(fields.get("metadata", {})),
         preflight=_preflight(fields.get("preflight", "on")),
         webhook=_webhook(fields, allow_addresses=allow_addresses),
-        idempotency_key=_key(idempotency_key),
+        idempotency_key=key,
     )
+
+
+def checked_key(value: str, name: str) -> str:
+    """Return an idempotency key. Raises ``ProblemError`` 400; ``name`` is that of its field."""
+    if not value.strip():
+        detail = f"{name} is empty; give each intended transfer a key of its own"
+        _refuse("idempotency-key-empty", "The key is empty", detail, name)
+    if len(value) > MAX_KEY_CHARACTERS:
+        detail = f"{name} may have {MAX_KEY_CHARACTERS} characters; a UUID has 36"
+        _refuse("idempotency-key-too-long", "The key is too long", detail, name)
+    return value
+
+
+def refuse_unknown(given: Collection[str], known: Collection[str], of: str, at: str = "") -> None:
+    """Refuse the first name that isn't ``known``, and list those that are.
+
+    ``of`` says whose fields they are, ``at`` is the path to them. Raises ``ProblemError`` 400.
+    """
+    for name in sorted({*given} - {*known}):
+        shown = name[:64].encode("utf-8", "replace").decode()
+        detail = f"{shown!r} is not a field of {of}; the fields are {', '.join(sorted(known))}"
+        _refuse("unknown-field", "There is no such field", detail, f"{at}{shown}")
 
 
 def _refuse(code: str, title: str, detail: str, name: str, *, status: int = 400) -> NoReturn:
@@ -254,10 +276,11 @@ def _metadata(value: Json) -> dict[str, Json]:
 
 def _check_json(value: Json, depth: int = 1) -> None:
     """Refuse what is JSON here but not to every JSON parser that metadata reaches."""
-    if value in (inf, -inf) or (isinstance(value, int) and abs(value) > MAX_INTEGER):
-        detail = "metadata has a number too large for many JSON parsers; send it as a string"
-        _refuse("metadata-number", "metadata holds too large a number", detail, "metadata")
     match value:
+        case int() if abs(value) > MAX_INTEGER:
+            _refuse_number()
+        case float() if not isfinite(value):
+            _refuse_number()
         case dict() | list() if depth > MAX_METADATA_DEPTH:
             detail = f"metadata is nested more than {MAX_METADATA_DEPTH} levels deep; flatten it"
             _refuse("metadata-too-deep", "metadata is nested too deeply", detail, "metadata")
@@ -267,6 +290,11 @@ def _check_json(value: Json, depth: int = 1) -> None:
         case list():
             for member in value:
                 _check_json(member, depth + 1)
+
+
+def _refuse_number() -> NoReturn:
+    detail = "metadata has a number that many JSON parsers can't read; send it as a string"
+    _refuse("metadata-number", "metadata has a number that can't be read", detail, "metadata")
 
 
 def _preflight(value: Json) -> bool:
@@ -290,10 +318,7 @@ def _webhook(fields: Mapping[str, Json], *, allow_addresses: bool) -> Webhook | 
     if not isinstance(given, dict):
         detail = 'webhook must be an object such as {"url": "https://…"}; without one, leave it out'
         _refuse("webhook-not-object", "webhook is not an object", detail, "webhook")
-    for name in sorted(given.keys() - {"url", "events"}):
-        shown = name[:64].encode("utf-8", "replace").decode()
-        detail = f"{shown!r} is not a field of webhook; its fields are url and events"
-        _refuse("unknown-field", "There is no such field", detail, f"webhook.{shown}")
+    refuse_unknown(given, {"url", "events"}, "webhook", "webhook.")
     events = _events(given.get("events", list(DEFAULT_WEBHOOK_EVENTS)))
     return _called(given.get("url"), events, "webhook.url", allow_addresses=allow_addresses)
 
@@ -321,15 +346,3 @@ def _events(value: Json) -> tuple[str, ...]:
         detail = f"webhook.events is a list of one or more of {', '.join(known)}"
         _refuse("webhook-events", "webhook.events is invalid", detail, "webhook.events")
     return tuple(event for event in known if event in value)
-
-
-def _key(value: str | None) -> str | None:
-    if value is None:
-        return None
-    if not value.strip():
-        detail = "Idempotency-Key is empty; give each intended transfer a key of its own or none"
-        _refuse("idempotency-key-empty", "The key is empty", detail, "Idempotency-Key")
-    if len(value) > MAX_KEY_CHARACTERS:
-        detail = f"Idempotency-Key may have {MAX_KEY_CHARACTERS} characters; a UUID has 36"
-        _refuse("idempotency-key-too-long", "The key is too long", detail, "Idempotency-Key")
-    return value
