@@ -60,6 +60,14 @@ redrive: $(DEV) ## Try again what the stack STACK gave up
 restore: $(DEV) ## Bring lost tasks back into the stack STACK, from the restored table FROM
 	@PYTHONPATH=layers/act_one .venv/bin/python -m ops.restore $(call quoted,$(STACK)) $(call quoted,$(FROM))
 
+.PHONY: pause
+pause: $(DEV) ## Hold the sending of tasks of the stack STACK
+	@PYTHONPATH=layers/act_one .venv/bin/python -m ops.pause $(call quoted,$(STACK))
+
+.PHONY: resume
+resume: $(DEV) ## Send what waited in the stack STACK
+	@PYTHONPATH=layers/act_one .venv/bin/python -m ops.pause $(call quoted,$(STACK)) --resume
+
 .PHONY: unit
 unit: $(DEV) $(MINISTACK) ## Run the tests that need no deployed stack, in a minute
 	@ACT_ONE_HISTORIES=20 .venv/bin/pytest -q --tb=short -n 2 $(addprefix tests/,$(UNIT))

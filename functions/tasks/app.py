@@ -2,7 +2,8 @@
 
 ``GET /v1/tasks/{task_id}`` returns a task, ``POST …/cancel`` cancels it, ``POST
 …/webhook-deliveries`` sends its webhook again, ``GET /v1/webhook-secret`` returns the secrets that
-sign the client's webhooks, and ``POST /v1/uploads`` returns presigned forms.
+sign the client's webhooks, ``GET /v1/usage`` returns what its tasks cost, and ``POST /v1/uploads``
+returns presigned forms.
 """
 
 import json
@@ -25,6 +26,7 @@ from act_one.inputs.uploads import open_upload
 from act_one.lifecycle.cancel import cancel
 from act_one.lifecycle.read import own_task, with_links
 from act_one.lifecycle.services import key_ring, task_table
+from act_one.lifecycle.usage import usage
 from act_one.settings import Settings
 from act_one.tasks.task import Task
 from act_one.webhooks.queue import WebhookQueue, send_again
@@ -67,6 +69,13 @@ def get_webhook_secret() -> Response[str]:
     return Response(
         HTTPStatus.OK, "application/json", json.dumps(secrets), {"Cache-Control": "no-store"}
     )
+
+
+@routes.get("/usage")
+def get_usage() -> dict[str, Any]:
+    """Return what this client's tasks cost, day by day."""
+    asked = routes.current_event.query_string_parameters
+    return usage(_caller(), asked, table, settings, system_clock())
 
 
 @routes.post("/uploads")

@@ -16,6 +16,7 @@ from unittest.mock import patch
 from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
 from botocore.hooks import HierarchicalEmitter
 
+from act_one.clients.client import Client
 from act_one.clock import HOUR
 from act_one.inputs.request import TransferRequest
 from act_one.keys import KeyRing
@@ -35,6 +36,7 @@ from act_one.provider.client import CometApi
 from act_one.settings import Settings
 from act_one.tasks.events import DETAIL_TYPES
 from act_one.tasks.identifiers import derive_task_id
+from act_one.tasks.ledger import client_account
 from act_one.tasks.rows import read_item
 from act_one.tasks.table import TaskTable
 from act_one.tasks.task import SETTLED, Stage, Task
@@ -45,7 +47,8 @@ from tests.protocol.provider import LIES, TRUTHS, WITH_ID, Create, Provider, Say
 LATEST_SECONDS = 10.0
 """How long a request that its sender gave up on may still be on its way."""
 RECEIVES = 5
-CLIENT = "client"
+CLIENT = Client(name="client")
+ACCOUNT = client_account(CLIENT.name)
 MAX_CALLS = 200
 MAX_LOOKS = 120
 
@@ -55,10 +58,11 @@ done: Counter[str] = Counter()
 
 @dataclass(frozen=True)
 class Deployment:
-    """An emulated table, and how many seconds each function may run."""
+    """Emulated tables, and how many seconds each function may run."""
 
     client: Any
     table: str
+    ledger: str
     seconds: dict[str, float]
 
 
@@ -171,6 +175,9 @@ class World:
         for task_id in self.rows:  # the next history's sweeps are to see none of these
             key = {"task_id": {"S": task_id}}
             self.deployment.client.delete_item(TableName=self.deployment.table, Key=key)
+        for day in self.accounts():
+            key = {"owner": {"S": ACCOUNT}, "day": {"S": day}}
+            self.deployment.client.delete_item(TableName=self.deployment.ledger, Key=key)
         logging.disable(logging.NOTSET)
         self._patches.close()
 
@@ -271,8 +278,9 @@ class World:
             key_ring=self._ring(actor.kind, "provider"),
             clock=self._clock(actor.skew),
         )
-        table = TaskTable(self._client, self.deployment.table)
-        return Services(table, provider, self.settings, self._clock(actor.skew))
+        table = TaskTable(self._client, self.deployment.table, self.deployment.ledger)
+        clients = SimpleNamespace(is_paused=lambda: False)
+        return Services(table, provider, self.settings, self._clock(actor.skew), clients)
 
     def _ring(self, kind: str, secret: str) -> KeyRing:
         """Return the ring of a warm function, which keeps what it read."""
@@ -312,7 +320,7 @@ class World:
 
     def intent(self, key: str) -> Intent:
         if key not in self.intents:
-            task_id = derive_task_id(CLIENT, key)
+            task_id = derive_task_id(CLIENT.name, key)
             self.intents[key] = Intent(key, task_id)
         return self.intents[key]
 
@@ -392,7 +400,8 @@ class World:
                 start_execution=self._start_execution,
                 exceptions=SimpleNamespace(ExecutionAlreadyExists=_AlreadyExistsError),
             )
-            return sweep(services.table, stepfunctions, "arn:fallback", self._clock(actor.skew))
+            clock = self._clock(actor.skew)
+            return sweep(services.table, stepfunctions, "arn:fallback", clock, lambda: False)
 
         return self._start("sweeper", "sweep", work, skew=skew)
 
@@ -594,6 +603,11 @@ class World:
         moments += [ours.wakes_at for ours in self.executions.values() if not ours.ended]
         return min(moments, default=None)
 
+    def accounts(self) -> dict[str, dict[str, int]]:
+        """Return what the ledger has of the client, by day."""
+        table = TaskTable(self.deployment.client, self.deployment.table, self.deployment.ledger)
+        return table.account(ACCOUNT, "0", "9")
+
     def check_end(self) -> None:
         """Add to ``broken`` what doesn't hold now that all is over."""
         for task_id in self.rows:
@@ -754,6 +768,21 @@ class WatchedClient:
             return answer
 
         return self._world.io("update row", perform)
+
+    def transact_write_items(self, *, TransactItems):  # noqa: N803 - AWS's name
+        writer = current()
+        [(kind, write)] = TransactItems[0].items()
+
+        def perform():
+            answer = self._real.transact_write_items(TransactItems=TransactItems)
+            key = write["Item"] if kind == "Put" else write["Key"]
+            asked = {"TableName": write["TableName"], "Key": {"task_id": key["task_id"]}}
+            row = self._real.get_item(**asked, ConsistentRead=True)["Item"]
+            self._world.written(row["task_id"]["S"], row, writer)
+            return answer
+
+        name = "create row" if kind == "Put" else "update row"
+        return self._world.io(name, perform)
 
     def get_item(self, **request):
         return self._world.io("read row", lambda: self._real.get_item(**request))

@@ -28,6 +28,11 @@ def no_warnings(_request):
     return ()
 
 
+def not_paused():
+    """Say that tasks may be sent."""
+    return False
+
+
 class FakeClock:
     """A clock that only tests move."""
 

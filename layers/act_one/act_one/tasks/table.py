@@ -30,7 +30,7 @@ from botocore.exceptions import ClientError
 
 from act_one.tasks import ledger
 from act_one.tasks.identifiers import new_claim_id
-from act_one.tasks.moves import Step, may_move
+from act_one.tasks.moves import HELD_SECONDS, Step, may_move
 from act_one.tasks.rows import WATCHED, attribute, read_item, stored_name, to_item
 from act_one.tasks.task import Delivery, Evidence, Stage, Task, TaskChanges
 
@@ -120,6 +120,42 @@ class TaskTable:
         for page in pages:
             for item in page["Items"]:
                 yield item["task_id"]["S"], float(item["due_at"]["N"])
+
+    def held(self) -> Iterator[str]:
+        """List the ids of the tasks that a pause holds, in the order of their creation."""
+        pages = self.client.get_paginator("query").paginate(
+            TableName=self.name,
+            IndexName=DUE_INDEX,
+            KeyConditionExpression="watched = :open AND due_at > :century",
+            ExpressionAttributeValues={
+                ":open": {"S": WATCHED},
+                ":century": attribute(HELD_SECONDS),
+            },
+        )
+        for page in pages:
+            for item in page["Items"]:
+                yield item["task_id"]["S"]
+
+    def account(self, owner: str, first: str, last: str) -> dict[str, dict[str, int]]:
+        """Read an account of the ledger by day, from ``first`` to ``last`` (``yyyy-mm-dd``)."""
+        pages = self.client.get_paginator("query").paginate(
+            TableName=self.ledger_name,
+            KeyConditionExpression="#owner = :owner AND #day BETWEEN :first AND :last",
+            ExpressionAttributeNames={"#owner": "owner", "#day": "day"},
+            ExpressionAttributeValues={
+                ":owner": {"S": owner},
+                ":first": {"S": first},
+                ":last": {"S": last},
+            },
+            ConsistentRead=True,
+        )
+        return {
+            item["day"]["S"]: {
+                name: int(value["N"]) for name, value in item.items() if "N" in value
+            }
+            for page in pages
+            for item in page["Items"]
+        }
 
     def owners_of(self, provider_task_id: str) -> list[str]:
         """List the ids of the tasks that hold a provider id (eventually consistent)."""
