@@ -208,7 +208,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _command(asked: argparse.Namespace) -> str:
-    register = _register(asked.stack, boto3.Session())
+    register = register_of(asked.stack, boto3.Session())
     match asked.command:
         case "create":
             return register.create(asked.name, _limits(asked))
@@ -226,7 +226,8 @@ def _command(asked: argparse.Namespace) -> str:
             return "\n".join(_shown(entry) for entry in register.all())
 
 
-def _register(stack_name: str, session: boto3.Session) -> ClientRegister:
+def register_of(stack_name: str, session: boto3.Session) -> ClientRegister:
+    """Find the clients table and the usage plan of a deployed stack. Raises ``CommandError``."""
     outputs = stack_outputs(stack_name, session, "ClientsTable", "UsagePlanId")
     return ClientRegister(
         stack_name,

@@ -1,9 +1,9 @@
-"""Print the secrets that sign the webhooks of a client that has no API key.
+"""Print the secrets that sign the webhooks of those who have no API key.
 
     python -m ops.webhook_secret STACK_NAME NAME      with the operator's own AWS credentials
 
-NAME is `default` for the endpoint of the parameter WebhookUrl, `uploads` or `events` for tasks of
-the bucket and the bus that name an endpoint. The output is what GET /v1/webhook-secret returns.
+NAME is `@webhook-url` for the endpoint of the parameter WebhookUrl, `uploads` or `events` for tasks
+of the bucket and the bus that name an endpoint. The output is what GET /v1/webhook-secret returns.
 """
 
 import json
@@ -46,7 +46,7 @@ def _command(arguments: list[str]) -> str:
             return json.dumps(webhook_secret(stack_name.strip(), name, boto3.Session()))
     raise CommandError(
         f"Name the stack and one of {', '.join(NAMES)}: "
-        "python -m ops.webhook_secret act-one default"
+        "python -m ops.webhook_secret act-one @webhook-url"
     )
 
 

@@ -17,7 +17,7 @@ OUTPUTS = dict.fromkeys(("TasksTable", "SweeperFunction", "WebhookSecretCommand"
 COMMANDS = {
     "redrive": (redrive.main, ["typo"]),
     "restore": (restore.main, ["typo", "restored"]),
-    "webhook_secret": (webhook_secret.main, ["typo", "default"]),
+    "webhook_secret": (webhook_secret.main, ["typo", "@webhook-url"]),
 }
 
 
@@ -78,8 +78,8 @@ def told(monkeypatch, capsys):
             for given in ([], ["", ""], ["a", ""], ["", "b"], ["a", " "], ["a", "b", "c"])
         ),
         *(
-            (webhook_secret.main, given, "ops.webhook_secret act-one default")
-            for given in ([], ["a"], ["", "default"], ["a", "typo"])
+            (webhook_secret.main, given, "ops.webhook_secret act-one @webhook-url")
+            for given in ([], ["a"], ["", "@webhook-url"], ["a", "typo"])
         ),
     ],
 )
@@ -143,6 +143,6 @@ def test_a_table_of_something_else_is_told_before_anything_changes(table, told):
 def test_a_secret_that_cannot_be_used_is_told_in_one_sentence(secret, told):
     session = FakeSession(outputs=OUTPUTS, secret=secret)
 
-    said = told(webhook_secret.main, ["act-one", "default"], session)
+    said = told(webhook_secret.main, ["act-one", "@webhook-url"], session)
 
     assert said.startswith("The secret act-one/webhook can't be used: ")

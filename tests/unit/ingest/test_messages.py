@@ -5,6 +5,7 @@ from itertools import count
 
 import pytest
 
+from act_one.clients.client import Client
 from act_one.ingest.context import IngestContext
 from act_one.ingest.messages import take
 from act_one.ingest.pairs import PairTable
@@ -24,13 +25,20 @@ BODY = {"video": "https://a.example/v?sig=1", "image": "https://a.example/i"}
 class Requests:
     """The ingest queue's handler, and what it submits and sends."""
 
-    def __init__(self, table, dynamodb):
+    def __init__(self, table, dynamodb, *clients):
         name = f"requests-{next(NUMBERS)}"
         written = expand(ROOT / "template.yaml")["Resources"]["PairsTable"]["Properties"]
         asked = ("BillingMode", "AttributeDefinitions", "KeySchema")
         dynamodb.create_table(TableName=name, **{key: written[key] for key in asked})
         self.services = Services(
-            *(table, FakeProvider(), settings(), FakeClock(), FakeClients(), UploadsBucket("u"))
+            *(
+                table,
+                FakeProvider(),
+                settings(),
+                FakeClock(),
+                FakeClients(*clients),
+                UploadsBucket("u"),
+            )
         )
         self.context = IngestContext(
             table,
@@ -70,8 +78,57 @@ def requests(table, dynamodb):
     return Requests(table, dynamodb)
 
 
-def event(detail, event_id="e-1"):
-    return {"id": event_id, "detail-type": "Task Requested", "detail": detail}
+def event(detail, event_id="e-1", **envelope):
+    return {"id": event_id, "detail-type": "Task Requested", "detail": detail, **envelope}
+
+
+ACME = Client(name="acme", event_sources=("my.shop",))
+GONE = Client(name="gone", event_sources=("my.shop",), revoked=True)
+
+
+def test_an_event_speaks_for_a_client_that_allows_its_source(table, dynamodb):
+    requests = Requests(table, dynamodb, ACME)
+
+    requests.take(event({**BODY, "client": "acme"}, source="my.shop"))
+
+    [task] = requests.tasks
+    assert (task.client_id, task.accounts) == ("acme", ("client#acme",))
+    assert requests.rejected == []
+
+
+@pytest.mark.parametrize(
+    ("client", "envelope", "code"),
+    [
+        ("acme", {"source": "another.shop"}, "client-not-yours"),
+        ("acme", {}, "client-not-yours"),
+        ("uploads", {"source": "my.shop"}, "client-not-yours"),
+        ("default", {"source": "my.shop"}, "client-not-yours"),
+        (7, {"source": "my.shop"}, "client-not-yours"),
+        ("nobody", {"source": "my.shop"}, "client-unknown"),
+        ("gone", {"source": "my.shop"}, "client-unknown"),
+        ("\ud800" * 99, {"source": "my.shop"}, "client-unknown"),
+    ],
+)
+def test_an_event_speaks_for_no_other_client(table, dynamodb, client, envelope, code):
+    requests = Requests(table, dynamodb, ACME, GONE)
+
+    requests.take(event({**BODY, "client": client}, **envelope))
+
+    [rejected] = requests.rejected
+    assert requests.tasks == []
+    assert (rejected["detail"]["problem"]["code"], rejected["detail"]["problem"]["field"]) == (
+        code,
+        "client",
+    )
+
+
+def test_a_message_without_an_event_speaks_for_no_client(table, dynamodb):
+    requests = Requests(table, dynamodb, ACME)
+
+    requests.take({**BODY, "client": "acme", "idempotency_key": "1", "source": "my.shop"})
+
+    assert requests.tasks == []
+    assert requests.rejected[0]["detail"]["problem"]["code"] == "client-not-yours"
 
 
 def test_the_id_of_a_requested_task_cannot_be_computed_from_its_key(requests):
