@@ -9,7 +9,13 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from act_one.clients.caller import caller_of
 from act_one.clock import seconds_left_of
-from act_one.http_events import answer_problems, body_of, header, json_response
+from act_one.http_events import (
+    answer_problems,
+    body_of,
+    header,
+    json_response,
+    location_below,
+)
 from act_one.inputs.preflight import inputs_check
 from act_one.inputs.request import read_request
 from act_one.lifecycle.services import build_services, key_ring
@@ -47,7 +53,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     )
     logger.info("task", extra={"task_id": task.task_id, "stage": task.stage, "replayed": replayed})
     metrics.add_metric("TasksReplayed" if replayed else "TasksCreated", MetricUnit.Count, 1)
-    headers = {"Location": f"/v1/tasks/{task.task_id}"}
+    headers = {"Location": location_below(event, task.task_id)}
     if replayed:
         headers["Idempotent-Replayed"] = "true"
     return json_response(200 if task.done else 202, api_document(task), headers)

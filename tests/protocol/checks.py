@@ -14,7 +14,7 @@ SKEW_SECONDS = 5.0
 FORESEEABLE_SECONDS = 1.2 * HOUR + 2 * SKEW_SECONDS
 """No open task is left alone for longer."""
 KEPT_FOR_SECONDS = 22 * HOUR
-"""A result that can be had this long after its send must be had (looks are hourly in the end)."""
+"""A result that can be had this long after its send must be had (polls are hourly in the end)."""
 
 
 def faults_of_write(world, intent, old: Task | None, new: Task, writer: Actor | None) -> Iterator:
@@ -91,7 +91,7 @@ def _knowledge(world, intent, old: Task | None, new: Task) -> Iterator[str]:
 def _claims(world, old: Task, new: Task, writer: Actor | None) -> Iterator[str]:
     now = world.now + (writer.skew if writer else 0.0)
     if new.fallback_runs > old.fallback_runs and old.due_at > now:
-        yield f"is claimed for a look, {old.due_at - now:,.0f} s too early"
+        yield f"is claimed for an execution, {old.due_at - now:,.0f} s too early"
     lease = old.copy_lease_until
     if lease == new.copy_lease_until or lease is None:
         return

@@ -50,7 +50,7 @@ RECEIVES = 5
 CLIENT = Client(name="client")
 ACCOUNT = client_account(CLIENT.name)
 MAX_CALLS = 200
-MAX_LOOKS = 120
+MAX_TURNS = 120
 
 done: Counter[str] = Counter()
 """What was done so far in this process, for those who ask how much a run has shown."""
@@ -79,7 +79,7 @@ class Intent:
     told_id_at: float | None = None
     told_success_at: float | None = None
     told_url_until: float = 0.0
-    looks: int = 0
+    turns: int = 0
 
 
 @dataclass
@@ -417,7 +417,7 @@ class World:
         self.io("start execution", perform)
 
     def awake(self) -> list[Execution]:
-        """List the executions whose next look has come and is not being taken."""
+        """List the executions whose next turn has come and is not being taken."""
         return [
             execution
             for execution in self.executions.values()
@@ -430,18 +430,18 @@ class World:
         self.executions[name] = Execution(name, self.intent(key).task_id, self.now)
         return self.executions[name]
 
-    def look(
+    def turn(
         self, execution: Execution, *, create: Create | None = None, skew: float = 0.0
     ) -> Actor:
-        """An execution takes its next look."""
+        """An execution takes its next turn."""
         task_id = execution.task_id
         if create is not None:
             self.provider.next_create[task_id] = create
         intent = next(known for known in self.intents.values() if known.task_id == task_id)
         if self.calm_since is not None:
-            intent.looks += 1
-            if intent.looks > MAX_LOOKS:
-                self.broken.append(f"{intent.key} is looked at without end")
+            intent.turns += 1
+            if intent.turns > MAX_TURNS:
+                self.broken.append(f"{intent.key} has turns without end")
 
         def work(actor, services):
             keys = self._ring("fallback", "callback").keys()
@@ -453,7 +453,7 @@ class World:
             if not execution.ended:
                 execution.wakes_at = self.now + actor.result
 
-        actor = self._start("fallback", f"look {intent.key}", work, skew=skew, then=then)
+        actor = self._start("fallback", f"turn {intent.key}", work, skew=skew, then=then)
         execution.actor = None if actor.ended else actor
         return actor
 
@@ -571,7 +571,7 @@ class World:
             elif messages := self.free_messages():
                 self.run(self.copy(messages[0]))
             elif executions := self.awake():
-                self.run(self.look(executions[0]))
+                self.run(self.turn(executions[0]))
             elif self.due():
                 self.run(self.sweep())
             else:
@@ -599,7 +599,7 @@ class World:
             self.broken.append(f"there is still something to do, {then - self.now:,.0f} s on")
 
     def _next_moment(self) -> float | None:
-        moments = [_looked_at(task) for task in self.tasks.values() if task.due_at is not None]
+        moments = [_swept_at(task) for task in self.tasks.values() if task.due_at is not None]
         moments += [ours.wakes_at for ours in self.executions.values() if not ours.ended]
         return min(moments, default=None)
 
@@ -699,8 +699,8 @@ def _seen(old: Task | None, new: Task, began_at: float) -> str:
     return f"[{new.stage}#{new.version}] {' '.join(changed)}"
 
 
-def _looked_at(task: Task) -> float:
-    """Say when the sweeper comes. Where nothing can be asked it is hours late: that saves looks."""
+def _swept_at(task: Task) -> float:
+    """Say when the sweeper comes. Where nothing can be asked it is hours late: that saves turns."""
     unknown = task.provider_task_id is None and task.evidence is None
     if task.stage is Stage.EXPIRED and unknown:
         return max(task.due_at, (task.sent_at or task.created_at) + 23.5 * HOUR)

@@ -43,6 +43,16 @@ def body_of(event: Mapping[str, Any]) -> bytes | None:
     return base64.b64decode(body) if event.get("isBase64Encoded") else body.encode()
 
 
+def location_below(event: Mapping[str, Any], name: str) -> str:
+    """Return a ``Location`` for what is below the request's own URL.
+
+    It is relative to that URL, whose beginning (a stage, or the path of a custom domain) the event
+    doesn't say.
+    """
+    last = str(event["path"]).rpartition("/")[2]
+    return f"{last}/{name}" if last else name
+
+
 def json_response(
     status: int, body: Mapping[str, Json], headers: Mapping[str, str] | None = None
 ) -> dict[str, Any]:

@@ -474,7 +474,9 @@ def test_metadata_deeper_than_32_levels_is_refused(depth):
 @pytest.mark.parametrize(
     ("url", "words"),
     [
-        ("https://exämple.com:99999/a.mp4", "xn--"),
+        ("https://exämple.com:99999/a.mp4", "port"),
+        ("https://exämple.com:\uff18\uff10/a.mp4", "port"),
+        ("https://exämple.com:8443/a.mp4", "xn--"),
         ("https://example.com:99999/ä.mp4", "port"),
         ("https://media..example/ä", "host"),
         ("https://media.example/ä.mp4", "percent-encode"),
