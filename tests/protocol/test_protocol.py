@@ -4,7 +4,7 @@
 for ten minutes, and to see that broken cores are noticed:
 
     ACT_ONE_SOAK=600 .venv/bin/pytest -s tests/protocol
-    .venv/bin/python -m tests.protocol.mutants
+    PYTHONPATH=layers/act_one .venv/bin/python -m tests.protocol.mutants
 """
 
 import os

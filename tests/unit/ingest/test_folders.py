@@ -149,6 +149,17 @@ def test_two_looks_at_the_same_moment_pay_once(folder):
     assert folder.sent() == [("v1", "i1")]
 
 
+def test_the_id_of_a_folders_task_cannot_be_computed_from_its_files(aws, table, dynamodb):
+    ids = set()
+    for drop in (Drop(aws, table, dynamodb), Drop(aws, table, dynamodb)):
+        drop.put(VIDEO, videos("v1"))
+        drop.put(IMAGE, images("i1"))
+        drop.look()
+        ids.add(drop.context.pairs.read(FOLDER).task_id)
+
+    assert len(ids) == 2
+
+
 def test_a_retry_completes_a_pair_whose_first_attempt_stopped_between_claim_and_create(folder):
     folder.put(VIDEO, videos("v1"))
     folder.put(IMAGE, images("i1"))

@@ -40,13 +40,15 @@ def taken():
 
     def take_message(message):
         bus, requests = FakeBus(), []
+        table = SimpleNamespace(read=lambda _: pytest.fail("the table was read"))
+        pairs = SimpleNamespace(id_secret=lambda: b"secret")
         context = IngestContext(
-            None,
+            table,
             UploadsBucket("u"),
             settings(),
             FakeClock(),
             FakeClients(),
-            SimpleNamespace(),
+            pairs,
             bus,
             None,
         )

@@ -1,5 +1,6 @@
 """A client reads its own tasks."""
 
+from types import SimpleNamespace
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -45,8 +46,10 @@ def test_another_clients_task_looks_like_a_missing_one(table):
     "task_id", ["x" * 2_049, "", "task_", "TASK_" + "0" * 32, "task_" + "g" * 32]
 )
 def test_an_invalid_id_is_not_found_without_a_read(task_id):
+    table = SimpleNamespace(read=lambda _: pytest.fail("the table was read"))
+
     with pytest.raises(ProblemError) as caught:
-        own_task(task_id, OWNER, table=None)
+        own_task(task_id, OWNER, table)
 
     assert caught.value.status == 404
 

@@ -74,7 +74,14 @@ def opener(policy):
 
 
 def copy_from(
-    found, s3, *, types=RESULT_VIDEO_TYPES, max_bytes=LIMIT, seconds=10.0, destination=DESTINATION
+    found,
+    s3,
+    *,
+    types=RESULT_VIDEO_TYPES,
+    max_bytes=LIMIT,
+    seconds=10.0,
+    destination=DESTINATION,
+    s3_once=None,
 ):
     return copy(
         f"http://127.0.0.1:{found.port}/a.bin?{QUERY}",
@@ -84,7 +91,7 @@ def copy_from(
         seconds=seconds,
         open_url=opener(POLICY),
         s3=s3,
-        s3_once=s3,
+        s3_once=s3_once or s3,
     )
 
 
@@ -431,6 +438,16 @@ def test_a_private_address_is_refused(s3):
     assert caught.value.code == "media_address_refused"
     assert "SECRET" not in str(caught.value)
     assert found.requests == []
+
+
+@pytest.mark.parametrize("framing", [with_length, until_closed])
+def test_a_body_is_sent_by_the_client_that_repeats_no_call(s3, framing):
+    def put_object(**_):
+        pytest.fail("the body is sent by the client that repeats calls")
+
+    repeating = SimpleNamespace(meta=s3.meta, put_object=put_object)
+
+    assert copied(framing(MP4), repeating, s3_once=s3).size == len(MP4)
 
 
 def test_a_missing_bucket_is_a_store_error(s3):
