@@ -162,7 +162,7 @@ def targets(folder):
 
 # ── Samples ───────────────────────────────────────────────────────────────────────────────────
 
-_FORMS = ROOT / "tests/unit/provider_forms"
+_FORMS = ROOT / "tests/unit/provider/forms"
 _KEYS = Keys("callback-key", "previous-callback-key")
 _PATHS = [callback_url("https://c.example/base/", f"task_{1:032x}", _KEYS)[17:].encode()]
 _URLS = [
