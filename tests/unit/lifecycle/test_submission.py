@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 from botocore.exceptions import ClientError
 
+from act_one.clients.client import Client
 from act_one.clock import DAY, HOUR
 from act_one.inputs.bucket import UploadsBucket
 from act_one.inputs.request import TransferRequest
@@ -76,6 +77,18 @@ def test_a_request_without_required_consent_is_not_written_and_not_sent(
     assert not problem.retryable
     assert provider.creates == []
     assert table.read(derive_task_id("client-1", "order-42")) is None
+
+
+def test_consent_may_be_required_of_one_client_only(services, provider):
+    strict = Client(name="studio", consent_required=True)
+
+    with pytest.raises(ProblemError) as caught:
+        send(services, client=strict)
+    send(services, client="another")
+    send(services, replace(REQUEST, consent="release-114"), strict)
+
+    assert caught.value.code == "consent-missing"
+    assert len(provider.creates) == 2
 
 
 def test_a_repeat_gets_its_task_when_consent_has_become_required_since(services, strict, provider):
