@@ -52,6 +52,8 @@ class Settings:
     """Base URL at which the provider reads input files; empty: presigned URLs are used."""
     fallback_arn: str = ""
     """The fallback's state machine; only the sweeper needs it."""
+    require_consent: bool = False
+    """Whether every request must refer to a consent."""
     webhook_url: str = ""
     """Default webhook of tasks that specify none; empty: no default."""
     webhook_secret: str = ""

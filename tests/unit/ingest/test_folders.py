@@ -3,6 +3,7 @@
 import json
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import count
 from threading import Barrier
 from types import SimpleNamespace
@@ -559,6 +560,82 @@ def test_a_refused_pair_says_that_both_files_have_to_be_put_again(folder):
     assert "put both files into the folder again" in folder.document("problem.json")["detail"]
 
 
+# ── Consent ───────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def strict(folder):
+    """A folder of a stack that requires consent."""
+    folder.services = replace(
+        folder.services, settings=replace(folder.settings, require_consent=True)
+    )
+    return folder
+
+
+def consents(name):
+    return json.dumps({"consent": name}).encode()
+
+
+def test_a_folder_without_required_consent_starts_once_task_json_is_put(strict):
+    strict.put(VIDEO, videos("v1"))
+    strict.put(IMAGE, images("i1"))
+    strict.look()
+
+    problem = strict.document("problem.json")
+    assert (problem["code"], problem["field"]) == ("consent-missing", "consent")
+    assert 'put task.json into the folder, such as {"consent"' in problem["detail"]
+    assert "both files" not in problem["detail"]
+    assert strict.sent() == []
+    [rejected] = strict.bus.heard
+    assert json.loads(rejected["Detail"])["problem"] == problem
+
+    strict.put("task.json", consents("release-114"))
+    strict.look("task.json")
+
+    assert strict.document("problem.json") is None
+    assert strict.sent() == [("v1", "i1")]
+
+
+def test_a_folder_that_names_its_consent_first_starts_at_once(strict):
+    strict.put("task.json", consents("release-114"))
+    strict.put(VIDEO, videos("v1"))
+    strict.put(IMAGE, images("i1"))
+    strict.look()
+
+    assert strict.sent() == [("v1", "i1")]
+    assert strict.document("problem.json") is None
+
+
+def test_a_task_of_before_consent_was_required_stays_the_folders_task(folder):
+    folder.put(VIDEO, videos("v1"))
+    folder.put(IMAGE, images("i1"))
+    folder.look()
+
+    folder.services = replace(
+        folder.services, settings=replace(folder.settings, require_consent=True)
+    )
+    for again in (False, True):
+        if again:
+            folder.put(VIDEO, videos("v1"))
+            folder.put(IMAGE, images("i1"))
+        folder.look()
+
+    assert folder.document("problem.json") is None
+    assert folder.sent() == [("v1", "i1")]
+
+
+def test_an_invalid_consent_is_told_and_rejected_without_it(folder):
+    folder.put("task.json", consents("two\nlines"))
+    folder.put(VIDEO, videos("v1"))
+    folder.put(IMAGE, images("i1"))
+    folder.look()
+
+    assert folder.document("problem.json")["code"] == "consent-invalid"
+    [rejected] = folder.bus.heard
+    assert json.loads(rejected["Detail"])["consent"] is None
+    assert folder.sent() == []
+
+
 def test_files_too_many_are_one_rejection(folder):
     for number in range(25):
         folder.put(f"{number}.png", images(f"i{number}"))
@@ -720,7 +797,7 @@ def test_an_unknown_field_of_task_json_lists_those_that_it_may_have(folder):
 
     problem = folder.document("problem.json")
     assert problem["code"] == "unknown-field"
-    assert "callback_url, metadata, preflight, webhook" in problem["detail"]
+    assert "callback_url, consent, metadata, preflight, webhook" in problem["detail"]
     assert "video" not in problem["detail"]
 
 

@@ -173,6 +173,14 @@ def test_a_rejection_leaves_out_what_cannot_be_used(said, requests):
     assert faults_of(rejected) == []
 
 
+def test_a_rejection_has_the_consent_if_it_can_be_used(requests):
+    for consent in ("release-114", "two\nlines"):
+        requests.take({"consent": consent})
+
+    assert [one["detail"]["consent"] for one in requests.rejected] == ["release-114", None]
+    assert [faults_of(one) for one in requests.rejected] == [[], []]
+
+
 def test_a_key_that_is_no_string_is_not_called_missing(requests):
     requests.take({**BODY, "idempotency_key": 7})
 

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 from botocore.exceptions import ClientError
 
+from act_one.clients.client import Client
 from act_one.clock import DAY, HOUR
 from act_one.inputs.bucket import UploadsBucket
 from act_one.inputs.request import TransferRequest
@@ -47,6 +48,57 @@ AMBIGUOUS = Ambiguous(reason=Notice(code="no_reply", message="TimeoutError"))
 
 def send(services, request=REQUEST, client="client-1", **named):
     return submitted(services, request, client, **named)
+
+
+# ── Consent ───────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def strict(table, provider):
+    """A stack that requires consent, with the same table as ``services``."""
+    return make_services(table, provider, require_consent=True)
+
+
+def test_a_requests_consent_is_stored(strict, table):
+    created, _ = send(strict, replace(REQUEST, consent="release-114"))
+
+    assert table.read(created.task_id).consent == "release-114"
+
+
+@pytest.mark.parametrize("key", [None, "order-42"])
+def test_a_request_without_required_consent_is_not_written_and_not_sent(
+    key, strict, table, provider
+):
+    with pytest.raises(ProblemError) as caught:
+        send(strict, replace(REQUEST, idempotency_key=key))
+
+    problem = caught.value
+    assert (problem.status, problem.code, problem.field) == (400, "consent-missing", "consent")
+    assert not problem.retryable
+    assert provider.creates == []
+    assert table.read(derive_task_id("client-1", "order-42")) is None
+
+
+def test_consent_may_be_required_of_one_client_only(services, provider):
+    strict = Client(name="studio", consent_required=True)
+
+    with pytest.raises(ProblemError) as caught:
+        send(services, client=strict)
+    send(services, client="another")
+    send(services, replace(REQUEST, consent="release-114"), strict)
+
+    assert caught.value.code == "consent-missing"
+    assert len(provider.creates) == 2
+
+
+def test_a_repeat_gets_its_task_when_consent_has_become_required_since(services, strict, provider):
+    created, _ = send(services)
+
+    assert send(strict) == (created, True)
+    with pytest.raises(ProblemError) as caught:
+        send(strict, replace(REQUEST, metadata={}))
+    assert caught.value.code == "idempotency-key-reused"
+    assert len(provider.creates) == 1
 
 
 # ── Webhooks ──────────────────────────────────────────────────────────────────────────────────

@@ -23,6 +23,7 @@ from act_one.ingest.context import IngestContext, Submit
 from act_one.ingest.pairs import Content, Pair, PairTakenError, Taken, Verdict, judge
 from act_one.ingest.results import RESULT, write_result
 from act_one.inputs.bucket import INCOMING, FileGoneError, FoundFile, ListedFile
+from act_one.inputs.consent import ConsentMissingError, readable_consent
 from act_one.inputs.request import (
     MAX_REQUEST_BYTES,
     TransferRequest,
@@ -44,7 +45,7 @@ PROBLEM: Final = "problem.json"
 OWN_FILES: Final = frozenset({PROBLEM, RESULT})
 """Files that ingest writes. They are no trigger: that would be an endless loop."""
 OPTIONS: Final = "task.json"
-OPTION_FIELDS: Final = ("callback_url", "metadata", "preflight", "webhook")
+OPTION_FIELDS: Final = ("callback_url", "consent", "metadata", "preflight", "webhook")
 MAX_FILES: Final = 20
 """More files than this are refused without reading them."""
 WAIT_SECONDS: Final = 30
@@ -184,12 +185,20 @@ def _submit(
         return submit(replace(request, idempotency_key=key), client)
     except KeyReusedError:
         raise
+    except ConsentMissingError as problem:
+        problem.detail = _ADD_CONSENT
+        raise
     except ProblemError as problem:
         if not problem.retryable:
             problem.detail += _BOTH_FILES
         raise
 
 
+_ADD_CONSENT: Final = (
+    f"consent is required here; put {OPTIONS} into the folder, "
+    'such as {"consent": "release-114"}, with your own reference to the consent of the people who '
+    "are shown: that starts the task"
+)
 _BOTH_FILES: Final = (
     "; then put both files into the folder again, even if only one of them has to change: "
     "a new file beside an old one starts no task"
@@ -434,12 +443,14 @@ def _write_problem(
 def _rejection(
     problem: ProblemError, folder: _Folder, context: IngestContext
 ) -> "PutEventsRequestEntryTypeDef":
+    options = _readable_options(folder, context)
     return rejection_of(
         problem.document(),
         {"upload": context.uploads.uri(folder.name)},
         context.settings.event_bus,
         folder.state(),
-        metadata=_metadata(folder, context),
+        metadata=readable_metadata(options.get("metadata", {})),
+        consent=readable_consent(options.get("consent")),
     )
 
 
@@ -468,8 +479,8 @@ def _is_more_of(problem: ProblemError, folder: _Folder, context: IngestContext) 
     return isinstance(before, dict) and before.get("code") == _TOO_MANY
 
 
-def _metadata(folder: _Folder, context: IngestContext) -> dict[str, Json]:
+def _readable_options(folder: _Folder, context: IngestContext) -> dict[str, Json]:
     try:
-        return readable_metadata(_read_options(folder, context).get("metadata", {}))
+        return _read_options(folder, context)
     except (FileGoneError, ProblemError):
         return {}

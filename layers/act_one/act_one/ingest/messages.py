@@ -14,6 +14,7 @@ from act_one.clients.client import Client
 from act_one.ingest.context import IngestContext, Submit
 from act_one.ingest.folders import is_trigger, take_folder
 from act_one.ingest.results import write_result
+from act_one.inputs.consent import readable_consent
 from act_one.inputs.request import (
     FIELDS,
     MAX_KEY_CHARACTERS,
@@ -154,6 +155,7 @@ def _reject(
         origin,
         context.settings.event_bus,
         metadata=readable_metadata(asked.get("metadata", {})),
+        consent=readable_consent(asked.get("consent")),
         idempotency_key=_printed(key) if isinstance(key, str) else None,
     )
     send(context.events, entry)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from math import isfinite
 from typing import Final, NoReturn
 
+from act_one.inputs.consent import read_consent
 from act_one.json_types import Json
 from act_one.net.addresses import Policy
 from act_one.net.urls import UnsafeAddressError, Url, parse_url
@@ -28,7 +29,10 @@ MAX_KEY_CHARACTERS: Final = 255
 MAX_S3_KEY_BYTES: Final = 1_024
 
 FIELDS: Final = frozenset(
-    {"video", "image", "upload_id", "metadata", "preflight", "webhook", "callback_url"}
+    {
+        *("video", "image", "upload_id", "metadata", "consent", "preflight"),
+        *("webhook", "callback_url"),
+    }
 )
 _UPLOAD_ID: Final = re.compile(r"[0-9a-f]{16}")
 
@@ -40,6 +44,8 @@ class TransferRequest:
     video: str
     image: str
     metadata: Mapping[str, Json] = field(default_factory=dict)
+    consent: str | None = None
+    """The caller's reference to the consent of the people who are shown."""
     video_file: PinnedFile | None = None
     """Set for an input in the uploads bucket once it is pinned; likewise ``image_file``."""
     image_file: PinnedFile | None = None
@@ -65,6 +71,8 @@ class TransferRequest:
 
     def _hash(self, video: str, image: str) -> str:
         asked: dict[str, Json] = {"video": video, "image": image, "metadata": dict(self.metadata)}
+        if self.consent is not None:
+            asked["consent"] = self.consent
         if self.webhook is not None:
             asked["webhook"] = {"url": self.webhook.url, "events": list(self.webhook.events)}
         return hash_request(asked)
@@ -101,6 +109,7 @@ def request_of(
         video=_url(fields, "video", own_files, allow_addresses=allow_addresses),
         image=_url(fields, "image", own_files, allow_addresses=allow_addresses),
         metadata=_metadata(fields.get("metadata", {})),
+        consent=read_consent(fields["consent"]) if "consent" in fields else None,
         preflight=_preflight(fields.get("preflight", "on")),
         webhook=_webhook(fields, allow_addresses=allow_addresses),
         idempotency_key=key,

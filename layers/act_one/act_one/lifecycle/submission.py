@@ -15,6 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from act_one.clients.client import Client
 from act_one.clock import HOUR, SecondsLeft, next_utc_day, rfc3339
+from act_one.inputs.consent import ConsentMissingError
 from act_one.inputs.request import InputsCheck, TransferRequest
 from act_one.keys import KeyNotSetError, Keys
 from act_one.lifecycle.services import Services
@@ -53,22 +54,24 @@ def submit(
 
     Returns the task and whether it existed before. ``keys`` sign the callback URL. With too little
     time left for a create, or while sending is paused, the task stays `accepted` and the fallback
-    sends it. Raises ``ProblemError``: 429 over a budget or a limit of open tasks, 503 while the
-    provider key is not set, 409 for a reused idempotency key, and 422 for inputs that the provider
-    would fail on or that are not in the uploads bucket.
+    sends it. Raises ``ProblemError``: 400 for missing consent, 429 over a budget or a limit of open
+    tasks, 503 while the provider key is not set, 409 for a reused idempotency key, and 422 for
+    inputs that the provider would fail on or that are not in the uploads bucket.
     """
     task_id = derive_task_id(client.name, request.idempotency_key)
-    try:
-        services.provider.key_ring.keys()
-    except KeyNotSetError as error:
-        if request.idempotency_key and (existing := services.table.read(task_id)):
-            return _replay(request, existing, services), True
-        raise _key_not_set() from error
+    refused = _refused(request, client, services)
+    inspected = request.preflight or services.uploads.has(request)
+    if (
+        (refused is not None or inspected)
+        and request.idempotency_key is not None
+        and (existing := services.table.read(task_id)) is not None
+    ):
+        # A repeat gets its task even if consent is required, or the inputs are gone, by now.
+        return _replay(request, existing, services), True
+    if refused is not None:
+        raise refused
     warnings: tuple[Notice, ...] = ()
-    if request.preflight or services.uploads.has(request):
-        # A repeat gets its task even if the inputs are gone by now.
-        if request.idempotency_key and (existing := services.table.read(task_id)):
-            return _replay(request, existing, services), True
+    if inspected:
         request = services.uploads.pin_versions(request)
     if request.preflight:
         warnings = check_inputs(services.uploads.presign(request))
@@ -86,6 +89,17 @@ def submit(
     if paused:
         return created, False
     return _send(created, keys, services, seconds_left), False
+
+
+def _refused(request: TransferRequest, client: Client, services: Services) -> ProblemError | None:
+    """Return why a request can't become a task, whatever its inputs are; None if it can."""
+    if request.consent is None and (services.settings.require_consent or client.consent_required):
+        return ConsentMissingError()
+    try:
+        services.provider.key_ring.keys()
+    except KeyNotSetError:
+        return _key_not_set()
+    return None
 
 
 def _new_task(
@@ -109,6 +123,7 @@ def _new_task(
         image_file=request.image_file,
         origin=request.origin,
         metadata=request.metadata,
+        consent=request.consent,
         request_hash=request.fingerprint(),
         content_hash=request.content_fingerprint(),
         price=services.settings.price,

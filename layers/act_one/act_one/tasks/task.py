@@ -85,6 +85,8 @@ class StoredMedia:
     duration_seconds: float | None = None
     width: int | None = None
     height: int | None = None
+    c2pa: bool | None = None
+    """Whether the file carries a C2PA manifest; None where that isn't known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,6 +167,8 @@ class Task:
     content_hash: str | None = None
     """The same hash with files in the uploads bucket by content; None: there are none."""
     metadata: Mapping[str, Json] = field(default_factory=dict)
+    consent: str | None = None
+    """The caller's reference to the consent of the people who are shown."""
     video_file: PinnedFile | None = None
     """Set for an input given as an ``s3://`` URI, as is ``image_file``; None for a URL."""
     image_file: PinnedFile | None = None
