@@ -16,6 +16,7 @@ from act_one.tasks.task import (
     StoredMedia,
     Task,
     Webhook,
+    WebhookForm,
 )
 from tests.unit.fakes import BEGINNING
 
@@ -72,7 +73,12 @@ stored_media = st.builds(
     width=st.none() | counts,
     height=st.none() | counts,
 )
-webhooks = st.builds(Webhook, url=texts, events=st.lists(texts, max_size=3).map(tuple))
+webhooks = st.builds(
+    Webhook,
+    url=texts,
+    events=st.lists(texts, max_size=3).map(tuple),
+    form=st.sampled_from(WebhookForm),
+)
 deliveries = st.builds(
     Delivery,
     webhook_id=names,
