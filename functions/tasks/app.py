@@ -3,11 +3,13 @@
 ``GET /v1/tasks/{task_id}`` returns a task, ``POST …/cancel`` cancels it, ``POST
 …/webhook-deliveries`` sends its webhook again, ``GET /v1/webhook-secret`` returns the secrets that
 sign the client's webhooks, ``GET /v1/usage`` returns what its tasks cost, and ``POST /v1/uploads``
-returns presigned forms.
+returns presigned forms. ``POST /v1/runway/feed`` is the provider's own route, for clients that were
+written for it.
 """
 
 import json
 import os
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -21,13 +23,17 @@ from act_one.clients.caller import caller_of
 from act_one.clients.client import Client
 from act_one.clients.directory import ClientDirectory
 from act_one.clock import system_clock
-from act_one.http_events import answer_problems
+from act_one.http_events import answer_problems, body_of, header
 from act_one.inputs.uploads import open_upload
+from act_one.json_types import Json
 from act_one.lifecycle.cancel import cancel
 from act_one.lifecycle.read import own_task, with_links
 from act_one.lifecycle.services import key_ring, task_table
 from act_one.lifecycle.usage import usage
+from act_one.provider.documents import feed
+from act_one.provider.serving import FEED_FORM_HEADER, answer_as_provider, feed_form, feed_task_id
 from act_one.settings import Settings
+from act_one.tasks.links import links_of
 from act_one.tasks.task import Task
 from act_one.webhooks.queue import WebhookQueue, send_again
 from act_one.webhooks.secrets import show_secrets
@@ -82,6 +88,20 @@ def get_usage() -> dict[str, Any]:
 def post_upload() -> tuple[dict[str, Any], int]:
     """Return the forms with which the client uploads its inputs."""
     return open_upload(_caller().name, s3, settings, system_clock()), HTTPStatus.CREATED
+
+
+@routes.post("/runway/feed")
+def post_feed() -> Response[str]:
+    """Return a task of this client in the provider's form."""
+    event = routes.current_event.raw_event
+
+    def answer() -> tuple[Mapping[str, Json], Mapping[str, str]]:
+        form = feed_form(header(event, FEED_FORM_HEADER))
+        task = _own_task(feed_task_id(body_of(event)))
+        return feed(task, links_of(task, s3, settings, system_clock()), form), {}
+
+    replied = answer_as_provider(answer)
+    return Response(replied["statusCode"], body=replied["body"], headers=replied["headers"])
 
 
 def _shown(task: Task) -> dict[str, Any]:

@@ -121,7 +121,11 @@ def test_a_webhook_is_called_for_the_events_it_names_with_what_the_task_is(calle
     assert ended.headers["content-type"] == "application/json"
     assert body["timestamp"] == body["data"]["updated_at"] == shown["updated_at"]
     assert body["data"]["output"]["video"]["s3_uri"] == shown["output"]["video"]["s3_uri"]
-    assert body["data"]["webhook"] == {"url": f"{server.url}/hook", "events": ["task.succeeded"]}
+    assert body["data"]["webhook"] == {
+        "url": f"{server.url}/hook",
+        "events": ["task.succeeded"],
+        "form": "standard",
+    }
     assert shown["webhook"]["url"] == f"{server.url}/hook"
     assert "t0p" not in json.dumps(shown)
 

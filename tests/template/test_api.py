@@ -132,6 +132,7 @@ def test_every_method_may_invoke_its_function_and_only_by_that_path(template: Te
             },
         ),
     ),
+    Break("a route without a method", drop("Api", "Body", "paths", "/runway/pro/act_one")),
 )
 def test_every_route_in_code_is_a_method_and_the_other_way_round(template: Template) -> Faults:
     for name in functions_behind_apis(template):
@@ -155,6 +156,10 @@ def _routes(module: str) -> Iterator[tuple[str, str]]:
                 case ast.Call(func=ast.Attribute(attr=method), args=[ast.Constant(value=path), *_]):
                     if method in HTTP_METHODS:
                         yield method, re.sub(r"<(\w+)>", r"{\1}", path)
+    for statement in source(module).body:
+        match statement:
+            case ast.AnnAssign(target=ast.Name("ROUTES"), value=ast.Dict(keys=paths)):
+                yield from (("post", ast.literal_eval(path)) for path in paths)
 
 
 @check(

@@ -16,6 +16,7 @@ from act_one.tasks.task import (
     StoredMedia,
     Task,
     Webhook,
+    WebhookForm,
 )
 from tests.unit.fakes import BEGINNING
 
@@ -73,7 +74,12 @@ stored_media = st.builds(
     height=st.none() | counts,
     c2pa=st.none() | st.booleans(),
 )
-webhooks = st.builds(Webhook, url=texts, events=st.lists(texts, max_size=3).map(tuple))
+webhooks = st.builds(
+    Webhook,
+    url=texts,
+    events=st.lists(texts, max_size=3).map(tuple),
+    form=st.sampled_from(WebhookForm),
+)
 deliveries = st.builds(
     Delivery,
     webhook_id=names,

@@ -11,15 +11,15 @@ from act_one.inputs.request import TransferRequest, read_request, readable_metad
 from act_one.problems import ProblemError
 from act_one.tasks.events import DEFAULT_WEBHOOK_EVENTS
 from act_one.tasks.identifiers import derive_task_id, hash_request
-from act_one.tasks.task import Webhook
+from act_one.tasks.task import Webhook, WebhookForm
 
 GOOD = {"video": "https://media.example/a.mp4", "image": "https://media.example/b.png"}
 MEMBERS = ["type", "title", "status", "detail", "code", "field"]
 
 
-def read(body, key=None, *, allow_addresses=False):
+def read(body, key=None, *, allow_addresses=False, from_cometapi=False):
     content = body if isinstance(body, bytes | None) else json.dumps(body).encode()
-    return read_request(content, key, allow_addresses=allow_addresses)
+    return read_request(content, key, allow_addresses=allow_addresses, from_cometapi=from_cometapi)
 
 
 def problem(body, key=None, *, allow_addresses=False):
@@ -335,6 +335,39 @@ def test_the_providers_callback_url_is_short_for_a_webhook():
 
     assert short == read(with_hook())
     assert short.fingerprint() == read(with_hook()).fingerprint()
+
+
+def test_a_client_of_cometapi_is_called_back_in_its_form():
+    request = read(GOOD | {"callback_url": HOOK}, from_cometapi=True)
+
+    assert request.webhook == Webhook(
+        url=HOOK, events=DEFAULT_WEBHOOK_EVENTS, form=WebhookForm.COMETAPI
+    )
+    assert read(with_hook(), from_cometapi=True) == read(with_hook())
+    assert read(GOOD, from_cometapi=True) == read(GOOD)
+
+
+def test_a_request_that_asks_for_another_form_is_another_request():
+    asked = GOOD | {"callback_url": HOOK}
+
+    assert read(asked, from_cometapi=True).fingerprint() != read(asked).fingerprint()
+
+
+def test_other_fields_of_a_client_of_cometapi_are_ignored():
+    more = {"key": "SECRET", "model": "gen3", "options": {"seconds": 5}, "metadata": {"a": 1}}
+
+    assert read(GOOD | more, from_cometapi=True) == read(GOOD | {"metadata": {"a": 1}})
+    assert_says(problem(GOOD | more), "unknown-field", "key")
+
+
+def test_a_client_of_cometapi_is_told_what_is_wrong_as_well():
+    with pytest.raises(ProblemError) as caught:
+        read({"video": GOOD["video"], "callback_url": "http://baidu.com"}, from_cometapi=True)
+    assert_says(caught.value, "field-missing", "image")
+
+    with pytest.raises(ProblemError) as caught:
+        read(GOOD | {"callback_url": "http://baidu.com"}, from_cometapi=True)
+    assert_says(caught.value, "webhook-url-refused", "callback_url")
 
 
 def test_both_ways_to_name_a_webhook_are_one_too_many():

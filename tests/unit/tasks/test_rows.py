@@ -8,7 +8,7 @@ from boto3.dynamodb.types import TypeSerializer
 from hypothesis import example, given
 
 from act_one.tasks.rows import read_item, to_item
-from act_one.tasks.task import Output, Stage, StoredMedia
+from act_one.tasks.task import Output, Stage, StoredMedia, Webhook
 from tests.unit.examples import TASK, task, tasks
 
 
@@ -42,6 +42,14 @@ def test_a_row_has_no_null_attributes(any_task):
         )
 
     assert not nulls(to_item(any_task))
+
+
+def test_a_webhook_of_an_older_row_has_the_standard_form():
+    webhook = Webhook(url="https://user.example/hook", events=("task.failed",))
+    item = to_item(task(webhook=webhook))
+    del item["webhook"]["M"]["form"]
+
+    assert read_item(item).webhook == webhook
 
 
 @pytest.mark.parametrize("moment", [0.001, 1_800_000_000.123, 1_800_000_000.1, 4_102_444_799.999])

@@ -128,6 +128,7 @@ def test_the_api_document_shows_webhook_and_deliveries():
     assert shown["webhook"] == {
         "url": "https://user.example/hook",
         "events": ["task.succeeded"],
+        "form": "standard",
         "deliveries": [
             {
                 "webhook_id": "t#4",

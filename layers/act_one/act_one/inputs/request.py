@@ -4,7 +4,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import isfinite
 from typing import Final, NoReturn
 
@@ -15,7 +15,7 @@ from act_one.net.urls import UnsafeAddressError, Url, parse_url
 from act_one.problems import ProblemError
 from act_one.tasks.events import DEFAULT_WEBHOOK_EVENTS, WEBHOOK_EVENTS
 from act_one.tasks.identifiers import hash_request
-from act_one.tasks.task import Notice, PinnedFile, Webhook
+from act_one.tasks.task import Notice, PinnedFile, Webhook, WebhookForm
 
 MAX_REQUEST_BYTES: Final = 65_536
 MAX_INPUT_URL_CHARACTERS: Final = 2_048
@@ -74,7 +74,13 @@ class TransferRequest:
         if self.consent is not None:
             asked["consent"] = self.consent
         if self.webhook is not None:
-            asked["webhook"] = {"url": self.webhook.url, "events": list(self.webhook.events)}
+            hook: dict[str, Json] = {
+                "url": self.webhook.url,
+                "events": list(self.webhook.events),
+            }
+            if self.webhook.form is not WebhookForm.STANDARD:
+                hook["form"] = str(self.webhook.form)
+            asked["webhook"] = hook
         return hash_request(asked)
 
 
@@ -88,21 +94,37 @@ def read_request(
     *,
     allow_addresses: bool,
     own_files: str = "",
+    from_cometapi: bool = False,
 ) -> TransferRequest:
     """Check a request's body and ``Idempotency-Key`` header.
 
     ``allow_addresses`` lets URLs name an address or a bare host (``UnsafeAllowPrivateMedia``).
     ``own_files`` is the ``s3://…/`` prefix whose files this client may name; empty: none.
+    ``from_cometapi``: the body is of a client of CometAPI. Other fields are ignored, as there, and
+    ``callback_url`` is called in CometAPI's form.
     Raises ``ProblemError`` (400, 413) naming the field and what to do.
     """
     key = None if idempotency_key is None else checked_key(idempotency_key, "Idempotency-Key")
-    return request_of(_object_of(body), key, allow_addresses=allow_addresses, own_files=own_files)
+    return request_of(
+        _object_of(body),
+        key,
+        allow_addresses=allow_addresses,
+        own_files=own_files,
+        from_cometapi=from_cometapi,
+    )
 
 
 def request_of(
-    fields: dict[str, Json], key: str | None, *, allow_addresses: bool, own_files: str = ""
+    fields: dict[str, Json],
+    key: str | None,
+    *,
+    allow_addresses: bool,
+    own_files: str = "",
+    from_cometapi: bool = False,
 ) -> TransferRequest:
     """Check the fields of a request, as ``read_request`` does; ``key`` was checked before."""
+    if from_cometapi:
+        fields = {name: value for name, value in fields.items() if name in FIELDS}
     refuse_unknown(fields, FIELDS, "a task")
     fields = _with_files_of_upload(fields, own_files)
     return TransferRequest(
@@ -111,7 +133,11 @@ def request_of(
         metadata=_metadata(fields.get("metadata", {})),
         consent=read_consent(fields["consent"]) if "consent" in fields else None,
         preflight=_preflight(fields.get("preflight", "on")),
-        webhook=_webhook(fields, allow_addresses=allow_addresses),
+        webhook=_webhook(
+            fields,
+            WebhookForm.COMETAPI if from_cometapi else WebhookForm.STANDARD,
+            allow_addresses=allow_addresses,
+        ),
         idempotency_key=key,
     )
 
@@ -313,14 +339,20 @@ def _preflight(value: Json) -> bool:
     return value == "on"
 
 
-def _webhook(fields: Mapping[str, Json], *, allow_addresses: bool) -> Webhook | None:
-    """Read ``webhook``, or ``callback_url``, the provider's own word, as short for its URL."""
+def _webhook(
+    fields: Mapping[str, Json], callback_form: WebhookForm, *, allow_addresses: bool
+) -> Webhook | None:
+    """Read ``webhook``, or ``callback_url``, the provider's own word, as short for its URL.
+
+    What is sent to a ``callback_url`` has the form ``callback_form``.
+    """
     if "callback_url" in fields:
         if "webhook" in fields:
             detail = "callback_url is short for webhook.url; give one of the two"
             _refuse("webhook-twice", "Both webhook and callback_url", detail, "callback_url")
         url = fields["callback_url"]
-        return _called(url, DEFAULT_WEBHOOK_EVENTS, "callback_url", allow_addresses=allow_addresses)
+        hook = _called(url, DEFAULT_WEBHOOK_EVENTS, "callback_url", allow_addresses=allow_addresses)
+        return replace(hook, form=callback_form)
     if "webhook" not in fields:
         return None
     given = fields["webhook"]

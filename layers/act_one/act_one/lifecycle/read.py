@@ -1,15 +1,14 @@
 """Reading a task: clients see their own tasks, and get links to results that last an hour."""
 
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
-from act_one.aws import LINK_SECONDS
 from act_one.clients.client import Client
 from act_one.json_types import Json
 from act_one.problems import ProblemError
 from act_one.settings import Settings
 from act_one.tasks.documents import api_document
 from act_one.tasks.identifiers import is_task_id
+from act_one.tasks.links import presigned
 from act_one.tasks.table import TaskTable
 from act_one.tasks.task import Task
 
@@ -57,10 +56,4 @@ def _linked(stored: Json, s3: "S3Client", *, expired: bool) -> Json:
         return stored
     if expired:
         return {"url": None, **stored}
-    place = urlsplit(str(stored["s3_uri"]))
-    url = s3.generate_presigned_url(
-        "get_object",
-        Params={"Bucket": place.netloc, "Key": place.path.lstrip("/")},
-        ExpiresIn=LINK_SECONDS,
-    )
-    return {"url": url, **stored}
+    return {"url": presigned(str(stored["s3_uri"]), s3), **stored}

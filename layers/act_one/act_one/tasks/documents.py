@@ -112,7 +112,11 @@ def _webhook_document(task: Task) -> dict[str, Json] | None:
     """Write a task's webhook, without the query of its URL."""
     if task.webhook is None:
         return None
-    return {"url": without_query(task.webhook.url), "events": list(task.webhook.events)}
+    return {
+        "url": without_query(task.webhook.url),
+        "events": list(task.webhook.events),
+        "form": str(task.webhook.form),
+    }
 
 
 def _delivery_document(delivery: Delivery) -> dict[str, Json]:

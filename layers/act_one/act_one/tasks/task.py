@@ -106,12 +106,22 @@ class Notice:
     message: str
 
 
+class WebhookForm(StrEnum):
+    """The form of a webhook's body."""
+
+    STANDARD = "standard"
+    """Our own: type, timestamp and the task."""
+    COMETAPI = "cometapi"
+    """That of CometAPI's callbacks, for receivers that were written for them."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Webhook:
     """The endpoint to call, and the ``events`` (such as ``task.succeeded``) to call it for."""
 
     url: str
     events: tuple[str, ...]
+    form: WebhookForm = WebhookForm.STANDARD
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
