@@ -33,6 +33,7 @@ from act_one.lifecycle.usage import usage
 from act_one.provider.documents import feed
 from act_one.provider.serving import FEED_FORM_HEADER, answer_as_provider, feed_form, feed_task_id
 from act_one.settings import Settings
+from act_one.tasks.accounts import LedgerTable
 from act_one.tasks.links import links_of
 from act_one.tasks.task import Task
 from act_one.webhooks.queue import WebhookQueue, send_again
@@ -41,6 +42,7 @@ from act_one.webhooks.secrets import show_secrets
 logger = Logger()
 settings = Settings.from_environment(os.environ)
 table = task_table(settings)
+ledger = LedgerTable(table.client, settings.ledger_table)
 clients = ClientDirectory(table.client, settings.clients_table, system_clock)
 s3 = s3_client()
 webhook_queue = WebhookQueue(boto3.client("sqs", config=QUICK), settings.webhook_queue_url)
@@ -81,7 +83,7 @@ def get_webhook_secret() -> Response[str]:
 def get_usage() -> dict[str, Any]:
     """Return what this client's tasks cost, day by day."""
     asked = routes.current_event.query_string_parameters
-    return usage(_caller(), asked, table, settings, system_clock())
+    return usage(_caller(), asked, ledger, settings, system_clock())
 
 
 @routes.post("/uploads")
