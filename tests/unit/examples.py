@@ -100,6 +100,7 @@ tasks = st.builds(
     billing=st.sampled_from(Billing),
     progress=st.integers(0, 100),
     metadata=metadata,
+    correlation_id=st.none() | names,
     sent_at=st.none() | times,
     attempt=counts,
     due_at=st.none() | times,

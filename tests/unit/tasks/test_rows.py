@@ -7,7 +7,7 @@ import pytest
 from boto3.dynamodb.types import TypeSerializer
 from hypothesis import example, given
 
-from act_one.tasks.rows import read_item, to_item
+from act_one.tasks.rows import read_item, take_up, to_item
 from act_one.tasks.task import Stage
 from tests.unit.examples import TASK, task, tasks
 
@@ -55,6 +55,13 @@ def test_an_unknown_attribute_is_ignored():
     item = to_item(TASK) | {"from_the_future": TypeSerializer().serialize({"a": 1})}
 
     assert read_item(item) == TASK
+
+
+def test_a_row_that_is_older_than_the_correlation_id_has_none():
+    item = to_item(task(correlation_id="request-1"))
+    del item["correlation_id"]
+
+    assert take_up(item).correlation_id is None
 
 
 @pytest.mark.parametrize("stage", Stage)

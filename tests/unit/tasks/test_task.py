@@ -69,7 +69,7 @@ def test_a_document_has_the_documented_members():
     assert list(document(task())) == [
         *("id", "status", "stage", "done", "version", "billing", "progress"),
         *("created_at", "updated_at", "input", "output", "error", "warnings", "metadata"),
-        *("settled_by", "late", "origin", "links", "webhook"),
+        *("settled_by", "late", "correlation_id", "origin", "links", "webhook"),
     ]
 
 

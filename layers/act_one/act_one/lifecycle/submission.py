@@ -12,6 +12,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 from botocore.exceptions import BotoCoreError, ClientError
 
 from act_one.clock import HOUR, SecondsLeft
+from act_one.correlation import about_request, of_request
 from act_one.inputs.request import InputsCheck, TransferRequest
 from act_one.keys import KeyNotSetError, Keys
 from act_one.lifecycle.services import Services
@@ -49,6 +50,7 @@ def submit(
     ``ProblemError``: 503 while the provider key is not set, 409 for a reused idempotency key, and
     422 for inputs that the provider would fail on or that are not in the uploads bucket.
     """
+    about_request()
     task_id = derive_task_id(client_id, request.idempotency_key)
     try:
         services.provider.key_ring.keys()
@@ -91,6 +93,7 @@ def _new_task(
         image=request.image,
         video_file=request.video_file,
         image_file=request.image_file,
+        correlation_id=of_request(),
         origin=request.origin,
         metadata=request.metadata,
         request_hash=request.fingerprint(),
@@ -184,7 +187,7 @@ def _send(task: Task, keys: Keys, services: Services, seconds_left: SecondsLeft)
         callback_url=callback_url(services.settings.callback_base_url, task.task_id, keys),
     )
     # Logged first: the log line is what remains if no write succeeds any more.
-    logger.info("create", extra={"task_id": task.task_id, "outcome": _logged(outcome)})
+    logger.info("create", extra={"outcome": _logged(outcome)})
     if isinstance(outcome, Retryable) and outcome.key_refused:
         metrics.add_metric("ProviderKeyRefused", MetricUnit.Count, 1)
     return _write_outcome(task, outcome, services, seconds_left)
@@ -212,7 +215,7 @@ def _write_outcome(
         except (BotoCoreError, ClientError):
             if seconds_left() < WRITE_NEEDS_SECONDS:
                 raise
-            logger.exception("outcome not written yet", extra={"task_id": task.task_id})
+            logger.exception("outcome not written yet")
             time.sleep(0.2)
 
 

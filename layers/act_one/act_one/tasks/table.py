@@ -15,6 +15,8 @@ the same write succeeded and only its reply was lost.
     learn_id         provider_task_id absent ──▶ present
     record_callback  a result is awaited ──▶ the callback's body; due soon
     record_delivery  deliveries = seen ──▶ one more; no new version, no event
+
+From each read and write on, the log lines are about the task whose row it was (``correlation``).
 """
 
 import time
@@ -22,9 +24,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Unpack
 
+from act_one.correlation import about_task
 from act_one.tasks.identifiers import new_claim_id
 from act_one.tasks.moves import Step, may_move
-from act_one.tasks.rows import WATCHED, attribute, read_item, stored_name, to_item
+from act_one.tasks.rows import WATCHED, attribute, stored_name, take_up, to_item
 from act_one.tasks.task import Delivery, Evidence, Stage, Task, TaskChanges
 
 if TYPE_CHECKING:
@@ -78,7 +81,7 @@ class TaskTable:
     def read(self, task_id: str) -> Task | None:
         """Read a row as it is now (strongly consistent); None if there is none."""
         answer = self.client.get_item(TableName=self.name, Key=_key(task_id), ConsistentRead=True)
-        return read_item(answer["Item"]) if "Item" in answer else None
+        return take_up(answer["Item"]) if "Item" in answer else None
 
     def due(self, now: float) -> Iterator[tuple[str, float]]:
         """List the ids and due times of the rows that are due, longest overdue first."""
@@ -117,6 +120,7 @@ class TaskTable:
             )
         except self.client.exceptions.ConditionalCheckFailedException as error:
             return _ours_or_raise(error.response, task.claim_id)
+        about_task(task.task_id, task.correlation_id)
         return task
 
     def apply(self, task: Task, step: Step, now: float, **changes: Unpack[TaskChanges]) -> Task:
@@ -356,7 +360,7 @@ class TaskTable:
             )
         except self.client.exceptions.ConditionalCheckFailedException as error:
             return _ours_or_raise(error.response, claim_id)
-        return read_item(answer["Attributes"])
+        return take_up(answer["Attributes"])
 
     def _write[Answer](self, write: Callable[[], Answer]) -> Answer:
         """Write, again if a transaction holds the row: that is not a failed condition."""
@@ -378,7 +382,7 @@ def _as_seen(task: Task, changes: TaskChanges) -> tuple[str, dict[str, object]]:
 
 def _ours_or_raise(response: Mapping[str, Any], claim_id: str | None) -> Task:
     item = response.get("Item")
-    current = read_item(item) if item else None
+    current = take_up(item) if item else None
     if current is not None and claim_id is not None and current.claim_id == claim_id:
         return current
     raise MovedOnError(current)
