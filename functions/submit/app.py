@@ -8,7 +8,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from act_one.clock import seconds_left_of
-from act_one.http_events import answer_problems, body_of, client_of, header, json_response
+from act_one.http_events import body_of, client_of, header, json_response, serve_api
 from act_one.inputs.preflight import inputs_check
 from act_one.inputs.request import read_request
 from act_one.lifecycle.services import build_services, key_ring
@@ -26,7 +26,7 @@ check_inputs = inputs_check(settings)
 
 @metrics.log_metrics
 @logger.inject_lambda_context(clear_state=True)
-@answer_problems
+@serve_api(settings.cors_origin)
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Return the task: 202 while it is open, 200 once it has ended."""
     client_id = client_of(event)
@@ -44,7 +44,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         seconds_left_of(context),
         check_inputs,
     )
-    logger.info("task", extra={"task_id": task.task_id, "stage": task.stage, "replayed": replayed})
+    logger.info("task", extra={"stage": task.stage, "replayed": replayed})
     metrics.add_metric("TasksReplayed" if replayed else "TasksCreated", MetricUnit.Count, 1)
     headers = {"Location": f"/v1/tasks/{task.task_id}"}
     if replayed:

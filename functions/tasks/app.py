@@ -17,7 +17,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from act_one.aws import QUICK, s3_client
 from act_one.clock import system_clock
-from act_one.http_events import answer_problems, client_of
+from act_one.http_events import client_of, serve_api
 from act_one.inputs.uploads import open_upload
 from act_one.lifecycle.cancel import cancel
 from act_one.lifecycle.read import own_task, with_links
@@ -60,9 +60,7 @@ def send_webhook_again(task_id: str) -> tuple[dict[str, Any], int]:
 def get_webhook_secret() -> Response[str]:
     """Return the secrets that sign this client's webhooks; ``previous`` is null or a secret."""
     secrets = show_secrets(webhook_keys, client_of(routes.current_event.raw_event))
-    return Response(
-        HTTPStatus.OK, "application/json", json.dumps(secrets), {"Cache-Control": "no-store"}
-    )
+    return Response(HTTPStatus.OK, "application/json", json.dumps(secrets))
 
 
 @routes.post("/uploads")
@@ -81,7 +79,7 @@ def _own_task(task_id: str) -> Task:
 
 
 @logger.inject_lambda_context(clear_state=True)
-@answer_problems
+@serve_api(settings.cors_origin)
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Route a request of the REST API."""
     return routes.resolve(event, context)
