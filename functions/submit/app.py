@@ -16,11 +16,11 @@ from act_one.clients.caller import caller_of
 from act_one.clock import seconds_left_of
 from act_one.http_events import (
     Handler,
-    answer_problems,
     body_of,
     header,
     json_response,
     location_below,
+    serve_api,
 )
 from act_one.inputs.preflight import inputs_check
 from act_one.inputs.request import read_request
@@ -41,7 +41,6 @@ callback_keys = key_ring(settings.callback_secret)
 check_inputs = inputs_check(settings)
 
 
-@answer_problems
 def post_task(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Return the task: 202 while it is open, 200 once it has ended."""
     task, headers = _submit(event, context)
@@ -79,7 +78,7 @@ def _submit(
         seconds_left_of(context),
         check_inputs,
     )
-    logger.info("task", extra={"task_id": task.task_id, "stage": task.stage, "replayed": replayed})
+    logger.info("task", extra={"stage": task.stage, "replayed": replayed})
     metrics.add_metric("TasksReplayed" if replayed else "TasksCreated", MetricUnit.Count, 1)
     return task, {"Idempotent-Replayed": "true"} if replayed else {}
 
@@ -93,6 +92,7 @@ ROUTES: Final[Mapping[str, Handler]] = {
 
 @metrics.log_metrics
 @logger.inject_lambda_context(clear_state=True)
+@serve_api(settings.cors_origin)
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Route a request of the REST API."""
     return ROUTES[event["resource"]](event, context)
