@@ -1,5 +1,6 @@
 """The one clock: epoch seconds, RFC 3339, and the time that an invocation has left."""
 
+import re
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -27,6 +28,20 @@ def rfc3339(epoch_seconds: float) -> str:
     """Write a time as RFC 3339 in UTC with milliseconds, e.g. ``2026-11-22T12:00:00.000Z``."""
     moment = datetime.fromtimestamp(epoch_seconds, UTC)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def parse_rfc3339(text: str) -> float:
+    """Read a time of RFC 3339, to the microsecond. Raises ``ValueError``."""
+    if not _RFC3339.fullmatch(text):
+        raise ValueError(text)
+    return (datetime.fromisoformat(text.upper()) - _EPOCH).total_seconds()
+
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_RFC3339: Final = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?(Z|[+-][0-9]{2}:[0-9]{2})",
+    re.IGNORECASE,
+)
 
 
 def day_path(epoch_seconds: float) -> str:
