@@ -11,6 +11,7 @@ from act_one.inputs.bucket import UploadsBucket
 from act_one.keys import KeyRing
 from act_one.provider.client import CometApi
 from act_one.settings import Settings
+from act_one.tasks.durations import DurationTable
 from act_one.tasks.table import TaskTable
 
 if TYPE_CHECKING:
@@ -37,6 +38,11 @@ def key_ring(secret: str, clock: Clock = system_clock) -> KeyRing:
 def task_table(settings: Settings) -> TaskTable:
     """Build the stack's tasks table."""
     return TaskTable(boto3.client("dynamodb", config=QUICK), settings.tasks_table)
+
+
+def duration_table(settings: Settings, clock: Clock = system_clock) -> DurationTable:
+    """Build the stack's table of recent durations."""
+    return DurationTable(boto3.client("dynamodb", config=QUICK), settings.stats_table, clock)
 
 
 def build_services(settings: Settings, clock: Clock = system_clock) -> Services:
