@@ -50,6 +50,8 @@ BUS_ARN = (
 )
 """Not `!GetAtt EventBus.Arn`: the bus has a policy that names roles."""
 SECRET_SETTINGS = {"provider_secret", "callback_secret", "webhook_secret"}
+TABLE_VARIABLES = {"act_one.ingest.pairs": "PAIRS_TABLE", "act_one.tasks.durations": "STATS_TABLE"}
+"""Modules whose calls are not about the tasks table."""
 QUEUE_VARIABLES = ("WEBHOOK_QUEUE_URL", "INGEST_QUEUE_URL")
 RESULTS_PREFIX = "tasks/"
 INPUT_PREFIXES = {  # whose inputs a sender may read: a request by HTTP names uploaded files only
@@ -128,8 +130,7 @@ def places_of(operation: Operation, function: dict) -> list[str]:
     """The tables and the parts of buckets that a module's calls are about."""
     variables = function["Environment"]["Variables"]
     if operation.service == "dynamodb":
-        of_pairs = operation.module == "act_one.ingest.pairs"
-        return [arn_of(variables["PAIRS_TABLE" if of_pairs else "TASKS_TABLE"])]
+        return [arn_of(variables[TABLE_VARIABLES.get(operation.module, "TASKS_TABLE")])]
     inputs = arn_of(variables["UPLOADS_BUCKET"])
     match operation.module, operation.method:
         case "act_one.inputs.bucket", "list_objects_v2":
