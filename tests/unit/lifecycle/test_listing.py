@@ -2,7 +2,6 @@
 
 import base64
 import math
-from dataclasses import replace
 from itertools import count
 
 import pytest
@@ -385,13 +384,3 @@ def test_a_table_too_busy_for_one_row_is_said_to_be(few):
         "too-busy",
         1,
     )
-
-
-def test_a_row_from_before_a_field_existed_is_listed(few):
-    old = to_item(made(200))
-    for name in ("content_hash", "metadata_", "updated"):
-        old.pop(name, None)
-    few.client.put_item(TableName=few.name, Item=old)
-
-    assert listed(few, limit=1)[0] == made(200).task_id
-    assert replace(made(200)) == few.read(made(200).task_id)
