@@ -2,12 +2,15 @@
 
 ``GET /v1/tasks`` lists tasks, ``GET /v1/tasks/{task_id}`` returns one, ``POST …/cancel`` cancels
 it, ``POST …/webhook-deliveries`` sends its webhook again, ``GET /v1/webhook-secret`` returns the
-secrets that sign the client's webhooks, and ``POST /v1/uploads`` returns presigned forms.
+secrets that sign the client's webhooks, ``GET /v1/usage`` returns what its tasks cost, and ``POST
+/v1/uploads`` returns presigned forms. ``POST /v1/runway/feed`` is the provider's own route, for
+clients that were written for it.
 """
 
 import json
 import os
 import time
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -17,18 +20,25 @@ from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from act_one.aws import QUICK, s3_client
+from act_one.clients.caller import caller_of
+from act_one.clients.client import Client
 from act_one.clock import seconds_left_of, system_clock
-from act_one.http_events import answer_problems, client_of, header, query_of
+from act_one.http_events import answer_problems, body_of, header, query_of
 from act_one.inputs.query import check_names, read_page_query, read_refresh, read_wait
 from act_one.inputs.uploads import open_upload
+from act_one.json_types import Json
 from act_one.lifecycle.cancel import cancel
 from act_one.lifecycle.estimate import estimate
 from act_one.lifecycle.listing import list_tasks
 from act_one.lifecycle.read import own_task, reading_headers, with_links
 from act_one.lifecycle.refresh import refresh
 from act_one.lifecycle.services import build_services, duration_table, key_ring
+from act_one.lifecycle.usage import usage
 from act_one.lifecycle.waiting import wait_for_end, wait_seconds
+from act_one.provider.documents import feed
+from act_one.provider.serving import FEED_FORM_HEADER, answer_as_provider, feed_form, feed_task_id
 from act_one.settings import Settings
+from act_one.tasks.links import links_of
 from act_one.tasks.task import Task
 from act_one.webhooks.queue import WebhookQueue, send_again
 from act_one.webhooks.secrets import show_secrets
@@ -36,7 +46,7 @@ from act_one.webhooks.secrets import show_secrets
 logger = Logger()
 settings = Settings.from_environment(os.environ)
 services = build_services(settings)
-table = services.table
+table, clients = services.table, services.clients
 durations = duration_table(settings)
 s3 = s3_client()
 webhook_queue = WebhookQueue(boto3.client("sqs", config=QUICK), settings.webhook_queue_url)
@@ -47,8 +57,8 @@ routes = APIGatewayRestResolver()
 @routes.get("/tasks")
 def get_tasks() -> dict[str, Any]:
     """Return a page of this client's tasks, newest first, and the token of the next page."""
-    event = routes.current_event.raw_event
-    tasks, next_token = list_tasks(read_page_query(query_of(event)), client_of(event), table)
+    query = read_page_query(query_of(routes.current_event.raw_event))
+    tasks, next_token = list_tasks(query, _caller().name, table)
     return {"tasks": [_shown(task) for task in tasks], "next_token": next_token}
 
 
@@ -91,17 +101,37 @@ def send_webhook_again(task_id: str) -> tuple[dict[str, Any], int]:
 @routes.get("/webhook-secret")
 def get_webhook_secret() -> Response[str]:
     """Return the secrets that sign this client's webhooks; ``previous`` is null or a secret."""
-    secrets = show_secrets(webhook_keys, client_of(routes.current_event.raw_event))
+    secrets = show_secrets(webhook_keys, _caller().name)
     return Response(
         HTTPStatus.OK, "application/json", json.dumps(secrets), {"Cache-Control": "no-store"}
     )
 
 
+@routes.get("/usage")
+def get_usage() -> dict[str, Any]:
+    """Return what this client's tasks cost, day by day."""
+    asked = routes.current_event.query_string_parameters
+    return usage(_caller(), asked, table, settings, system_clock())
+
+
 @routes.post("/uploads")
 def post_upload() -> tuple[dict[str, Any], int]:
     """Return the forms with which the client uploads its inputs."""
-    client_id = client_of(routes.current_event.raw_event)
-    return open_upload(client_id, s3, settings, system_clock()), HTTPStatus.CREATED
+    return open_upload(_caller().name, s3, settings, system_clock()), HTTPStatus.CREATED
+
+
+@routes.post("/runway/feed")
+def post_feed() -> Response[str]:
+    """Return a task of this client in the provider's form."""
+    event = routes.current_event.raw_event
+
+    def answer() -> tuple[Mapping[str, Json], Mapping[str, str]]:
+        form = feed_form(header(event, FEED_FORM_HEADER))
+        task = _own_task(feed_task_id(body_of(event)))
+        return feed(task, links_of(task, s3, settings, system_clock()), form), {}
+
+    replied = answer_as_provider(answer)
+    return Response(replied["statusCode"], body=replied["body"], headers=replied["headers"])
 
 
 def _shown(task: Task) -> dict[str, Any]:
@@ -111,7 +141,11 @@ def _shown(task: Task) -> dict[str, Any]:
 
 
 def _own_task(task_id: str) -> Task:
-    return own_task(task_id, client_of(routes.current_event.raw_event), table)
+    return own_task(task_id, _caller(), table)
+
+
+def _caller() -> Client:
+    return caller_of(routes.current_event.raw_event, clients)
 
 
 @logger.inject_lambda_context(clear_state=True)

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 from botocore.exceptions import ClientError
 
+from act_one.clients.client import Client
 from act_one.clock import DAY, HOUR
 from act_one.inputs.bucket import UploadsBucket
 from act_one.inputs.request import TransferRequest
@@ -20,7 +21,7 @@ from act_one.provider.outcomes import Ambiguous, Created, ProviderState, Rejecte
 from act_one.tasks.events import DEFAULT_WEBHOOK_EVENTS
 from act_one.tasks.identifiers import derive_task_id
 from act_one.tasks.moves import RESEND_MAX_SECONDS
-from act_one.tasks.table import MovedOnError, TaskTable
+from act_one.tasks.table import MovedOnError
 from act_one.tasks.task import Billing, Evidence, Notice, Stage, Webhook
 from tests.unit.examples import SOURCE, task
 from tests.unit.fakes import (
@@ -47,6 +48,57 @@ AMBIGUOUS = Ambiguous(reason=Notice(code="no_reply", message="TimeoutError"))
 
 def send(services, request=REQUEST, client="client-1", **named):
     return submitted(services, request, client, **named)
+
+
+# ── Consent ───────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def strict(table, provider):
+    """A stack that requires consent, with the same table as ``services``."""
+    return make_services(table, provider, require_consent=True)
+
+
+def test_a_requests_consent_is_stored(strict, table):
+    created, _ = send(strict, replace(REQUEST, consent="release-114"))
+
+    assert table.read(created.task_id).consent == "release-114"
+
+
+@pytest.mark.parametrize("key", [None, "order-42"])
+def test_a_request_without_required_consent_is_not_written_and_not_sent(
+    key, strict, table, provider
+):
+    with pytest.raises(ProblemError) as caught:
+        send(strict, replace(REQUEST, idempotency_key=key))
+
+    problem = caught.value
+    assert (problem.status, problem.code, problem.field) == (400, "consent-missing", "consent")
+    assert not problem.retryable
+    assert provider.creates == []
+    assert table.read(derive_task_id("client-1", "order-42")) is None
+
+
+def test_consent_may_be_required_of_one_client_only(services, provider):
+    strict = Client(name="studio", consent_required=True)
+
+    with pytest.raises(ProblemError) as caught:
+        send(services, client=strict)
+    send(services, client="another")
+    send(services, replace(REQUEST, consent="release-114"), strict)
+
+    assert caught.value.code == "consent-missing"
+    assert len(provider.creates) == 2
+
+
+def test_a_repeat_gets_its_task_when_consent_has_become_required_since(services, strict, provider):
+    created, _ = send(services)
+
+    assert send(strict) == (created, True)
+    with pytest.raises(ProblemError) as caught:
+        send(strict, replace(REQUEST, metadata={}))
+    assert caught.value.code == "idempotency-key-reused"
+    assert len(provider.creates) == 1
 
 
 # ── Webhooks ──────────────────────────────────────────────────────────────────────────────────
@@ -411,7 +463,7 @@ class Outage:
         self.times = times
         self.exceptions = client.exceptions
 
-        self.get_item, self.put_item = client.get_item, client.put_item
+        self.get_item, self.transact_write_items = client.get_item, client.transact_write_items
 
     def update_item(self, **request):
         self.times -= 1
@@ -421,7 +473,7 @@ class Outage:
 
 
 def test_recording_a_paid_create_is_retried_during_an_outage(table, provider):
-    services = make_services(TaskTable(Outage(table.client, 2), table.name), provider)
+    services = make_services(replace(table, client=Outage(table.client, 2)), provider)
 
     created, _ = send(services)
 
@@ -431,7 +483,7 @@ def test_recording_a_paid_create_is_retried_during_an_outage(table, provider):
 
 
 def test_recording_is_retried_only_while_time_is_left(table, provider):
-    services = make_services(TaskTable(Outage(table.client, 99), table.name), provider)
+    services = make_services(replace(table, client=Outage(table.client, 99)), provider)
     left = iter([28.0, 5.0, 1.9])
 
     with pytest.raises(ClientError):
