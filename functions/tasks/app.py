@@ -38,6 +38,7 @@ from act_one.lifecycle.waiting import wait_for_end, wait_seconds
 from act_one.provider.documents import feed
 from act_one.provider.serving import FEED_FORM_HEADER, answer_as_provider, feed_form, feed_task_id
 from act_one.settings import Settings
+from act_one.tasks.accounts import LedgerTable
 from act_one.tasks.links import links_of
 from act_one.tasks.task import Task
 from act_one.webhooks.queue import WebhookQueue, send_again
@@ -47,6 +48,7 @@ logger = Logger()
 settings = Settings.from_environment(os.environ)
 services = build_services(settings)
 table, clients = services.table, services.clients
+ledger = LedgerTable(table.client, settings.ledger_table)
 durations = duration_table(settings)
 s3 = s3_client()
 webhook_queue = WebhookQueue(boto3.client("sqs", config=QUICK), settings.webhook_queue_url)
@@ -111,7 +113,7 @@ def get_webhook_secret() -> Response[str]:
 def get_usage() -> dict[str, Any]:
     """Return what this client's tasks cost, day by day."""
     asked = routes.current_event.query_string_parameters
-    return usage(_caller(), asked, table, settings, system_clock())
+    return usage(_caller(), asked, ledger, settings, system_clock())
 
 
 @routes.post("/uploads")

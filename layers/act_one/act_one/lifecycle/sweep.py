@@ -49,7 +49,7 @@ def sweep(
     if not is_paused():
         _release_held(table, clock)
     started = 0
-    for task_id, due_at in table.due(began_at):
+    for task_id, due_at in table.due(clock()):
         if clock() - began_at > SWEEP_SECONDS or started == MAX_STARTS:
             break
         now = clock()
@@ -70,12 +70,9 @@ def sweep(
 
 def _release_held(table: TaskTable, clock: Clock) -> None:
     """Make held tasks due now, no more than a sweep can start."""
-    for task_id in islice(table.held(), MAX_STARTS):
+    for task_id, due_at in islice(table.held(), MAX_STARTS):
         with suppress(MovedOnError, UnreadableRowError):
-            task = table.read(task_id)
-            if task is not None:
-                now = clock()
-                table.record(task, due_at=now, released_at=now)
+            table.release_held(task_id, due_at, clock())
 
 
 def _start(task: Task, stepfunctions: "SFNClient", fallback_arn: str) -> None:

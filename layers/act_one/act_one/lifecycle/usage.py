@@ -9,8 +9,8 @@ from act_one.clock import next_utc_day, rfc3339, utc_day
 from act_one.json_types import Json
 from act_one.problems import ProblemError
 from act_one.settings import Settings
+from act_one.tasks.accounts import LedgerTable
 from act_one.tasks.ledger import STACK, Amounts, client_account
-from act_one.tasks.table import TaskTable
 from act_one.tasks.task import SETTLED
 
 DEFAULT_DAYS: Final = 30
@@ -20,7 +20,7 @@ PARAMETERS: Final = ("from", "to")
 
 
 def usage(
-    client: Client, asked: Mapping[str, str], table: TaskTable, settings: Settings, now: float
+    client: Client, asked: Mapping[str, str], ledger: LedgerTable, settings: Settings, now: float
 ) -> dict[str, Json]:
     """Write the accounts of a client's days, ``from`` and ``to`` included, oldest first.
 
@@ -35,13 +35,13 @@ def usage(
         _refuse("date-invalid", "from", "from must not be later than to")
     if (last - first).days >= MAX_DAYS:
         _refuse("date-invalid", "from", f"from and to may be {MAX_DAYS} days apart at most")
-    days = table.account(client_account(client.name), first.isoformat(), last.isoformat())
+    days = ledger.days(client_account(client.name), first.isoformat(), last.isoformat())
     return {
         "client": client.name,
         "from": first.isoformat(),
         "to": last.isoformat(),
         "days": [{"date": day, **_shown(amounts)} for day, amounts in days.items()],
-        "budget": _budget(client, table, settings, now),
+        "budget": _budget(client, ledger, settings, now),
     }
 
 
@@ -55,12 +55,12 @@ def _shown(amounts: Amounts) -> dict[str, Json]:
 
 
 def _budget(
-    client: Client, table: TaskTable, settings: Settings, now: float
+    client: Client, ledger: LedgerTable, settings: Settings, now: float
 ) -> dict[str, Json] | None:
     """Write what is left of today's budget: of the tighter one, the client's or the stack's."""
     today = utc_day(now)
     left = [
-        most - table.account(owner, today, today).get(today, {}).get("committed", 0)
+        most - ledger.days(owner, today, today).get(today, {}).get("committed", 0)
         for owner, most in (
             (client_account(client.name), client.daily_budget),
             (STACK, settings.daily_budget),

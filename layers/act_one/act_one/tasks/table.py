@@ -9,6 +9,7 @@ the same write succeeded and only its reply was lost.
     move             version = seen, some only without a callback ──▶ version + 1
     record           version = seen ──▶ other fields; no new version, no event
     claim_due        due_at = seen ──▶ due_at = now + lease, fallback_runs + 1
+    release_held     due_at = seen ──▶ due now, after a pause
     claim_copy       storing, no live lease ──▶ copy_lease_until = now + lease
     claim_feed       version = seen, not asked lately ──▶ feed_asked_at = now
     claim_webhook    not requested lately ──▶ webhook_asked_at = now
@@ -148,8 +149,8 @@ class TaskTable:
             for item in page["Items"]:
                 yield item["task_id"]["S"], float(item["due_at"]["N"])
 
-    def held(self) -> Iterator[str]:
-        """List the ids of the tasks that a pause holds, in the order of their creation."""
+    def held(self) -> Iterator[tuple[str, float]]:
+        """List the ids and due times of the tasks that a pause holds, the oldest first."""
         pages = self.client.get_paginator("query").paginate(
             TableName=self.name,
             IndexName=DUE_INDEX,
@@ -161,28 +162,7 @@ class TaskTable:
         )
         for page in pages:
             for item in page["Items"]:
-                yield item["task_id"]["S"]
-
-    def account(self, owner: str, first: str, last: str) -> dict[str, dict[str, int]]:
-        """Read an account of the ledger by day, from ``first`` to ``last`` (``yyyy-mm-dd``)."""
-        pages = self.client.get_paginator("query").paginate(
-            TableName=self.ledger_name,
-            KeyConditionExpression="#owner = :owner AND #day BETWEEN :first AND :last",
-            ExpressionAttributeNames={"#owner": "owner", "#day": "day"},
-            ExpressionAttributeValues={
-                ":owner": {"S": owner},
-                ":first": {"S": first},
-                ":last": {"S": last},
-            },
-            ConsistentRead=True,
-        )
-        return {
-            item["day"]["S"]: {
-                name: int(value["N"]) for name, value in item.items() if "N" in value
-            }
-            for page in pages
-            for item in page["Items"]
-        }
+                yield item["task_id"]["S"], float(item["due_at"]["N"])
 
     def owners_of(self, provider_task_id: str) -> list[str]:
         """List the ids of the tasks that hold a provider id (eventually consistent)."""
@@ -331,6 +311,15 @@ class TaskTable:
             condition=_DUE_SEEN,
             values={":seen_due": seen_due},
             claim_id=new_claim_id(),
+        )
+
+    def release_held(self, task_id: str, seen_due: float, now: float) -> Task:
+        """Make a held task due now. Raises ``MovedOnError`` when another released or moved it."""
+        return self._update(
+            task_id,
+            {"due_at": now, "released_at": now},
+            condition=_DUE_SEEN,
+            values={":seen_due": seen_due},
         )
 
     def claim_copy(self, task_id: str, now: float, lease_seconds: float) -> Task:
@@ -530,17 +519,22 @@ class TaskTable:
         claim_id: str | None,
     ) -> Task:
         postings = ledger.postings(task, replace(task, **changes))
-        if postings:
-            condition = f"{condition} AND {_BILLING_SEEN}"
-            values = {**values, ":seen_billing": task.billing}
-        return self._update(
+        if not postings:
+            return self._update(
+                task.task_id, changes, condition=condition, values=values, claim_id=claim_id
+            )
+        asked = self._update_request(
             task.task_id,
             changes,
-            condition=condition,
-            values=values,
+            condition=f"{condition} AND {_BILLING_SEEN}",
+            values={**values, ":seen_billing": task.billing},
             claim_id=claim_id,
-            postings=postings,
         )
+        current = self._with_ledger({"Update": asked}, postings, claim_id)
+        current = current or self.read(task.task_id)
+        if current is None:
+            raise MovedOnError(None)
+        return current
 
     def _update(
         self,
@@ -551,12 +545,30 @@ class TaskTable:
         values: Mapping[str, object] | None = None,
         add: Mapping[str, int] | None = None,
         claim_id: str | None = None,
-        postings: Sequence[ledger.Posting] = (),
     ) -> Task:
         """Write once, even if the reply is lost.
 
         An absent row fails every condition here, so that an update never creates one.
         """
+        asked = self._update_request(
+            task_id, changes, condition=condition, values=values, add=add, claim_id=claim_id
+        )
+        try:
+            answer = self._write(lambda: self.client.update_item(**asked, ReturnValues="ALL_NEW"))
+        except self.client.exceptions.ConditionalCheckFailedException as error:
+            return _ours_or_raise(_item_of(error), claim_id)
+        return read_item(answer["Attributes"])
+
+    def _update_request(
+        self,
+        task_id: str,
+        changes: Mapping[str, object],
+        *,
+        condition: str,
+        values: Mapping[str, object] | None = None,
+        add: Mapping[str, int] | None = None,
+        claim_id: str | None = None,
+    ) -> "UpdateTypeDef":
         written = dict(changes)
         if claim_id is not None:
             written["claim_id"] = claim_id
@@ -564,7 +576,7 @@ class TaskTable:
             written["watched"] = None if written["due_at"] is None else WATCHED
         expression, names, bound = _expression(written, add or {})
         bound.update({name: attribute(value) for name, value in (values or {}).items()})
-        asked: UpdateTypeDef = {
+        return {
             "TableName": self.name,
             "Key": _key(task_id),
             "UpdateExpression": expression,
@@ -573,16 +585,6 @@ class TaskTable:
             "ExpressionAttributeValues": bound,
             "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
         }
-        if postings:
-            current = self._with_ledger({"Update": asked}, postings, claim_id) or self.read(task_id)
-            if current is None:
-                raise MovedOnError(None)
-            return current
-        try:
-            answer = self._write(lambda: self.client.update_item(**asked, ReturnValues="ALL_NEW"))
-        except self.client.exceptions.ConditionalCheckFailedException as error:
-            return _ours_or_raise(_item_of(error), claim_id)
-        return read_item(answer["Attributes"])
 
     def _with_ledger(
         self,
