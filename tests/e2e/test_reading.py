@@ -12,8 +12,8 @@ from tests.e2e.conftest import PARAMETERS
 MIN_POLL_SECONDS = int(PARAMETERS["MinPollSeconds"])
 READERS = 20
 BAD_QUERIES = {
-    "tasks?color=red": ("query-parameter-unknown", "color"),
-    "tasks?limit=20&limit=30": ("query-parameter-repeated", "limit"),
+    "tasks?color=red": ("unknown-parameter", "color"),
+    "tasks?limit=20&limit=30": ("repeated-parameter", "limit"),
     "tasks?limit=0": ("limit-invalid", "limit"),
     "tasks?limit=101": ("limit-invalid", "limit"),
     "tasks?limit=many": ("limit-invalid", "limit"),
@@ -23,12 +23,12 @@ BAD_QUERIES = {
     "tasks?created_after=2026-11-22T12:00:00Z&created_before=2026-11-22T12:00:00Z": (
         *("time-range-empty", "created_before"),
     ),
-    "tasks?metadata.=1": ("query-parameter-unknown", "metadata."),
+    "tasks?metadata.=1": ("unknown-parameter", "metadata."),
     "tasks?next_token=made-up": ("next-token-invalid", "next_token"),
     "tasks/{}?wait=soon": ("wait-invalid", "wait"),
     "tasks/{}?wait=-1": ("wait-invalid", "wait"),
     "tasks/{}?refresh=yes": ("refresh-invalid", "refresh"),
-    "tasks/{}?fields=id": ("query-parameter-unknown", "fields"),
+    "tasks/{}?fields=id": ("unknown-parameter", "fields"),
 }
 
 
@@ -133,7 +133,7 @@ def test_a_bad_query_names_its_parameter(path, caller, warm):
 
 def test_a_bad_query_of_a_submission_pays_for_nothing(caller):
     creates = caller.simulator("bill")["creates_seen"]
-    for query, code in (("wait=soon", "wait-invalid"), ("wiat=9", "query-parameter-unknown")):
+    for query, code in (("wait=soon", "wait-invalid"), ("wiat=9", "unknown-parameter")):
         answer = requests.post(
             f"{caller.stack.api_url}/tasks?{query}",
             json=caller.body(),

@@ -70,13 +70,13 @@ def test_a_range_has_its_first_moment_and_not_its_last(fraction, since, until):
 @pytest.mark.parametrize(
     ("parameters", "code", "field"),
     [
-        (once(colour="red"), "query-parameter-unknown", "colour"),
-        ({"metadata.": ["1"]}, "query-parameter-unknown", "metadata."),
-        (once(metadata="1"), "query-parameter-unknown", "metadata"),
-        ({"x" * 100: ["1"]}, "query-parameter-unknown", "x" * 64),
-        ({"limit": ["1", "1"]}, "query-parameter-repeated", "limit"),
-        ({"metadata.a": ["1", "2"]}, "query-parameter-repeated", "metadata.a"),
-        ({"next_token": ["1", "2"]}, "query-parameter-repeated", "next_token"),
+        (once(colour="red"), "unknown-parameter", "colour"),
+        ({"metadata.": ["1"]}, "unknown-parameter", "metadata."),
+        (once(metadata="1"), "unknown-parameter", "metadata"),
+        ({"x" * 100: ["1"]}, "unknown-parameter", "x" * 64),
+        ({"limit": ["1", "1"]}, "repeated-parameter", "limit"),
+        ({"metadata.a": ["1", "2"]}, "repeated-parameter", "metadata.a"),
+        ({"next_token": ["1", "2"]}, "repeated-parameter", "next_token"),
         (once(status="done"), "status-unknown", "status"),
         (once(status=""), "status-unknown", "status"),
         (once(status="queued,"), "status-unknown", "status"),
@@ -170,4 +170,4 @@ def test_a_bad_refresh_is_refused(text):
 
 def test_a_route_refuses_parameters_that_it_does_not_have():
     check_names(once(wait="1"), "wait", "refresh")
-    assert refused(check_names, once(wiat="1"), "wait") == ("query-parameter-unknown", "wiat")
+    assert refused(check_names, once(wiat="1"), "wait") == ("unknown-parameter", "wiat")

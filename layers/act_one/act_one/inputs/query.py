@@ -125,7 +125,7 @@ def _check_names(parameters: Parameters, known: frozenset[str], shown: str) -> N
     for name in sorted(parameters.keys() - known):
         cut = name[:64].encode("utf-8", "replace").decode()
         detail = f"{cut!r} is no parameter of this route; it has {shown}"
-        _refuse("query-parameter-unknown", "There is no such parameter", detail, cut)
+        _refuse("unknown-parameter", "There is no such parameter", detail, cut)
 
 
 def _value(parameters: Parameters, name: str) -> str | None:
@@ -133,7 +133,7 @@ def _value(parameters: Parameters, name: str) -> str | None:
     values = parameters.get(name, ())
     if len(values) > 1:
         detail = f"{name} is there {len(values)} times; give it once"
-        _refuse("query-parameter-repeated", f"{name} is repeated", detail, name)
+        _refuse("repeated-parameter", f"{name} is repeated", detail, name)
     return values[0] if values else None
 
 
