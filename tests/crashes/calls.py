@@ -46,6 +46,10 @@ def aws_calls(request: Request, owner_of: OwnerOf) -> list[Call]:
     match target:
         case "GetSecretValue":
             return [Call(_KEYS[asked["SecretId"].rpartition("/")[2]])]
+        case "PutItem" if "kind" in asked["Item"]:
+            return [Call("keep the duration")]
+        case "GetItem" if "kind" in asked["Key"]:
+            return [Call("read the durations")]
         case "PutItem":
             return [Call("write the row", asked["Item"]["task_id"]["S"])]
         case "GetItem":
@@ -72,6 +76,8 @@ def _update_name(asked: dict[str, Any]) -> str:
     written = asked["ExpressionAttributeNames"].values()
     if "stage" in written:
         return f"move to {asked['ExpressionAttributeValues'][':stage']['S']}"
+    if "polls" in written:
+        return "reserve the feed"
     if "look" in written:
         return "claim the look"
     if "copy_attempts" in written:

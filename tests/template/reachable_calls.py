@@ -367,6 +367,11 @@ def _index_named_in(nodes: list[ast.AST], scope: Scope) -> str | None:
                 return name
             case ast.keyword(arg="IndexName", value=ast.Name(id=name)):
                 return _constant(scope.source, name)
+            case ast.Dict(keys=[*keys], values=[*values]):
+                for key, value in zip(keys, values, strict=True):
+                    match key, value:
+                        case ast.Constant(value="IndexName"), ast.Name(id=name):
+                            return _constant(scope.source, name)
     return None
 
 

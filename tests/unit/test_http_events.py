@@ -5,7 +5,7 @@ from urllib.parse import urljoin
 
 import pytest
 
-from act_one.clock import day_path, rfc3339, seconds_left_of, system_clock
+from act_one.clock import day_path, parse_rfc3339, rfc3339, seconds_left_of, system_clock
 from act_one.correlation import of_request
 from act_one.http_events import (
     SECURITY_HEADERS,
@@ -15,6 +15,7 @@ from act_one.http_events import (
     key_hash_of,
     location_below,
     problem_response,
+    query_of,
     request_id_of,
     secured,
     serve_api,
@@ -176,3 +177,41 @@ def test_the_clock_keeps_what_a_row_keeps():
 
     assert now == round(now, 3)
     assert now > 1_700_000_000
+
+
+def test_a_query_has_every_value_of_each_parameter():
+    event = {"multiValueQueryStringParameters": {"status": ["a", "b"], "limit": ["1"]}}
+
+    assert query_of(event) == {"status": ["a", "b"], "limit": ["1"]}
+
+
+@pytest.mark.parametrize("event", [{}, {"multiValueQueryStringParameters": None}])
+def test_a_request_without_a_query_has_no_parameters(event):
+    assert query_of(event) == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("2027-01-15T08:00:00Z", 0),
+        ("2027-01-15t08:00:00.250z", 0.25),
+        ("2027-01-15T09:30:00+01:30", 0),
+        ("2027-01-15T07:00:00.000001-01:00", 0.000001),
+        ("0001-01-01T00:00:00+23:59", -63_935_683_140.0),
+    ],
+)
+def test_a_time_of_rfc_3339_is_read(text, seconds):
+    assert parse_rfc3339(text) == pytest.approx(1_800_000_000 + seconds, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "2027-01-15", "2027-01-15T08:00:00", "2027-01-15T08:00Z", "20270115T080000Z"),
+        *("2027-02-30T08:00:00Z", "2027-01-15T25:00:00Z", "2027-01-15T08:00:60Z", "now"),
+        *("2027-01-15T08:00:00+24:00", "2027-01-15T08:00:00,5Z", " 2027-01-15T08:00:00Z"),
+    ],
+)
+def test_a_time_without_a_zone_or_in_another_form_is_not_read(text):
+    with pytest.raises(ValueError):  # noqa: PT011 - the kind of error is what callers catch
+        parse_rfc3339(text)

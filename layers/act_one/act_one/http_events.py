@@ -48,6 +48,12 @@ def header(event: Mapping[str, Any], name: str) -> str | None:
     return next((value for key, value in headers.items() if key.lower() == name), None)
 
 
+def query_of(event: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Return the values of each parameter of the query, in the order in which they were sent."""
+    parameters: Mapping[str, list[str]] = event.get("multiValueQueryStringParameters") or {}
+    return {name: list(values) for name, values in parameters.items()}
+
+
 def body_of(event: Mapping[str, Any]) -> bytes | None:
     """Return the request's body, None if it has none."""
     body: str | None = event.get("body")

@@ -44,6 +44,8 @@ class Settings:
     """The bucket of input files."""
     pairs_table: str = ""
     """The table of each folder's last claimed pair; only ingest needs it."""
+    stats_table: str = ""
+    """The table of recent durations."""
     ingest_queue_url: str = ""
     """URL of the ingest queue, in which ingest puts folders to read again later."""
     input_retention_days: int = 0
