@@ -13,6 +13,7 @@ TESTS = Path(__file__).parent
 CHAINS = (
     (
         "crashes/test_crashes.py",
+        "e2e/test_edges.py",
         "e2e/test_events_out.py",
         "e2e/test_requests.py",
         "e2e/test_transfers.py",

@@ -17,12 +17,12 @@ from act_one.clients.caller import caller_of
 from act_one.clock import seconds_left_of
 from act_one.http_events import (
     Handler,
-    answer_problems,
     body_of,
     header,
     json_response,
     location_below,
     query_of,
+    serve_api,
 )
 from act_one.inputs.preflight import inputs_check
 from act_one.inputs.query import check_names, read_wait
@@ -48,7 +48,6 @@ durations = duration_table(settings)
 check_inputs = inputs_check(settings)
 
 
-@answer_problems
 def post_task(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Return the task: 202 while it is open, 200 once it has ended."""
     parameters = query_of(event)
@@ -95,7 +94,7 @@ def _submit(
         seconds_left_of(context),
         check_inputs,
     )
-    logger.info("task", extra={"task_id": task.task_id, "stage": task.stage, "replayed": replayed})
+    logger.info("task", extra={"stage": task.stage, "replayed": replayed})
     metrics.add_metric("TasksReplayed" if replayed else "TasksCreated", MetricUnit.Count, 1)
     return task, {"Idempotent-Replayed": "true"} if replayed else {}
 
@@ -120,6 +119,7 @@ ROUTES: Final[Mapping[str, Handler]] = {
 
 @metrics.log_metrics
 @logger.inject_lambda_context(clear_state=True)
+@serve_api(settings.cors_origin)
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Route a request of the REST API."""
     return ROUTES[event["resource"]](event, context)

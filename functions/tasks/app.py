@@ -23,7 +23,7 @@ from act_one.aws import QUICK, s3_client
 from act_one.clients.caller import caller_of
 from act_one.clients.client import Client
 from act_one.clock import seconds_left_of, system_clock
-from act_one.http_events import answer_problems, body_of, header, query_of
+from act_one.http_events import body_of, header, query_of, serve_api
 from act_one.inputs.query import check_names, read_page_query, read_refresh, read_wait
 from act_one.inputs.uploads import open_upload
 from act_one.json_types import Json
@@ -104,9 +104,7 @@ def send_webhook_again(task_id: str) -> tuple[dict[str, Any], int]:
 def get_webhook_secret() -> Response[str]:
     """Return the secrets that sign this client's webhooks; ``previous`` is null or a secret."""
     secrets = show_secrets(webhook_keys, _caller().name)
-    return Response(
-        HTTPStatus.OK, "application/json", json.dumps(secrets), {"Cache-Control": "no-store"}
-    )
+    return Response(HTTPStatus.OK, "application/json", json.dumps(secrets))
 
 
 @routes.get("/usage")
@@ -151,7 +149,7 @@ def _caller() -> Client:
 
 
 @logger.inject_lambda_context(clear_state=True)
-@answer_problems
+@serve_api(settings.cors_origin)
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Route a request of the REST API."""
     return routes.resolve(event, context)

@@ -6,13 +6,19 @@ from urllib.parse import urljoin
 import pytest
 
 from act_one.clock import day_path, parse_rfc3339, rfc3339, seconds_left_of, system_clock
+from act_one.correlation import of_request
 from act_one.http_events import (
-    answer_problems,
+    SECURITY_HEADERS,
     body_of,
     header,
+    json_response,
     key_hash_of,
     location_below,
+    problem_response,
     query_of,
+    request_id_of,
+    secured,
+    serve_api,
 )
 from act_one.problems import ProblemError
 
@@ -71,19 +77,78 @@ def test_a_location_leads_below_the_requests_own_url(base, path):
 
 
 def test_a_problem_that_a_handler_raises_becomes_its_response():
-    @answer_problems
+    @serve_api("")
     def handler(_event, _context):
         raise ProblemError(404, "not-found", "Not found", "check the id")
 
-    assert handler({}, None)["statusCode"] == 404
+    assert handler(request(), None)["statusCode"] == 404
 
 
 def test_a_problem_says_when_to_retry():
-    @answer_problems
-    def handler(_event, _context):
-        raise ProblemError(429, "too-soon", "Too soon", "wait", retry_after=10)
+    problem = ProblemError(429, "too-soon", "Too soon", "wait", retry_after=10)
 
-    assert handler({}, None)["headers"]["Retry-After"] == "10"
+    assert problem_response(problem)["headers"]["Retry-After"] == "10"
+
+
+def request(**headers):
+    return {"headers": headers, "requestContext": {"requestId": "gateways-own"}}
+
+
+def served(response, event=None, origin=""):
+    return serve_api(origin)(lambda *_: response)(event or request(), None)
+
+
+@pytest.mark.parametrize("sent", ["a", "order-42/7", "!" * 128, "~{}\"'"])
+def test_a_request_id_of_visible_characters_is_the_clients(sent):
+    assert request_id_of(request(**{"x-request-id": sent})) == sent
+
+
+@pytest.mark.parametrize("sent", ["", " ", "a b", "a\r\nSet-Cookie: b=c", "a\n", "é", "a" * 129])
+def test_another_request_id_is_replaced_by_the_gateways(sent):
+    assert request_id_of(request(**{"X-Request-Id": sent})) == "gateways-own"
+
+
+def test_the_request_id_is_returned_and_known_while_the_handler_runs():
+    known = []
+
+    @serve_api("")
+    def handler(_event, _context):
+        known.append(of_request())
+        return json_response(200, {})
+
+    answer = handler(request(**{"X-Request-Id": "mine"}), None)
+
+    assert answer["headers"]["X-Request-Id"] == "mine"
+    assert known == ["mine"]
+
+
+@pytest.mark.parametrize("origin", ["https://app.example", "*"])
+def test_pages_of_the_allowed_origin_can_read_every_reply(origin):
+    for response in (json_response(200, {}), {"statusCode": 200, "multiValueHeaders": {}}):
+        headers = served(response, origin=origin)["headers"]
+        assert headers["Access-Control-Allow-Origin"] == origin
+        assert "retry-after" in headers["Access-Control-Expose-Headers"]
+        assert "Access-Control-Allow-Credentials" not in headers
+
+
+def test_without_an_origin_no_page_can_read_a_reply():
+    assert not any("Access-Control" in name for name in served(json_response(200, {}))["headers"])
+
+
+def test_every_reply_has_the_headers_for_browsers():
+    for response in (served(json_response(200, {})), secured(json_response(404, {}))):
+        assert SECURITY_HEADERS.items() <= response["headers"].items()
+
+
+@pytest.mark.parametrize("kind", ["headers", "multiValueHeaders"])
+def test_a_header_that_a_route_has_set_stays(kind):
+    given = "private" if kind == "headers" else ["private"]
+
+    answer = served({"statusCode": 200, kind: {"cache-control": given}})
+
+    assert answer[kind]["cache-control"] == given
+    assert "Cache-Control" not in answer["headers"]
+    assert answer["headers"]["X-Content-Type-Options"] == "nosniff"
 
 
 def test_the_time_that_is_left_is_told_in_seconds():

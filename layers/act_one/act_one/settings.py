@@ -62,6 +62,8 @@ class Settings:
     """Name of the secret from which those that sign webhooks are derived."""
     webhook_queue_url: str = ""
     """URL of the webhook queue."""
+    cors_origin: str = ""
+    """The origin whose pages may call the API; empty: none."""
     callback_grace_seconds: float
     poll_interval_seconds: float
     poll_max_interval_seconds: float

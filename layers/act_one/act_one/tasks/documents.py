@@ -87,6 +87,7 @@ def _document(task: Task, video: str, image: str) -> dict[str, Json]:
         "disclosure": DISCLOSURE,
         "settled_by": None if task.settled_by is None else str(task.settled_by),
         "late": task.late,
+        "correlation_id": task.correlation_id,
         "origin": None if task.origin is None else _origin_document(task.origin),
         "links": {"self": f"/v1/tasks/{task.task_id}"},
     }

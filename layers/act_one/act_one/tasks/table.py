@@ -20,6 +20,8 @@ the same write succeeded and only its reply was lost.
 
 A write that changes what a task costs or whether it is open is one transaction with the ledger
 (``ledger``), on condition that the row's ``billing`` is as seen.
+
+From each read and write on, the log lines are about the task whose row it was (``correlation``).
 """
 
 import random
@@ -30,10 +32,11 @@ from typing import TYPE_CHECKING, Any, Final, Unpack
 
 from botocore.exceptions import ClientError
 
+from act_one.correlation import about_task
 from act_one.tasks import ledger
 from act_one.tasks.identifiers import new_claim_id
 from act_one.tasks.moves import HELD_SECONDS, Step, may_move
-from act_one.tasks.rows import WATCHED, attribute, read_item, stored_name, to_item
+from act_one.tasks.rows import WATCHED, attribute, stored_name, take_up, to_item
 from act_one.tasks.task import Delivery, Evidence, Stage, Task, TaskChanges
 
 if TYPE_CHECKING:
@@ -135,7 +138,7 @@ class TaskTable:
     def read(self, task_id: str) -> Task | None:
         """Read a row as it is now (strongly consistent); None if there is none."""
         answer = self.client.get_item(TableName=self.name, Key=_key(task_id), ConsistentRead=True)
-        return read_item(answer["Item"]) if "Item" in answer else None
+        return take_up(answer["Item"]) if "Item" in answer else None
 
     def due(self, now: float) -> Iterator[tuple[str, float]]:
         """List the ids and due times of the rows that are due, longest overdue first."""
@@ -247,11 +250,14 @@ class TaskTable:
         }
         postings = ledger.postings(None, task, limits)
         if postings:
-            return self._with_ledger({"Put": asked}, postings, task.claim_id) or task
+            created = self._with_ledger({"Put": asked}, postings, task.claim_id) or task
+            about_task(created.task_id, created.correlation_id)
+            return created
         try:
             self._write(lambda: self.client.put_item(**asked))
         except self.client.exceptions.ConditionalCheckFailedException as error:
             return _ours_or_raise(_item_of(error), task.claim_id)
+        about_task(task.task_id, task.correlation_id)
         return task
 
     def apply(self, task: Task, step: Step, now: float, **changes: Unpack[TaskChanges]) -> Task:
@@ -557,7 +563,7 @@ class TaskTable:
             answer = self._write(lambda: self.client.update_item(**asked, ReturnValues="ALL_NEW"))
         except self.client.exceptions.ConditionalCheckFailedException as error:
             return _ours_or_raise(_item_of(error), claim_id)
-        return read_item(answer["Attributes"])
+        return take_up(answer["Attributes"])
 
     def _update_request(
         self,
@@ -669,7 +675,7 @@ def _item_of(error: ClientError) -> Mapping[str, Any] | None:
 
 
 def _ours_or_raise(item: Mapping[str, Any] | None, claim_id: str | None) -> Task:
-    current = read_item(item) if item else None
+    current = take_up(item) if item else None
     if current is not None and claim_id is not None and current.claim_id == claim_id:
         return current
     raise MovedOnError(current)
