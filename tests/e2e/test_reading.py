@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import requests
 
+from ops.clients import ClientRegister
 from tests.e2e.caller import SECONDS, Caller
 from tests.e2e.conftest import PARAMETERS
 
@@ -67,12 +68,17 @@ def warm(caller):
 
 @pytest.fixture(scope="module")
 def another(stack):
-    """A client with a key of its own."""
-    gateway = stack.client("apigateway")
-    key = gateway.create_api_key(enabled=True)
-    [plan] = gateway.get_usage_plans()["items"]
-    gateway.create_usage_plan_key(usagePlanId=plan["id"], keyId=key["id"], keyType="API_KEY")
-    return Caller(stack, key["value"])
+    """A client of this stack that has a key of its own."""
+    [found] = stack.client("cloudformation").describe_stacks(StackName=stack.stack_name)["Stacks"]
+    outputs = {output["OutputKey"]: output["OutputValue"] for output in found["Outputs"]}
+    register = ClientRegister(
+        stack.stack_name,
+        stack.client("dynamodb"),
+        stack.client("apigateway"),
+        outputs["ClientsTable"],
+        outputs["UsagePlanId"],
+    )
+    return Caller(stack, register.create("another-reader", {}))
 
 
 # ── Lists ─────────────────────────────────────────────────────────────────────────────────────

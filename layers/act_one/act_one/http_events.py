@@ -25,7 +25,9 @@ SECURITY_HEADERS: Final[Mapping[str, str]] = {
 }
 """For browsers: keep no reply, which may hold a signed URL or a secret, and run nothing in it.
 ``template.yaml`` gives the same to what API Gateway answers itself."""
-READABLE_HEADERS: Final = "etag,idempotent-replayed,location,retry-after,x-request-id"
+READABLE_HEADERS: Final = (
+    "etag,idempotent-replayed,location,preference-applied,retry-after,x-request-id"
+)
 """What pages of another origin may read, besides the body."""
 
 type Handler = Callable[[dict[str, Any], LambdaContext], dict[str, Any]]

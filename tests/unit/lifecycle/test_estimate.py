@@ -33,6 +33,10 @@ def test_a_task_that_waits_to_be_sent_begins_when_it_is_due():
     assert etas(Stage.ACCEPTED, 50, due_at=BEGINNING + 40) == (120, 300)
 
 
+def test_nothing_is_estimated_while_a_pause_holds_a_task():
+    assert etas(Stage.ACCEPTED, 10, due_at=BEGINNING + 100 * 365 * 86_400) == (None, None)
+
+
 def test_nothing_is_estimated_of_what_the_provider_may_not_have():
     assert etas(Stage.UNCONFIRMED, 10) == (None, None)
 

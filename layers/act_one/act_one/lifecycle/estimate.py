@@ -6,6 +6,7 @@ from typing import Final
 from aws_lambda_powertools import Logger
 from botocore.exceptions import BotoCoreError, ClientError
 
+from act_one.clock import HOUR
 from act_one.json_types import Json
 from act_one.tasks.durations import Durations, DurationTable
 from act_one.tasks.task import Stage, Task
@@ -18,6 +19,8 @@ OVERDUE_RETRY_SECONDS: Final = 5
 """The same for a task that takes longer than half of the recent ones."""
 STORING_RETRY_SECONDS: Final = 2
 LONGEST_RETRY_SECONDS: Final = 60
+HELD_AFTER_SECONDS: Final = HOUR
+"""A task that is sent again later than this is held by a pause, whose end isn't known."""
 
 logger = Logger(child=True)
 
@@ -68,4 +71,6 @@ def _left(task: Task, duration: float | None, now: float) -> int | None:
         return None
     waits = task.stage is Stage.ACCEPTED
     began_at = max(now, task.due_at or now) if waits else task.began_at
+    if began_at - now > HELD_AFTER_SECONDS:
+        return None
     return max(0, math.ceil(began_at + duration - now))
