@@ -50,12 +50,15 @@ def aws_calls(request: Request, owner_of: OwnerOf) -> list[Call]:
             return [Call("keep the duration")]
         case "GetItem" if "kind" in asked["Key"]:
             return [Call("read the durations")]
-        case "PutItem":
-            return [Call("write the row", asked["Item"]["task_id"]["S"])]
+        case "GetItem" if "id" in asked["Key"]:
+            return [Call("read the clients")]
         case "GetItem":
             return [Call("read the row", asked["Key"]["task_id"]["S"])]
-        case "UpdateItem":
-            return [Call(_update_name(asked), asked["Key"]["task_id"]["S"])]
+        case "PutItem" | "UpdateItem":
+            return [_write(target, asked)]
+        case "TransactWriteItems":
+            [(kind, row)] = asked["TransactItems"][0].items()  # the others are the ledger's
+            return [_write(f"{kind}Item", row)]
         case "Query" if asked["IndexName"] == "due":
             return [Call("list what is due")]
         case "Query":
@@ -70,6 +73,12 @@ def aws_calls(request: Request, owner_of: OwnerOf) -> list[Call]:
             return [Call("start the fallback", json.loads(asked["input"])["task_id"])]
         case _:
             return [Call(target)]
+
+
+def _write(target: str, asked: dict[str, Any]) -> Call:
+    if target == "PutItem":
+        return Call("write the row", asked["Item"]["task_id"]["S"])
+    return Call(_update_name(asked), asked["Key"]["task_id"]["S"])
 
 
 def _update_name(asked: dict[str, Any]) -> str:

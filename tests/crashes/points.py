@@ -134,7 +134,9 @@ class Point:
     @property
     def names_a_task(self) -> bool:
         """Whether the call says which task it is for, so that others can run meanwhile."""
-        return not self.call.endswith((" key", " duration", " durations", "what is due"))
+        return not self.call.endswith(
+            (" key", " duration", " durations", " clients", "what is due")
+        )
 
 
 # ── How they end ──────────────────────────────────────────────────────────────────────────────
