@@ -108,7 +108,8 @@ def _(posting, account, task, changed, _limit):
     killer=LEDGER + "test_conflicts_with_other_transactions_are_waited_for",
 )
 def _(_with_ledger, self, write, postings, _claim_id):
-    items = [write, *(table._posting_write(posting, self.ledger_name) for posting in postings)]
+    posted = [table._posting_write(each, self.ledger_name) for each in postings]  # noqa: SLF001
+    items = [write, *posted]
     self.client.transact_write_items(TransactItems=items)
 
 
