@@ -108,7 +108,7 @@ def test_a_client_lists_its_tasks_newest_first_in_pages(caller, another, warm):
 def test_a_listed_task_is_as_a_read_shows_it(caller, warm):
     [listed] = [task for page in pages(caller) for task in page if task["id"] == warm]
     read = caller.read(warm)
-    links = [shown["output"]["video"].pop("url") for shown in (listed, read)]
+    links = [file.pop("url") for shown in (listed, read) for file in shown["output"].values()]
 
     assert listed == read
     assert all(requests.get(link, timeout=20).status_code == 200 for link in links)
