@@ -6,12 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from typing import Any
 
-import boto3
 import pytest
 import requests
 
-from local.stack import REGION, LocalStack
-from ops.clients import ClientRegister, register_of
+from local.stack import LocalStack
+from ops.clients import ClientRegister
 from ops.pause import set_paused
 from tests.e2e.caller import SECONDS, Caller
 from tests.e2e.drops import Dropper, image, video
@@ -21,16 +20,6 @@ PRICE = 400_000
 REQUESTS = int(os.environ.get("ACT_ONE_REQUESTS", "16"))
 """How many requests come at once: with 200, a quarter of which is affordable, it takes minutes."""
 AFFORDABLE = REQUESTS // 4
-
-
-@pytest.fixture(scope="module")
-def register(stack: LocalStack):
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setenv("AWS_ENDPOINT_URL", stack.endpoint_url)
-        session = boto3.Session(
-            aws_access_key_id="test", aws_secret_access_key="test", region_name=REGION
-        )
-        yield register_of(stack.stack_name, session)
 
 
 @pytest.fixture
