@@ -83,7 +83,7 @@ def _passed(
     if result["ErrorCode"] not in REFUSED_FOR_GOOD:
         logger.warning("event not taken", extra=extra)
         return False
-    if detail["metadata"]:
+    if detail.get("metadata"):
         logger.error("event refused, sent without metadata", extra=extra)
         metrics.add_metric("EventsWithoutMetadata", MetricUnit.Count, 1)
         bare = json.dumps({**detail, "metadata": {}}, ensure_ascii=False)
