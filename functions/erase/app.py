@@ -15,7 +15,7 @@ from act_one.aws import s3_client
 from act_one.clients.caller import caller_of
 from act_one.clients.directory import ClientDirectory
 from act_one.clock import system_clock
-from act_one.http_events import answer_problems
+from act_one.http_events import serve_api
 from act_one.lifecycle.erasure import TaskFiles, erase, erased_document, own
 from act_one.lifecycle.read import visible_task
 from act_one.lifecycle.services import task_table
@@ -43,7 +43,7 @@ def delete_task(task_id: str) -> dict[str, Any]:
 
 @metrics.log_metrics
 @logger.inject_lambda_context(clear_state=True)
-@answer_problems
+@serve_api(settings.cors_origin)
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Route a request of the REST API."""
     return routes.resolve(event, context)

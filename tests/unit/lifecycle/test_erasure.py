@@ -16,6 +16,7 @@ from act_one.lifecycle.submission import resend
 from act_one.problems import ProblemError
 from act_one.provider.outcomes import ProviderState, Report
 from act_one.tasks import moves
+from act_one.tasks.accounts import LedgerTable
 from act_one.tasks.events import detail_of_erasure, event_of
 from act_one.tasks.rows import attribute, to_item
 from act_one.tasks.table import MovedOnError, TaskTable
@@ -128,7 +129,9 @@ def stored_row(table):
 def ledger_of(table):
     return {
         name: amount
-        for day in table.account("client#client-1", "0", "9").values()
+        for day in LedgerTable(table.client, table.ledger_name)
+        .account("client#client-1", "0", "9")
+        .values()
         for name, amount in day.items()
         if amount
     }
