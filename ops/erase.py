@@ -18,6 +18,7 @@ from typing import Final, NoReturn, override
 import boto3
 
 from act_one.clock import system_clock
+from act_one.inputs.query import text_of
 from act_one.json_types import Json
 from act_one.lifecycle.erasure import TaskFiles, erase
 from act_one.problems import ProblemError
@@ -66,15 +67,8 @@ class Report:
 
 
 def matches(task: Task, wanted: Mapping[str, str]) -> bool:
-    """Return whether a task's metadata have these values: text, or other JSON as it is written."""
-    return all(
-        name in task.metadata and value in _written(task.metadata[name])
-        for name, value in wanted.items()
-    )
-
-
-def _written(value: Json) -> tuple[str, ...]:
-    return (value,) if isinstance(value, str) else (json.dumps(value, ensure_ascii=False),)
+    """Return whether a task's metadata have these values, compared as `GET /v1/tasks` does."""
+    return all(text_of(task.metadata.get(name)) == value for name, value in wanted.items())
 
 
 def erase_all(

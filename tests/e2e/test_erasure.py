@@ -54,8 +54,6 @@ def test_an_erased_task_is_gone_and_its_key_never_pays_again(client, caller, bus
     acme, _ = client
     body = acme.body("seconds=1", metadata={"subject": "person-42"}, consent="release-9")
     task_id = acme.post(body, ORDER).json()["id"]
-    refused = delete(acme, task_id)
-    assert (refused.status_code, refused.json()["code"]) == (409, "not-erasable")
     acme.wait(task_id, {"succeeded"})
     assert acme.objects(task_id)
 
@@ -80,6 +78,16 @@ def test_an_erased_task_is_gone_and_its_key_never_pays_again(client, caller, bus
         event for event in bus.of(task_id, "Task Erased") if event["detail-type"] == "Task Erased"
     ]
     assert faults_of(erased) == []
+
+
+def test_an_open_task_is_not_erased(client):
+    acme, _ = client
+    task_id = acme.submit("result=never")
+
+    refused = delete(acme, task_id)
+
+    assert (refused.status_code, refused.json()["code"]) == (409, "not-erasable")
+    assert acme.read(task_id)["done"] is False
 
 
 def test_the_ledger_keeps_what_an_erased_task_cost(client):

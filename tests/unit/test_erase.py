@@ -35,7 +35,7 @@ FILES = TaskFiles(s3=NoFiles(), results="results", uploads="uploads")
         ({"subject": 42}, {"subject": "42"}, True),
         ({"subject": True}, {"subject": "true"}, True),
         ({"subject": "true"}, {"subject": "true"}, True),
-        ({"subject": {"id": 1}}, {"subject": '{"id": 1}'}, True),
+        ({"subject": {"id": 1}}, {"subject": '{"id": 1}'}, False),
         ({"subject": "42"}, {"subject": "42", "order": "7"}, False),
         ({"subject": "420"}, {"subject": "42"}, False),
         ({"subject": "a=b"}, {"subject": "a=b"}, True),
