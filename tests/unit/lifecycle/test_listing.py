@@ -2,7 +2,6 @@
 
 import base64
 import math
-from dataclasses import replace
 from itertools import count
 
 import pytest
@@ -317,14 +316,6 @@ def test_the_place_of_a_row_that_is_gone_is_good(few):
     rest, _ = list_tasks(asked(100, token), "client-1", few)
 
     assert len({one.task_id for one in (*first, *rest)}) == len(first) + len(rest) == 30
-
-
-def test_an_erased_task_is_left_out(few):
-    kept, erased = list_tasks(asked(2), "client-1", few)[0]
-    put(few, [replace(erased, erasing_since=BEGINNING)])
-
-    assert [one.task_id for one in list_tasks(asked(1), "client-1", few)[0]] == [kept.task_id]
-    assert erased.task_id not in {one.task_id for page in pages(few) for one in page}
 
 
 def test_an_unreadable_row_is_left_out(few):
