@@ -30,6 +30,7 @@ from tests.unit.fakes import (
     FakeProvider,
     key_ring,
     make_services,
+    no_warnings,
     plenty,
     submitted,
 )
@@ -515,7 +516,7 @@ def test_a_refused_task_is_sent_again(services, table, provider, clock):
     table.create(WAITING)
     clock.pass_by(30)
 
-    sent = resend(WAITING, CALLBACK_KEYS, services, plenty)
+    sent = resend(WAITING, CALLBACK_KEYS, services, plenty, no_warnings)
 
     assert (sent.stage, sent.attempt) == (Stage.SUBMITTED, 2)
     assert sent.sent_at == BEGINNING + 30
@@ -528,7 +529,7 @@ def test_billing_is_unknown_while_a_task_is_sent_again(services, table, provider
     table.create(WAITING)
     provider.during_create = lambda: rows.append(table.read(WAITING.task_id))
 
-    resend(WAITING, CALLBACK_KEYS, services, plenty)
+    resend(WAITING, CALLBACK_KEYS, services, plenty, no_warnings)
 
     assert (rows[0].stage, rows[0].billing) == (Stage.SUBMITTING, Billing.UNKNOWN)
     assert rows[0].due_at == BEGINNING + 60
@@ -538,7 +539,7 @@ def test_each_refusal_doubles_the_wait_up_to_a_quarter_of_an_hour(services, tabl
     provider.outcome = REFUSED
     waiting, waits = table.create(WAITING), []
     for _ in range(8):
-        waiting = resend(waiting, CALLBACK_KEYS, services, plenty)
+        waiting = resend(waiting, CALLBACK_KEYS, services, plenty, no_warnings)
         waits.append(waiting.due_at - clock.now)
         clock.now = waiting.due_at
 
@@ -552,7 +553,7 @@ def test_each_refusal_doubles_the_wait_up_to_a_quarter_of_an_hour(services, tabl
 def test_a_task_with_a_callback_is_not_sent_again(services, table, provider):
     called = table.create(replace(WAITING, evidence=Evidence(received_at=BEGINNING, body="")))
 
-    row = resend(called, CALLBACK_KEYS, services, plenty)
+    row = resend(called, CALLBACK_KEYS, services, plenty, no_warnings)
 
     assert provider.creates == []
     assert (row.stage, row.billing) == (Stage.UNCONFIRMED, Billing.UNKNOWN)
@@ -565,7 +566,7 @@ def test_a_task_that_another_call_sends_is_left_alone(services, table, provider)
     table.move(WAITING, Stage.SUBMITTING, BEGINNING)
 
     with pytest.raises(MovedOnError):
-        resend(WAITING, CALLBACK_KEYS, services, plenty)
+        resend(WAITING, CALLBACK_KEYS, services, plenty, no_warnings)
 
     assert provider.creates == []
 
@@ -577,7 +578,7 @@ def test_concurrent_resends_send_once(services, table, provider):
     def at_once(_):
         barrier.wait(5)
         try:
-            resend(WAITING, CALLBACK_KEYS, services, plenty)
+            resend(WAITING, CALLBACK_KEYS, services, plenty, no_warnings)
         except MovedOnError:
             return "moved on"
         return "sent"
@@ -593,11 +594,11 @@ def test_a_task_refused_for_six_hours_fails(services, table, provider, clock):
     table.create(WAITING)
     clock.pass_by(6 * HOUR)
     provider.outcome = REFUSED
-    waiting = resend(WAITING, CALLBACK_KEYS, services, plenty)
+    waiting = resend(WAITING, CALLBACK_KEYS, services, plenty, no_warnings)
     assert waiting.stage is Stage.ACCEPTED
 
     clock.pass_by(1)
-    given_up = resend(waiting, CALLBACK_KEYS, services, plenty)
+    given_up = resend(waiting, CALLBACK_KEYS, services, plenty, no_warnings)
 
     assert given_up.stage is Stage.FAILED
     assert given_up.error.code == "provider_unavailable"
