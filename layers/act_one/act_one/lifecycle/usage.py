@@ -41,7 +41,7 @@ def usage(
         "from": first.isoformat(),
         "to": last.isoformat(),
         "days": [{"date": day, **_shown(amounts)} for day, amounts in days.items()],
-        "budget": _budget(client, table, settings, now),
+        "budget": budget(client, table, settings, now),
     }
 
 
@@ -54,7 +54,7 @@ def _shown(amounts: Amounts) -> dict[str, Json]:
     }
 
 
-def _budget(
+def budget(
     client: Client, table: TaskTable, settings: Settings, now: float
 ) -> dict[str, Json] | None:
     """Write what is left of today's budget: of the tighter one, the client's or the stack's."""
