@@ -6,7 +6,14 @@ from urllib.parse import urljoin
 import pytest
 
 from act_one.clock import day_path, rfc3339, seconds_left_of, system_clock
-from act_one.http_events import answer_problems, body_of, header, key_hash_of, location_below
+from act_one.http_events import (
+    answer_problems,
+    body_of,
+    header,
+    key_hash_of,
+    location_below,
+    location_beside,
+)
 from act_one.problems import ProblemError
 
 
@@ -61,6 +68,16 @@ def test_a_location_leads_below_the_requests_own_url(base, path):
     location = location_below({"path": path}, "task_1")
 
     assert urljoin(f"{base}{path}?a=b", location) == f"{base}/tasks/task_1"
+
+
+@pytest.mark.parametrize("path", ["/tasks/one/retry", "/v1/tasks/one/retry", "/tasks/one/retry/"])
+def test_a_location_beside_a_thing_leads_from_its_part(path):
+    location = location_beside({"path": path}, "task_1")
+
+    base = path.partition("/one")[0]
+    assert urljoin(f"https://api.example{path}?a=b", location) == (
+        f"https://api.example{base}/task_1"
+    )
 
 
 def test_a_problem_that_a_handler_raises_becomes_its_response():
