@@ -14,7 +14,6 @@ from standardwebhooks import Webhook
 
 from act_one.tasks.task import Stage
 from local.simulator import Provider
-from tests.e2e.caller import Caller
 from tests.e2e.public_clients import (
     CallbackClient,
     PollingClient,
@@ -237,16 +236,17 @@ def test_an_error_says_what_to_do(caller, own_client, files, sources):
     assert caller.simulator("bill")["creates_seen"] == creates
 
 
-def test_a_task_of_another_client_does_not_exist(caller, own_client):
+@pytest.fixture
+def another_client(stranger):
+    """A client of this stack that has a key of its own."""
+    return PollingClient(stranger.stack.api_url, stranger.headers)
+
+
+def test_a_task_of_another_client_does_not_exist(caller, own_client, another_client):
     task_id = own_client.create(*inputs(caller, "seconds=1"), "https://example.com/hook")
-    gateway = caller.stack.client("apigateway")
-    plan = gateway.get_usage_plans()["items"][0]["id"]
-    key = gateway.create_api_key(name="another", enabled=True)
-    gateway.create_usage_plan_key(usagePlanId=plan, keyId=key["id"], keyType="API_KEY")
-    other = Caller(caller.stack, key["value"])
 
     with pytest.raises(TaskNotExistError):
-        PollingClient(caller.stack.api_url, other.headers).feed(task_id)
+        another_client.feed(task_id)
     assert own_client.feed(task_id)["task_id"] == task_id
 
 

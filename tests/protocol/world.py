@@ -34,6 +34,7 @@ from act_one.provider import client
 from act_one.provider.callback_token import verify
 from act_one.provider.client import CometApi
 from act_one.settings import Settings
+from act_one.tasks.accounts import LedgerTable
 from act_one.tasks.events import DETAIL_TYPES
 from act_one.tasks.identifiers import derive_task_id
 from act_one.tasks.ledger import client_account
@@ -605,8 +606,8 @@ class World:
 
     def accounts(self) -> dict[str, dict[str, int]]:
         """Return what the ledger has of the client, by day."""
-        table = TaskTable(self.deployment.client, self.deployment.table, self.deployment.ledger)
-        return table.account(ACCOUNT, "0", "9")
+        ledger = LedgerTable(self.deployment.client, self.deployment.ledger)
+        return ledger.days(ACCOUNT, "0", "9")
 
     def check_end(self) -> None:
         """Add to ``broken`` what doesn't hold now that all is over."""

@@ -21,7 +21,8 @@ LETS_OTHERS_PUT = "generate_presigned_post"
 
 IAM_PREFIXES = {"stepfunctions": "states"}
 IAM_ACTIONS = {  # where an operation is not its own action
-    ("dynamodb", "transact_write_items"): {"PutItem", "UpdateItem", "ConditionCheckItem"},
+    # Of its puts, the same function makes one without a transaction too.
+    ("dynamodb", "transact_write_items"): {"UpdateItem"},
     ("dynamodb", "transact_get_items"): {"GetItem"},
     ("s3", "copy_object"): {"GetObject"},  # of its source; what it writes, put_object writes too
     ("s3", "head_object"): {"GetObject"},
@@ -366,6 +367,11 @@ def _index_named_in(nodes: list[ast.AST], scope: Scope) -> str | None:
                 return name
             case ast.keyword(arg="IndexName", value=ast.Name(id=name)):
                 return _constant(scope.source, name)
+            case ast.Dict(keys=[*keys], values=[*values]):
+                for key, value in zip(keys, values, strict=True):
+                    match key, value:
+                        case ast.Constant(value="IndexName"), ast.Name(id=name):
+                            return _constant(scope.source, name)
     return None
 
 

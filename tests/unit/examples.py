@@ -116,6 +116,7 @@ tasks = st.builds(
     retry_of=st.none() | names,
     retried_by=st.none() | names,
     video_file=st.none() | pinned_files,
+    correlation_id=st.none() | names,
     sent_at=st.none() | times,
     attempt=counts,
     due_at=st.none() | times,

@@ -44,6 +44,8 @@ class Settings:
     """The bucket of input files."""
     pairs_table: str = ""
     """The table of each folder's last claimed pair; only ingest needs it."""
+    stats_table: str = ""
+    """The table of recent durations."""
     ingest_queue_url: str = ""
     """URL of the ingest queue, which gets folders to read again later and tasks of batches."""
     input_retention_days: int = 0
@@ -60,6 +62,8 @@ class Settings:
     """Name of the secret from which those that sign webhooks are derived."""
     webhook_queue_url: str = ""
     """URL of the webhook queue."""
+    cors_origin: str = ""
+    """The origin whose pages may call the API; empty: none."""
     callback_grace_seconds: float
     poll_interval_seconds: float
     poll_max_interval_seconds: float

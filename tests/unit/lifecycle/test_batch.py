@@ -21,6 +21,7 @@ from act_one.lifecycle.batch import (
 )
 from act_one.lifecycle.submission import send_accepted
 from act_one.problems import ProblemError
+from act_one.tasks.accounts import LedgerTable
 from act_one.tasks.events import task_to_send
 from act_one.tasks.task import Billing, Evidence, Notice, Stage
 from tests.unit.fakes import (
@@ -51,6 +52,11 @@ def accept(services, *entries, client=CLIENT, seconds_left=plenty):
 
 def codes(results):
     return [one.task.stage if isinstance(one, Accepted) else one.code for one in results]
+
+
+def account_of(table, owner):
+    days = LedgerTable(table.client, table.ledger_name).days(owner, "0000", "9999")
+    return days.values()
 
 
 def refuse(_request):
@@ -118,7 +124,7 @@ def test_a_batch_takes_no_more_than_its_budget(services, table):
     results = accept(services, *(entry(str(number)) for number in range(4)), client=client)
 
     assert codes(results) == ["accepted", "accepted", "budget-exceeded", "budget-exceeded"]
-    [day] = table.account("client#client-1", "0000", "9999").values()
+    [day] = account_of(table, "client#client-1")
     assert (day["tasks"], day["committed"]) == (2, 800_000)
 
 
@@ -193,7 +199,7 @@ def test_an_input_that_the_provider_would_fail_on_ends_the_task_unbilled(service
     assert (failed.stage, failed.billing, failed.cost) == (Stage.FAILED, Billing.NONE, 0)
     assert failed.error == Notice(code="input_too_long", message="the video is too long")
     assert provider.creates == []
-    [day] = table.account("client#client-1", "0000", "9999").values()
+    [day] = account_of(table, "client#client-1")
     assert (day["reserved"], day["committed"], day["failed"]) == (0, 0, 1)
 
 

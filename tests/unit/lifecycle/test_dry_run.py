@@ -8,6 +8,7 @@ from act_one.clients.client import Client
 from act_one.inputs.request import TransferRequest
 from act_one.lifecycle.dry_run import dry_run
 from act_one.problems import ProblemError
+from act_one.tasks.accounts import LedgerTable
 from act_one.tasks.task import Notice
 from tests.unit.fakes import FakeClients, FakeProvider, key_ring, make_services, submitted
 
@@ -25,13 +26,18 @@ def no_warnings(_request):
     return ()
 
 
+def ask(request, client, services, check):
+    ledger = LedgerTable(services.table.client, services.table.ledger_name)
+    return dry_run(request, client, services, ledger, check)
+
+
 def rows(table):
     tables = (table.name, table.ledger_name)
     return [item for name in tables for item in table.client.scan(TableName=name)["Items"]]
 
 
 def test_a_dry_run_says_what_would_happen_and_writes_nothing(services, table, provider):
-    asked = dry_run(REQUEST, CLIENT, services, lambda _: (WARNING,))
+    asked = ask(REQUEST, CLIENT, services, lambda _: (WARNING,))
 
     assert asked == {
         "dry_run": True,
@@ -47,7 +53,7 @@ def test_a_dry_run_says_what_would_happen_and_writes_nothing(services, table, pr
 
 
 def test_a_dry_run_does_not_use_its_key_up(services):
-    dry_run(REQUEST, CLIENT, services, no_warnings)
+    ask(REQUEST, CLIENT, services, no_warnings)
 
     _, replayed = submitted(services, replace(REQUEST, metadata={"other": True}))
     assert not replayed
@@ -57,7 +63,7 @@ def test_a_dry_run_does_not_use_its_key_up(services):
 def test_a_dry_run_of_a_known_request_names_its_task(services, preflight):
     task, _ = submitted(services, REQUEST)
 
-    asked = dry_run(replace(REQUEST, preflight=preflight), CLIENT, services, no_warnings)
+    asked = ask(replace(REQUEST, preflight=preflight), CLIENT, services, no_warnings)
 
     assert (asked["would"], asked["task_id"]) == ("replay", task.task_id)
     assert asked["cost_micro_usd"] == 0
@@ -67,14 +73,14 @@ def test_a_dry_run_under_a_used_key_is_refused_like_its_request(services):
     submitted(services, REQUEST)
 
     with pytest.raises(ProblemError) as caught:
-        dry_run(replace(REQUEST, consent="release-1"), CLIENT, services, no_warnings)
+        ask(replace(REQUEST, consent="release-1"), CLIENT, services, no_warnings)
     assert (caught.value.status, caught.value.extensions["differs"]) == (409, ["consent"])
 
 
 def test_while_sending_is_paused_a_request_would_wait(table):
     services = make_services(table, clients=FakeClients(paused=True))
 
-    assert dry_run(REQUEST, CLIENT, services, no_warnings)["would"] == "wait"
+    assert ask(REQUEST, CLIENT, services, no_warnings)["would"] == "wait"
 
 
 def refuse(_request):
@@ -102,7 +108,7 @@ def test_a_dry_run_is_refused_for_what_its_request_is(table, chosen, client, che
     services = make_services(table, **chosen)
 
     with pytest.raises(ProblemError) as caught:
-        dry_run(REQUEST, client, services, check)
+        ask(REQUEST, client, services, check)
     with pytest.raises(ProblemError) as really:
         submitted(services, REQUEST, client, check_inputs=check)
 
@@ -112,13 +118,13 @@ def test_a_dry_run_is_refused_for_what_its_request_is(table, chosen, client, che
 
 def test_a_dry_run_counts_what_is_open_already(services):
     client = replace(CLIENT, daily_budget=2 * PRICE, max_open=1)
-    asked = dry_run(REQUEST, client, services, no_warnings)
+    asked = ask(REQUEST, client, services, no_warnings)
     assert asked["budget"]["left_micro_usd"] == 2 * PRICE
     submitted(services, REQUEST, client)
 
     with pytest.raises(ProblemError) as caught:
-        dry_run(replace(REQUEST, idempotency_key="order-43"), client, services, no_warnings)
+        ask(replace(REQUEST, idempotency_key="order-43"), client, services, no_warnings)
     assert caught.value.code == "too-many-open-tasks"
     room = replace(client, max_open=2)
-    other = dry_run(replace(REQUEST, idempotency_key="order-43"), room, services, no_warnings)
+    other = ask(replace(REQUEST, idempotency_key="order-43"), room, services, no_warnings)
     assert other["budget"]["left_micro_usd"] == PRICE

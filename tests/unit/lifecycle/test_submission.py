@@ -7,10 +7,12 @@ from threading import Barrier
 from urllib.parse import urlsplit
 
 import pytest
+from aws_lambda_powertools import Logger
 from botocore.exceptions import ClientError
 
 from act_one.clients.client import Client
 from act_one.clock import DAY, HOUR
+from act_one.correlation import begin
 from act_one.inputs.bucket import UploadsBucket
 from act_one.inputs.request import TransferRequest
 from act_one.lifecycle.callback import handle_callback
@@ -23,10 +25,11 @@ from act_one.tasks.identifiers import derive_task_id
 from act_one.tasks.moves import RESEND_MAX_SECONDS
 from act_one.tasks.table import MovedOnError
 from act_one.tasks.task import Billing, Evidence, Notice, Stage, Webhook
-from tests.unit.examples import SOURCE, task
+from tests.unit.examples import SOURCE, TASK, task
 from tests.unit.fakes import (
     BEGINNING,
     CALLBACK_KEYS,
+    FakeClients,
     FakeProvider,
     key_ring,
     make_services,
@@ -42,6 +45,7 @@ REQUEST = TransferRequest(
     metadata={"order": "42"},
     idempotency_key="order-42",
 )
+logger = Logger(child=True)
 REASON = Notice(code="provider_rejected", message="the video must be 16:9")
 REFUSED = Retryable(reason=Notice(code="provider_unreachable", message="TimeoutError"))
 AMBIGUOUS = Ambiguous(reason=Notice(code="no_reply", message="TimeoutError"))
@@ -100,6 +104,39 @@ def test_a_repeat_gets_its_task_when_consent_has_become_required_since(services,
         send(strict, replace(REQUEST, metadata={}))
     assert caught.value.code == "idempotency-key-reused"
     assert len(provider.creates) == 1
+
+
+# ── The correlation id ────────────────────────────────────────────────────────────────────────
+
+
+def test_a_task_keeps_the_id_of_the_request_that_made_it(services, table, log_lines):
+    begin("request-1")
+    created, _ = send(services)
+    begin("request-2")
+    again, replayed = send(services)
+
+    assert replayed
+    assert table.read(created.task_id).correlation_id == again.correlation_id == "request-1"
+    ids = {"task_id": created.task_id, "correlation_id": "request-1"}
+    assert log_lines
+    assert [line for line in log_lines if not ids.items() <= line.items()] == []
+
+
+def test_a_refused_request_is_logged_under_its_own_id_whatever_was_read_before(
+    services, table, log_lines
+):
+    table.create(task(Stage.FAILED, correlation_id="request-1"))
+    begin("request-2")
+    table.read(TASK.task_id)
+
+    def look_at_inputs(_request):
+        logger.info("look at inputs")
+        return ()
+
+    send(services, check_inputs=look_at_inputs)
+
+    [line] = [line for line in log_lines if line["message"] == "look at inputs"]
+    assert (line.get("task_id"), line["correlation_id"]) == (None, "request-2")
 
 
 # ── Webhooks ──────────────────────────────────────────────────────────────────────────────────
@@ -678,3 +715,100 @@ def test_a_row_without_a_content_hash_is_replayed_by_its_upload_id_only(uploaded
     with pytest.raises(ProblemError) as caught:
         uploaded("2" * 16, FILES)
     assert caught.value.code == "idempotency-key-reused"
+
+
+# ── Clients, their limits, and the pause ──────────────────────────────────────────────────────
+
+
+def test_a_request_is_one_task_of_its_client_whichever_key_it_came_with(services):
+    first, _ = send(services, client=Client(name="acme"))
+    again, replayed = send(services, client=Client(name="acme", former_ids=frozenset({"0" * 16})))
+    other, _ = send(services, client=Client(name="other"))
+
+    assert (again.task_id, replayed) == (first.task_id, True)
+    assert other.task_id != first.task_id
+
+
+@pytest.mark.parametrize(
+    ("chosen", "client", "code"),
+    [
+        ({"daily_budget_usd": 0.5}, Client(name="acme"), "budget-exceeded"),
+        ({}, Client(name="acme", daily_budget=500_000), "budget-exceeded"),
+        ({}, Client(name="acme", max_open=1), "too-many-open-tasks"),
+    ],
+)
+def test_what_exceeds_a_limit_is_not_sent(table, provider, clock, chosen, client, code):
+    services = make_services(table, provider, clock, **chosen)
+    send(services, replace(REQUEST, idempotency_key="1"), client)
+
+    with pytest.raises(ProblemError) as caught:
+        send(services, replace(REQUEST, idempotency_key="2"), client)
+
+    problem = caught.value
+    assert (problem.status, problem.code) == (429, code)
+    assert problem.retry_after == (30 if client.max_open else DAY - BEGINNING % DAY)
+    assert len(provider.creates) == 1
+    assert table.read(derive_task_id("acme", "2")) is None
+    # The key was not used up, and the first task can still be asked for.
+    again, replayed = send(services, replace(REQUEST, idempotency_key="1"), client)
+    assert (again.stage, replayed) == (Stage.SUBMITTED, True)
+
+
+def test_a_budget_starts_anew_with_the_day(table, provider, clock):
+    client = Client(name="acme", daily_budget=400_000)
+    services = make_services(table, provider, clock)
+    send(services, replace(REQUEST, idempotency_key="1"), client)
+    clock.pass_by(DAY)
+
+    created, _ = send(services, replace(REQUEST, idempotency_key="2"), client)
+
+    assert created.stage is Stage.SUBMITTED
+
+
+def test_a_refusal_keeps_its_reservation_and_a_rejection_returns_it(table, provider, clock):
+    client = Client(name="acme", daily_budget=400_000)
+    services = make_services(table, provider, clock)
+    provider.outcome = REFUSED
+    waiting, _ = send(services, replace(REQUEST, idempotency_key="1"), client)
+    with pytest.raises(ProblemError):
+        send(services, replace(REQUEST, idempotency_key="2"), client)
+
+    provider.outcome = Rejected(reason=REASON)
+    resend(waiting, CALLBACK_KEYS, services, plenty, no_warnings)
+    provider.outcome = Created(provider_task_id="provider-2")
+    created, _ = send(services, replace(REQUEST, idempotency_key="2"), client)
+
+    assert created.stage is Stage.SUBMITTED
+
+
+def test_a_task_waits_while_sending_is_paused(table, provider, clock):
+    clients = FakeClients(paused=True)
+    services = make_services(table, provider, clock, clients)
+    held, replayed = send(services)
+
+    assert (held.stage, held.billing, held.version, replayed) == (
+        *(Stage.ACCEPTED, Billing.NONE, 1, False),
+    )
+    assert (held.attempt, held.sent_at) == (0, None)
+    assert [warning.code for warning in held.warnings] == ["sending_paused"]
+    assert (provider.creates, list(table.due(clock.now + 400 * DAY))) == ([], [])
+
+    clock.pass_by(2 * DAY)  # a pause is no fault of the provider's
+    released = table.release_held(held.task_id, held.due_at, clock.now)
+    clients.paused = False
+    sent = resend(released, CALLBACK_KEYS, services, plenty, no_warnings)
+
+    assert (sent.stage, len(provider.creates)) == (Stage.SUBMITTED, 1)
+
+
+def test_a_refused_task_is_held_when_it_is_due_during_a_pause(table, provider, clock):
+    clients = FakeClients()
+    services = make_services(table, provider, clock, clients)
+    provider.outcome = REFUSED
+    waiting, _ = send(services)
+    clients.paused = True
+
+    held = resend(waiting, CALLBACK_KEYS, services, plenty, no_warnings)
+
+    assert (held.stage, len(provider.creates)) == (Stage.ACCEPTED, 1)
+    assert [task_id for task_id, _ in table.held()] == [held.task_id]

@@ -1,12 +1,16 @@
 """The sweep starts one execution for each due row."""
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import count
 from threading import Barrier, Lock
 
 import pytest
 
 from act_one.lifecycle.sweep import START_LEASE_SECONDS, SWEEP_SECONDS, UNREADABLE_SECONDS, sweep
+from act_one.tasks import moves
+from act_one.tasks.table import MovedOnError
 from act_one.tasks.task import Stage
 from tests.unit.examples import TASK, task
 from tests.unit.fakes import BEGINNING, FakeClock, not_paused
@@ -92,6 +96,7 @@ def test_a_row_that_another_sweep_claimed_is_not_started(table):
             return iter(due)
 
         claim_due = staticmethod(table.claim_due)
+        held = staticmethod(table.held)
 
     executions = FakeStepFunctions()
 
@@ -166,3 +171,46 @@ def test_a_sweep_starts_no_more_executions_than_an_account_can_run(table, monkey
 
 def test_an_empty_table_needs_no_sweep(table):
     assert sweep(table, FakeStepFunctions(), ARN, FakeClock(NOW), not_paused) == 0
+
+
+# ── The pause ─────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def held_tasks(table):
+    """Write three tasks that a pause holds, of which the second is the oldest."""
+    for name, age in {"a": 1.0, "b": 2.0, "c": 0.0}.items():
+        row = replace(task(Stage.ACCEPTED), task_id=name, created_at=NOW - age)
+        table.create(replace(row, **moves.held(row).changes))
+
+
+@pytest.mark.usefixtures("held_tasks")
+def test_tasks_are_held_while_sending_is_paused(table):
+    assert sweep(table, FakeStepFunctions(), ARN, FakeClock(NOW), lambda: True) == 0
+    assert [name for name, _ in table.held()] == ["b", "a", "c"]
+
+
+@pytest.mark.usefixtures("held_tasks")
+def test_held_tasks_are_started_oldest_first_once_sending_is_resumed(table):
+    executions = FakeStepFunctions()
+
+    assert sweep(table, executions, ARN, ticking(NOW), not_paused) == 3
+
+    assert [json.loads(run["input"])["task_id"] for run in executions.started] == ["b", "a", "c"]
+    assert table.read("a").released_at >= NOW
+    assert list(table.held()) == []
+
+
+@pytest.mark.usefixtures("held_tasks")
+def test_a_task_that_another_sweep_released_is_not_released_again(table):
+    [(name, due_at), *_] = table.held()
+    table.release_held(name, due_at, NOW)
+
+    with pytest.raises(MovedOnError):
+        table.release_held(name, due_at, NOW + 1)
+
+
+def ticking(moment):
+    """A clock that goes on by a millisecond at each call."""
+    times = (moment + number / 1_000 for number in count())
+    return lambda: next(times)

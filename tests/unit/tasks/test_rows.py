@@ -7,7 +7,7 @@ import pytest
 from boto3.dynamodb.types import TypeSerializer
 from hypothesis import example, given
 
-from act_one.tasks.rows import read_item, to_item
+from act_one.tasks.rows import read_item, take_up, to_item
 from act_one.tasks.task import Output, PinnedFile, Stage, StoredMedia, Webhook
 from tests.unit.examples import TASK, task, tasks
 
@@ -84,6 +84,13 @@ def test_a_row_of_before_batches_and_retries_is_read():
     del item["video_file"]["M"]["etag"]
 
     assert read_item(item) == task(video_file=replace(pinned, etag=None))
+
+
+def test_a_row_that_is_older_than_the_correlation_id_has_none():
+    item = to_item(task(correlation_id="request-1"))
+    del item["correlation_id"]
+
+    assert take_up(item).correlation_id is None
 
 
 @pytest.mark.parametrize("stage", Stage)

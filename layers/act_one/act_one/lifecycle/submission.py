@@ -15,6 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from act_one.clients.client import Client
 from act_one.clock import HOUR, SecondsLeft, next_utc_day, rfc3339
+from act_one.correlation import about_request, of_request
 from act_one.inputs.consent import ConsentMissingError
 from act_one.inputs.request import InputsCheck, TransferRequest
 from act_one.keys import KeyNotSetError, Keys
@@ -98,6 +99,7 @@ def row_of(
     ``check_inputs`` the inputs are not read. ``look``: always look for the request's task, also
     where ``create_row`` would find it. Raises ``ProblemError``.
     """
+    about_request()
     task_id = _task_id(request, client)
     refused = _refused(request, client, services)
     is_read = request.preflight and check_inputs is not None
@@ -180,6 +182,7 @@ def _new_task(
         video_file=request.video_file,
         image_file=request.image_file,
         retry_of=request.retry_of,
+        correlation_id=of_request(),
         origin=request.origin,
         metadata=request.metadata,
         consent=request.consent,
@@ -364,7 +367,7 @@ def _send(task: Task, keys: Keys, services: Services, seconds_left: SecondsLeft)
         callback_url=callback_url(services.settings.callback_base_url, task.task_id, keys),
     )
     # Logged first: the log line is what remains if no write succeeds any more.
-    logger.info("create", extra={"task_id": task.task_id, "outcome": _logged(outcome)})
+    logger.info("create", extra={"outcome": _logged(outcome)})
     if isinstance(outcome, Retryable) and outcome.key_refused:
         metrics.add_metric("ProviderKeyRefused", MetricUnit.Count, 1)
     return _write_outcome(task, outcome, services, seconds_left)
@@ -392,7 +395,7 @@ def _write_outcome(
         except (BotoCoreError, ClientError):
             if seconds_left() < WRITE_NEEDS_SECONDS:
                 raise
-            logger.exception("outcome not written yet", extra={"task_id": task.task_id})
+            logger.exception("outcome not written yet")
             time.sleep(0.2)
 
 

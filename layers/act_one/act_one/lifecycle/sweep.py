@@ -13,6 +13,7 @@ from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 
 from act_one.clock import HOUR, Clock
+from act_one.correlation import about_task
 from act_one.tasks.rows import UnreadableRowError
 from act_one.tasks.table import MovedOnError, TaskTable
 from act_one.tasks.task import Task
@@ -49,16 +50,17 @@ def sweep(
     if not is_paused():
         _release_held(table, clock)
     started = 0
-    for task_id, due_at in table.due(began_at):
+    for task_id, due_at in table.due(clock()):
         if clock() - began_at > SWEEP_SECONDS or started == MAX_STARTS:
             break
         now = clock()
+        about_task(task_id)
         try:
             task = table.claim_due(task_id, due_at, now, START_LEASE_SECONDS)
         except MovedOnError:
             continue
         except UnreadableRowError:
-            logger.exception("unreadable row", extra={"task_id": task_id})
+            logger.exception("unreadable row")
             metrics.add_metric("UnreadableRows", MetricUnit.Count, 1)
             with suppress(MovedOnError, UnreadableRowError):  # the claim itself was written
                 table.claim_due(task_id, now + START_LEASE_SECONDS, now, UNREADABLE_SECONDS)
@@ -70,12 +72,9 @@ def sweep(
 
 def _release_held(table: TaskTable, clock: Clock) -> None:
     """Make held tasks due now, no more than a sweep can start."""
-    for task_id in islice(table.held(), MAX_STARTS):
+    for task_id, due_at in islice(table.held(), MAX_STARTS):
         with suppress(MovedOnError, UnreadableRowError):
-            task = table.read(task_id)
-            if task is not None:
-                now = clock()
-                table.record(task, due_at=now, released_at=now)
+            table.release_held(task_id, due_at, clock())
 
 
 def _start(task: Task, stepfunctions: "SFNClient", fallback_arn: str) -> None:
@@ -87,4 +86,4 @@ def _start(task: Task, stepfunctions: "SFNClient", fallback_arn: str) -> None:
             input=json.dumps({"task_id": task.task_id}),
         )
     except stepfunctions.exceptions.ExecutionAlreadyExists:
-        logger.info("already started", extra={"task_id": task.task_id, "run": task.fallback_runs})
+        logger.info("already started", extra={"run": task.fallback_runs})

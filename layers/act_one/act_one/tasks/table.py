@@ -9,7 +9,9 @@ the same write succeeded and only its reply was lost.
     move             version = seen, some only without a callback ──▶ version + 1
     record           version = seen ──▶ other fields; no new version, no event
     claim_due        due_at = seen ──▶ due_at = now + lease, fallback_runs + 1
+    release_held     due_at = seen ──▶ due now, after a pause
     claim_copy       storing, no live lease ──▶ copy_lease_until = now + lease
+    claim_feed       version = seen, not asked lately ──▶ feed_asked_at = now
     claim_webhook    not requested lately ──▶ webhook_asked_at = now
     release_copy     storing, the lease is ours ──▶ no lease, due again
     learn_id         provider_task_id absent ──▶ present
@@ -18,6 +20,8 @@ the same write succeeded and only its reply was lost.
 
 A write that changes what a task costs or whether it is open is one transaction with the ledger
 (``ledger``), on condition that the row's ``billing`` is as seen.
+
+From each read and write on, the log lines are about the task whose row it was (``correlation``).
 """
 
 import random
@@ -28,22 +32,34 @@ from typing import TYPE_CHECKING, Any, Final, Unpack
 
 from botocore.exceptions import ClientError
 
+from act_one.correlation import about_task
 from act_one.tasks import ledger
 from act_one.tasks.identifiers import new_claim_id
 from act_one.tasks.moves import HELD_SECONDS, Step, may_move
-from act_one.tasks.rows import WATCHED, attribute, read_item, stored_name, to_item
+from act_one.tasks.rows import WATCHED, attribute, stored_name, take_up, to_item
 from act_one.tasks.task import Delivery, Evidence, Stage, Task, TaskChanges
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
-    from mypy_boto3_dynamodb.type_defs import PutTypeDef, TransactWriteItemTypeDef, UpdateTypeDef
+    from mypy_boto3_dynamodb.type_defs import (
+        PutTypeDef,
+        QueryInputTypeDef,
+        TransactWriteItemTypeDef,
+        UpdateTypeDef,
+    )
 
 DUE_INDEX: Final = "due"
+CLIENT_INDEX: Final = "client"
 PROVIDER_TASK_INDEX: Final = "provider-task"
 
 MAX_DELIVERIES: Final = 20
 """How many delivery attempts a row keeps; older ones are dropped."""
 _DELIVERY_WRITES: Final = 10
+
+MAX_BATCH: Final = 100
+"""The most rows that one ``BatchGetItem`` reads."""
+_BATCH_READS: Final = 5
+_BATCH_SECONDS: Final = 0.05
 
 _TRANSACTION_TRIES: Final = 5
 _TRANSACTION_SECONDS: Final = 0.1
@@ -64,6 +80,7 @@ _VERSION_SEEN: Final = "version = :seen_version"
 _NOT_CALLED_BACK: Final = "attribute_not_exists(evidence)"
 _BILLING_SEEN: Final = "billing = :seen_billing"
 _DUE_SEEN: Final = "due_at = :seen_due"
+_NOT_DUE: Final = "attribute_not_exists(due_at)"
 _STORING: Final = "stage = :storing"
 _NO_LIVE_LEASE: Final = "(attribute_not_exists(copy_lease_until) OR copy_lease_until <= :now)"
 _LEASE_OURS: Final = "copy_lease_until = :our_lease"
@@ -73,6 +90,12 @@ _RESULT_AWAITED: Final = "NOT stage IN (:storing, :succeeded, :canceled)"
 _DELIVERIES_SEEN: Final = "deliveries = :seen_deliveries"
 _NO_DELIVERIES: Final = "(attribute_not_exists(deliveries) OR deliveries = :seen_deliveries)"
 _FEED_RESTED: Final = "(attribute_not_exists(feed_asked_at) OR feed_asked_at <= :rested)"
+
+_CREATED: Final[Mapping[tuple[str, ...], str]] = {
+    (":since",): "created_at >= :since",
+    (":until",): "created_at <= :until",
+    (":since", ":until"): "created_at BETWEEN :since AND :until",
+}
 
 _WEBHOOK_RESTED: Final = "(attribute_not_exists(webhook_asked_at) OR webhook_asked_at <= :rested)"
 
@@ -94,6 +117,14 @@ class OverLimitError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where a row is among those of its client: they are in the order of their creation."""
+
+    task_id: str
+    created_at: float
+
+
+@dataclass(frozen=True, slots=True)
 class TaskTable:
     """The table ``name``, reached through ``client``, and the ledger's table."""
 
@@ -107,7 +138,7 @@ class TaskTable:
     def read(self, task_id: str) -> Task | None:
         """Read a row as it is now (strongly consistent); None if there is none."""
         answer = self.client.get_item(TableName=self.name, Key=_key(task_id), ConsistentRead=True)
-        return read_item(answer["Item"]) if "Item" in answer else None
+        return take_up(answer["Item"]) if "Item" in answer else None
 
     def due(self, now: float) -> Iterator[tuple[str, float]]:
         """List the ids and due times of the rows that are due, longest overdue first."""
@@ -121,8 +152,8 @@ class TaskTable:
             for item in page["Items"]:
                 yield item["task_id"]["S"], float(item["due_at"]["N"])
 
-    def held(self) -> Iterator[str]:
-        """List the ids of the tasks that a pause holds, in the order of their creation."""
+    def held(self) -> Iterator[tuple[str, float]]:
+        """List the ids and due times of the tasks that a pause holds, the oldest first."""
         pages = self.client.get_paginator("query").paginate(
             TableName=self.name,
             IndexName=DUE_INDEX,
@@ -134,28 +165,7 @@ class TaskTable:
         )
         for page in pages:
             for item in page["Items"]:
-                yield item["task_id"]["S"]
-
-    def account(self, owner: str, first: str, last: str) -> dict[str, dict[str, int]]:
-        """Read an account of the ledger by day, from ``first`` to ``last`` (``yyyy-mm-dd``)."""
-        pages = self.client.get_paginator("query").paginate(
-            TableName=self.ledger_name,
-            KeyConditionExpression="#owner = :owner AND #day BETWEEN :first AND :last",
-            ExpressionAttributeNames={"#owner": "owner", "#day": "day"},
-            ExpressionAttributeValues={
-                ":owner": {"S": owner},
-                ":first": {"S": first},
-                ":last": {"S": last},
-            },
-            ConsistentRead=True,
-        )
-        return {
-            item["day"]["S"]: {
-                name: int(value["N"]) for name, value in item.items() if "N" in value
-            }
-            for page in pages
-            for item in page["Items"]
-        }
+                yield item["task_id"]["S"], float(item["due_at"]["N"])
 
     def owners_of(self, provider_task_id: str) -> list[str]:
         """List the ids of the tasks that hold a provider id (eventually consistent)."""
@@ -166,6 +176,64 @@ class TaskTable:
             ExpressionAttributeValues={":id": {"S": provider_task_id}},
         )
         return [item["task_id"]["S"] for item in answer["Items"]]
+
+    def of_client(
+        self,
+        client_id: str,
+        limit: int,
+        *,
+        beyond: Place | None = None,
+        since: float | None = None,
+        until: float | None = None,
+    ) -> tuple[list[Place], bool]:
+        """List the rows of a client, newest first, and whether there may be more.
+
+        Begins after ``beyond``. ``since`` and ``until`` bound the times of creation, inclusive. The
+        index lags a little behind the table.
+        """
+        asked: QueryInputTypeDef = {
+            "TableName": self.name,
+            "IndexName": CLIENT_INDEX,
+            "ScanIndexForward": False,
+            "Limit": limit,
+        }
+        conditions, values = ["client_id = :client"], {":client": attribute(client_id)}
+        bounds = {":since": since, ":until": until}
+        given = {name: attribute(bound) for name, bound in bounds.items() if bound is not None}
+        conditions += [_CREATED[tuple(given)]] if given else []
+        asked["KeyConditionExpression"] = " AND ".join(conditions)
+        asked["ExpressionAttributeValues"] = {**values, **given}
+        if beyond is not None:
+            asked["ExclusiveStartKey"] = {
+                **_key(beyond.task_id),
+                "client_id": attribute(client_id),
+                "created_at": attribute(beyond.created_at),
+            }
+        answer = self.client.query(**asked)
+        places = [
+            Place(item["task_id"]["S"], float(item["created_at"]["N"])) for item in answer["Items"]
+        ]
+        return places, "LastEvaluatedKey" in answer
+
+    def read_rows(self, task_ids: Sequence[str]) -> tuple[dict[str, Mapping[str, Any]], set[str]]:
+        """Read up to 100 rows as they are now (strongly consistent), without a scan.
+
+        Returns the rows by their ids, and the ids that DynamoDB was too busy to read in five tries.
+        """
+        rows: dict[str, Mapping[str, Any]] = {}
+        wanted: Sequence[Mapping[str, Any]] = [_key(task_id) for task_id in task_ids]
+        for attempt in range(_BATCH_READS):
+            if not wanted:
+                break
+            if attempt:
+                time.sleep(_BATCH_SECONDS * 2.0**attempt)
+            answer = self.client.batch_get_item(
+                RequestItems={self.name: {"Keys": wanted, "ConsistentRead": True}}
+            )
+            rows |= {item["task_id"]["S"]: item for item in answer["Responses"].get(self.name, ())}
+            unread = answer.get("UnprocessedKeys", {}).get(self.name)
+            wanted = unread["Keys"] if unread else ()
+        return rows, {key["task_id"]["S"] for key in wanted}
 
     # ── Moves ─────────────────────────────────────────────────────────────────────────────────
 
@@ -182,11 +250,14 @@ class TaskTable:
         }
         postings = ledger.postings(None, task, limits)
         if postings:
-            return self._with_ledger({"Put": asked}, postings, task.claim_id) or task
+            created = self._with_ledger({"Put": asked}, postings, task.claim_id) or task
+            about_task(created.task_id, created.correlation_id)
+            return created
         try:
             self._write(lambda: self.client.put_item(**asked))
         except self.client.exceptions.ConditionalCheckFailedException as error:
             return _ours_or_raise(_item_of(error), task.claim_id)
+        about_task(task.task_id, task.correlation_id)
         return task
 
     def apply(self, task: Task, step: Step, now: float, **changes: Unpack[TaskChanges]) -> Task:
@@ -248,6 +319,15 @@ class TaskTable:
             claim_id=new_claim_id(),
         )
 
+    def release_held(self, task_id: str, seen_due: float, now: float) -> Task:
+        """Make a held task due now. Raises ``MovedOnError`` when another released or moved it."""
+        return self._update(
+            task_id,
+            {"due_at": now, "released_at": now},
+            condition=_DUE_SEEN,
+            values={":seen_due": seen_due},
+        )
+
     def claim_copy(self, task_id: str, now: float, lease_seconds: float) -> Task:
         """Reserve the copy of a ``storing`` task's media, counting the attempt.
 
@@ -273,6 +353,23 @@ class TaskTable:
             {**changes, "copy_lease_until": None, "updated_at": now},
             condition=f"{_VERSION_SEEN} AND {_LEASE_OURS}",
             values={":seen_version": task.version, ":our_lease": task.copy_lease_until},
+        )
+
+    def claim_feed(
+        self, task: Task, now: float, rest_seconds: float, **changes: Unpack[TaskChanges]
+    ) -> Task:
+        """Reserve the right to ask the feed about a task, once per ``rest_seconds``.
+
+        ``changes`` are written along.
+
+        A claim whose reply is lost is not recognised: the feed is then asked one time less. Raises
+        ``MovedOnError`` when the feed was asked more recently, or the row has moved.
+        """
+        return self._update(
+            task.task_id,
+            {**changes, "feed_asked_at": now},
+            condition=f"{_VERSION_SEEN} AND {_FEED_RESTED}",
+            values={":seen_version": task.version, ":rested": now - rest_seconds},
         )
 
     def claim_webhook(self, task_id: str, now: float, rest_seconds: float) -> Task:
@@ -428,17 +525,22 @@ class TaskTable:
         claim_id: str | None,
     ) -> Task:
         postings = ledger.postings(task, replace(task, **changes))
-        if postings:
-            condition = f"{condition} AND {_BILLING_SEEN}"
-            values = {**values, ":seen_billing": task.billing}
-        return self._update(
+        if not postings:
+            return self._update(
+                task.task_id, changes, condition=condition, values=values, claim_id=claim_id
+            )
+        asked = self._update_request(
             task.task_id,
             changes,
-            condition=condition,
-            values=values,
+            condition=f"{condition} AND {_BILLING_SEEN}",
+            values={**values, ":seen_billing": task.billing},
             claim_id=claim_id,
-            postings=postings,
         )
+        current = self._with_ledger({"Update": asked}, postings, claim_id)
+        current = current or self.read(task.task_id)
+        if current is None:
+            raise MovedOnError(None)
+        return current
 
     def _update(
         self,
@@ -449,12 +551,30 @@ class TaskTable:
         values: Mapping[str, object] | None = None,
         add: Mapping[str, int] | None = None,
         claim_id: str | None = None,
-        postings: Sequence[ledger.Posting] = (),
     ) -> Task:
         """Write once, even if the reply is lost.
 
         An absent row fails every condition here, so that an update never creates one.
         """
+        asked = self._update_request(
+            task_id, changes, condition=condition, values=values, add=add, claim_id=claim_id
+        )
+        try:
+            answer = self._write(lambda: self.client.update_item(**asked, ReturnValues="ALL_NEW"))
+        except self.client.exceptions.ConditionalCheckFailedException as error:
+            return _ours_or_raise(_item_of(error), claim_id)
+        return take_up(answer["Attributes"])
+
+    def _update_request(
+        self,
+        task_id: str,
+        changes: Mapping[str, object],
+        *,
+        condition: str,
+        values: Mapping[str, object] | None = None,
+        add: Mapping[str, int] | None = None,
+        claim_id: str | None = None,
+    ) -> "UpdateTypeDef":
         written = dict(changes)
         if claim_id is not None:
             written["claim_id"] = claim_id
@@ -462,7 +582,7 @@ class TaskTable:
             written["watched"] = None if written["due_at"] is None else WATCHED
         expression, names, bound = _expression(written, add or {})
         bound.update({name: attribute(value) for name, value in (values or {}).items()})
-        asked: UpdateTypeDef = {
+        return {
             "TableName": self.name,
             "Key": _key(task_id),
             "UpdateExpression": expression,
@@ -471,16 +591,6 @@ class TaskTable:
             "ExpressionAttributeValues": bound,
             "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
         }
-        if postings:
-            current = self._with_ledger({"Update": asked}, postings, claim_id) or self.read(task_id)
-            if current is None:
-                raise MovedOnError(None)
-            return current
-        try:
-            answer = self._write(lambda: self.client.update_item(**asked, ReturnValues="ALL_NEW"))
-        except self.client.exceptions.ConditionalCheckFailedException as error:
-            return _ours_or_raise(_item_of(error), claim_id)
-        return read_item(answer["Attributes"])
 
     def _with_ledger(
         self,
@@ -529,6 +639,8 @@ def _as_seen(task: Task, changes: TaskChanges) -> tuple[str, dict[str, object]]:
     values: dict[str, object] = {":seen_version": task.version}
     if "due_at" not in changes or changes["due_at"] is not None:
         return _VERSION_SEEN, values
+    if task.due_at is None:
+        return f"{_VERSION_SEEN} AND {_NOT_DUE}", values
     return f"{_VERSION_SEEN} AND {_DUE_SEEN}", {**values, ":seen_due": task.due_at}
 
 
@@ -563,7 +675,7 @@ def _item_of(error: ClientError) -> Mapping[str, Any] | None:
 
 
 def _ours_or_raise(item: Mapping[str, Any] | None, claim_id: str | None) -> Task:
-    current = read_item(item) if item else None
+    current = take_up(item) if item else None
     if current is not None and claim_id is not None and current.claim_id == claim_id:
         return current
     raise MovedOnError(current)

@@ -190,6 +190,9 @@ class Task:
     """The id of the task that this one repeats on its client's word."""
     retried_by: str | None = None
     """The id of the task that repeats this one."""
+    correlation_id: str | None = None
+    """The id of the request, event or message that made the task; every log line about it has it.
+    None in rows that are older."""
     origin: str | None = None
     """The ``s3://…/`` folder that the task was made from, or the ``event:…`` or ``message:…`` that
     requested it; None for the API."""
