@@ -8,6 +8,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from act_one.clock import seconds_left_of
 from act_one.correlation import about_task
+from act_one.inputs.preflight import inputs_check
 from act_one.lifecycle.advance import advance
 from act_one.lifecycle.services import build_services, key_ring
 from act_one.settings import Settings
@@ -17,6 +18,7 @@ metrics = Metrics()
 settings = Settings.from_environment(os.environ)
 services = build_services(settings)
 callback_keys = key_ring(settings.callback_secret)
+check_inputs = inputs_check(settings)
 
 
 @metrics.log_metrics
@@ -25,5 +27,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Advance a task; return the seconds until the next step, null to end the execution."""
     task_id: str = event["task_id"]
     about_task(task_id)
-    wait_seconds = advance(task_id, callback_keys.keys(), services, seconds_left_of(context))
+    wait_seconds = advance(
+        task_id, callback_keys.keys(), services, seconds_left_of(context), check_inputs
+    )
     return {"task_id": task_id, "wait_seconds": wait_seconds}

@@ -1,4 +1,8 @@
-"""Handle the ingest queue: events of the uploads bucket, `Task Requested` events and messages."""
+"""Handle the ingest queue.
+
+It has events of the uploads bucket, requests by event or message, ends of tasks, and tasks of
+batches that wait to be sent.
+"""
 
 import os
 from typing import Any
@@ -18,7 +22,7 @@ from act_one.ingest.pairs import PairTable
 from act_one.inputs.preflight import inputs_check
 from act_one.inputs.request import TransferRequest
 from act_one.lifecycle.services import build_services, key_ring
-from act_one.lifecycle.submission import submit
+from act_one.lifecycle.submission import send_accepted, submit
 from act_one.settings import Settings
 from act_one.tasks.task import Task
 
@@ -57,10 +61,15 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         metrics.add_metric("TasksReplayed" if replayed else "TasksCreated", MetricUnit.Count, 1)
         return task
 
+    def send_waiting(task_id: str) -> None:
+        send_accepted(
+            task_id, callback_keys.keys(), services, seconds_left_of(context), check_inputs
+        )
+
     failed = []
     for record in records_of(event):
         try:
-            take(record["body"], record["messageId"], ingest_context, send)
+            take(record["body"], record["messageId"], ingest_context, send, send_waiting)
         except Exception:
             # One failure must not affect the other messages: the queue retries this one.
             logger.exception("not taken", extra={"message_id": record["messageId"]})

@@ -465,7 +465,7 @@ class World:
 
         def work(actor, services):
             keys = self._ring("fallback", "callback").keys()
-            return advance(task_id, keys, services, self._seconds_left(actor))
+            return advance(task_id, keys, services, self._seconds_left(actor), lambda _: ())
 
         def then(actor):
             execution.actor = None

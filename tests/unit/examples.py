@@ -11,6 +11,7 @@ from act_one.tasks.task import (
     MediaUrls,
     Notice,
     Output,
+    PinnedFile,
     SettledBy,
     Stage,
     StoredMedia,
@@ -80,6 +81,9 @@ webhooks = st.builds(
     events=st.lists(texts, max_size=3).map(tuple),
     form=st.sampled_from(WebhookForm),
 )
+pinned_files = st.builds(
+    PinnedFile, version=st.none() | names, media_type=names, etag=st.none() | names
+)
 deliveries = st.builds(
     Delivery,
     webhook_id=names,
@@ -108,6 +112,10 @@ tasks = st.builds(
     progress=st.integers(0, 100),
     metadata=metadata,
     consent=st.none() | texts,
+    preflight_wanted=st.booleans(),
+    retry_of=st.none() | names,
+    retried_by=st.none() | names,
+    video_file=st.none() | pinned_files,
     correlation_id=st.none() | names,
     sent_at=st.none() | times,
     attempt=counts,

@@ -28,6 +28,11 @@ def no_warnings(_request):
     return ()
 
 
+def never(*_arguments):
+    """Stand for what a test must not reach."""
+    raise AssertionError
+
+
 def not_paused():
     """Say that tasks may be sent."""
     return False

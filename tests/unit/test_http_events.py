@@ -14,6 +14,7 @@ from act_one.http_events import (
     json_response,
     key_hash_of,
     location_below,
+    location_beside,
     problem_response,
     query_of,
     request_id_of,
@@ -74,6 +75,16 @@ def test_a_location_leads_below_the_requests_own_url(base, path):
     location = location_below({"path": path}, "task_1")
 
     assert urljoin(f"{base}{path}?a=b", location) == f"{base}/tasks/task_1"
+
+
+@pytest.mark.parametrize("path", ["/tasks/one/retry", "/v1/tasks/one/retry", "/tasks/one/retry/"])
+def test_a_location_beside_a_thing_leads_from_its_part(path):
+    location = location_beside({"path": path}, "task_1")
+
+    base = path.partition("/one")[0]
+    assert urljoin(f"https://api.example{path}?a=b", location) == (
+        f"https://api.example{base}/task_1"
+    )
 
 
 def test_a_problem_that_a_handler_raises_becomes_its_response():

@@ -14,6 +14,7 @@ from tests.unit.fakes import (
     FakeClock,
     FakeProvider,
     make_services,
+    no_warnings,
     plenty,
 )
 from tests.unit.test_commands import QUEUES, FakeSession
@@ -46,14 +47,14 @@ def test_a_redriven_task_has_24_hours_for_its_copy_again(table, monkeypatch):
     assert (done.due, done.moved) == (1, False)
     assert table.read(TASK.task_id).due_at == clock.now
 
-    advance(TASK.task_id, CALLBACK_KEYS, services, plenty)
+    advance(TASK.task_id, CALLBACK_KEYS, services, plenty, no_warnings)
     provider.answers.clear()
     for _ in range(23):  # the copy fails each time
         clock.pass_by(HOUR + COPY_START_SECONDS / 23)
-        advance(TASK.task_id, CALLBACK_KEYS, services, plenty)
+        advance(TASK.task_id, CALLBACK_KEYS, services, plenty, no_warnings)
         assert table.read(TASK.task_id).stage is Stage.STORING
     clock.pass_by(2 * HOUR)
-    advance(TASK.task_id, CALLBACK_KEYS, services, plenty)
+    advance(TASK.task_id, CALLBACK_KEYS, services, plenty, no_warnings)
 
     assert table.read(TASK.task_id).error.code == "media_unavailable"
     assert provider.creates == []

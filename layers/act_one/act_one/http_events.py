@@ -74,6 +74,14 @@ def location_below(event: Mapping[str, Any], name: str) -> str:
     return f"{last}/{name}" if last else name
 
 
+def location_beside(event: Mapping[str, Any], name: str) -> str:
+    """Return a ``Location`` for what is beside the thing whose part the request's URL names.
+
+    From ``…/tasks/one/retry`` it leads to ``…/tasks/<name>``; it is relative, as above.
+    """
+    return f"{'../../' if str(event['path']).endswith('/') else '../'}{name}"
+
+
 def json_response(
     status: int, body: Mapping[str, Json], headers: Mapping[str, str] | None = None
 ) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Errors that become RFC 9457 problem documents: raised where found, answered in one place."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from act_one.json_types import Json
 
@@ -53,17 +53,21 @@ class ProblemError(Exception):
 class KeyReusedError(ProblemError):
     """The idempotency key belongs to a task with other inputs or options.
 
-    ``name`` is that of the key's header or field.
+    ``name`` is that of the key's header or field, ``differs`` are the fields of the request that
+    the task has otherwise, none if that is not known.
     """
 
-    def __init__(self, name: str = "Idempotency-Key") -> None:
+    def __init__(self, name: str = "Idempotency-Key", differs: Sequence[str] = ()) -> None:
+        what = f"another {' and another '.join(differs)}" if differs else "another body"
         super().__init__(
             409,
             "idempotency-key-reused",
             "The idempotency key belongs to another request",
-            f"this {name} was used with another body; use a new key for a new transfer",
+            f"this {name} was used with {what}; use a new key for a new transfer",
             field=name,
+            extensions={"differs": [*differs]},
         )
+        self.differs = tuple(differs)
 
 
 class TaskErasedError(ProblemError):

@@ -47,7 +47,7 @@ class Settings:
     stats_table: str = ""
     """The table of recent durations."""
     ingest_queue_url: str = ""
-    """URL of the ingest queue, in which ingest puts folders to read again later."""
+    """URL of the ingest queue, which gets folders to read again later and tasks of batches."""
     input_retention_days: int = 0
     """Days until files in the uploads bucket expire; 0: never. Only ingest needs it."""
     input_base_url: str = ""

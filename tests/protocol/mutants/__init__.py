@@ -9,7 +9,7 @@ a process of its own, in which its killer must fail. Exits with 1 if a mutant su
 The modules are areas: ``core`` has what the histories notice, ``facts`` what is read and believed,
 ``ways_in`` requests and folders, ``ways_out`` events and webhooks, ``strangers`` the bounds on what
 others send, ``erasures`` erasures, ``operations`` the sweep, restores and the clients of S3,
-``money`` budgets, clients and pauses.
+``money`` budgets, clients, pauses, batches and retries.
 """
 
 from tests.protocol.mutants import (

@@ -1,4 +1,4 @@
-"""Mutants of what tasks cost, of the limits of clients, and of the pause."""
+"""Mutants of what tasks cost, of the limits of clients, of the pause, of batches and retries."""
 
 from dataclasses import replace
 from typing import Final
@@ -6,7 +6,7 @@ from typing import Final
 from act_one.clients.client import Client
 from act_one.clients.directory import ClientDirectory
 from act_one.ingest import messages
-from act_one.lifecycle import submission, sweep
+from act_one.lifecycle import dry_run, retry, submission, sweep
 from act_one.tasks import ledger, table
 from act_one.tasks.table import TaskTable
 from act_one.tasks.task import Billing
@@ -16,6 +16,9 @@ LEDGER: Final = "tasks/test_ledger.py::"
 SUBMISSION: Final = "lifecycle/test_submission.py::"
 DIRECTORY: Final = "clients/test_directory.py::"
 MESSAGES: Final = "ingest/test_messages.py::"
+DRY_RUN: Final = "lifecycle/test_dry_run.py::"
+BATCH: Final = "lifecycle/test_batch.py::"
+RETRY: Final = "lifecycle/test_retry.py::"
 SWEEP: Final = "lifecycle/test_sweep.py::"
 
 
@@ -116,7 +119,7 @@ def _(_with_ledger, self, write, postings, _claim_id):
 @mutant(
     "open tasks are not limited",
     submission,
-    "_limits",
+    "limits_of",
     killer=SUBMISSION + "test_what_exceeds_a_limit_is_not_sent",
 )
 def _(limits, client, settings):
@@ -165,11 +168,11 @@ def _(_client_of, asked, _source, context):
     "resend",
     killer=SUBMISSION + "test_a_refused_task_is_held_when_it_is_due_during_a_pause",
 )
-def _(resend, task, keys, services, seconds_left):
+def _(resend, task, keys, services, *rest):
     class NotPaused:
         is_paused = staticmethod(lambda: False)
 
-    return resend(task, keys, replace(services, clients=NotPaused()), seconds_left)
+    return resend(task, keys, replace(services, clients=NotPaused()), *rest)
 
 
 @mutant(
@@ -190,3 +193,56 @@ def _(_release_held, *_arguments):
 )
 def _(resend, task, *rest):
     return resend(replace(task, released_at=None), *rest)
+
+
+# ── Dry runs, batches and retries ─────────────────────────────────────────────────────────────
+
+
+@mutant(
+    "a dry run promises what a limit forbids",
+    dry_run,
+    "_check_limits",
+    killer=DRY_RUN + "test_a_dry_run_counts_what_is_open_already",
+)
+def _(_check_limits, *_arguments):
+    return None
+
+
+@mutant(
+    "a late message sends what the provider has refused",
+    submission,
+    "waits_for_first_send",
+    killer=BATCH + "test_a_message_sends_no_task_that_was_refused_before",
+)
+def _(_waits_for_first_send, _task):
+    return True
+
+
+@mutant(
+    "a batch's inputs are paid for unchecked",
+    submission,
+    "resend",
+    killer=BATCH + "test_an_input_that_the_provider_would_fail_on_ends_the_task_unbilled",
+)
+def _(resend, task, *rest):
+    return resend(replace(task, preflight_wanted=False), *rest)
+
+
+@mutant(
+    "a retry may be billed twice without its client's word",
+    retry,
+    "_check_billed_once",
+    killer=RETRY + "test_a_task_that_may_be_billed_is_repeated_on_the_callers_word_only",
+)
+def _(_check_billed_once, *_arguments):
+    return None
+
+
+@mutant(
+    "what moderation refused is repeated",
+    retry,
+    "is_moderated",
+    killer=RETRY + "test_what_moderation_refused_is_never_repeated",
+)
+def _(_is_moderated, _failure):
+    return False

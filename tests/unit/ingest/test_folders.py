@@ -23,7 +23,15 @@ from act_one.problems import ProblemError
 from act_one.tasks.task import Output, Stage, StoredMedia
 from local.emulator import ROOT
 from local.expand import expand
-from tests.unit.fakes import FakeClients, FakeClock, FakeProvider, key_ring, settings, submitted
+from tests.unit.fakes import (
+    FakeClients,
+    FakeClock,
+    FakeProvider,
+    key_ring,
+    never,
+    settings,
+    submitted,
+)
 from tests.unit.inputs.test_bucket import MP4, PNG
 
 NUMBERS = count(1)
@@ -559,7 +567,7 @@ def test_a_lone_file_is_told_what_it_waits_for_after_a_while(folder):
     assert folder.document("problem.json") is None
     [later] = folder.queue.messages
     folder.clock.pass_by(later["DelaySeconds"] + 2)
-    take(later["MessageBody"], "m", folder.context, folder.submit)
+    take(later["MessageBody"], "m", folder.context, folder.submit, never)
 
     problem = folder.document("problem.json")
     assert (problem["code"], later["DelaySeconds"]) == ("upload-incomplete", WAIT_SECONDS)
@@ -721,7 +729,7 @@ def test_a_folder_read_while_its_rejection_is_sent_gets_no_second_one(folder, mo
     folder.look("first.png")
     [later] = folder.queue.messages
     folder.clock.pass_by(later["DelaySeconds"])
-    take(later["MessageBody"], "m", folder.context, folder.submit)
+    take(later["MessageBody"], "m", folder.context, folder.submit, never)
 
     assert len(folder.bus.heard) == 1
     assert folder.document("problem.json")["detail"].startswith(
@@ -798,7 +806,7 @@ def test_a_rejection_whose_sender_is_stopped_is_sent_again(folder, sent, monkeyp
 
     [later] = folder.queue.messages
     folder.clock.pass_by(later["DelaySeconds"])
-    take(later["MessageBody"], "m", folder.context, folder.submit)
+    take(later["MessageBody"], "m", folder.context, folder.submit, never)
 
     event_ids = [json.loads(event["Detail"])["event_id"] for event in folder.bus.heard]
     assert len(event_ids) == 1 + sent
@@ -904,7 +912,7 @@ def test_a_file_of_another_bucket_and_our_own_files_are_ignored(folder):
             "source": "aws.s3",
             "detail": {"bucket": {"name": bucket}, "object": {"key": key}},
         }
-        take(json.dumps(event), "m", folder.context, folder.submit)
+        take(json.dumps(event), "m", folder.context, folder.submit, never)
 
     assert not is_trigger(FOLDER + "problem.json")
     assert not is_trigger("uploads/c/1/video")

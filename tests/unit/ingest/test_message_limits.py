@@ -8,7 +8,7 @@ import pytest
 from act_one.ingest.context import IngestContext
 from act_one.ingest.messages import take
 from act_one.inputs.bucket import UploadsBucket
-from tests.unit.fakes import FakeClients, FakeClock, settings
+from tests.unit.fakes import FakeClients, FakeClock, never, settings
 
 GOOD = {
     "video": "https://media.example/a.mp4",
@@ -58,7 +58,7 @@ def taken():
             return SimpleNamespace(task_id="task_1", stage="submitted")
 
         body = message if isinstance(message, str) else json.dumps(message)
-        take(body, "message-1", context, submit)
+        take(body, "message-1", context, submit, never)
         return requests, bus.details
 
     return take_message

@@ -12,6 +12,7 @@ from act_one.ingest.pairs import PairTable
 from act_one.inputs.bucket import UploadsBucket
 from act_one.lifecycle.services import Services
 from act_one.tasks.documents import document
+from act_one.tasks.events import message_to_send
 from act_one.tasks.identifiers import derive_task_id
 from local.emulator import ROOT
 from local.expand import expand
@@ -50,7 +51,7 @@ class Requests:
             self,
             None,
         )
-        self.tasks, self.rejected = [], []
+        self.tasks, self.rejected, self.waiting = [], [], []
 
     def put_events(self, *, Entries):  # noqa: N803 - boto3's name
         self.rejected += [
@@ -70,7 +71,7 @@ class Requests:
 
     def take(self, body, message_id="m-1"):
         text = body if isinstance(body, str) else json.dumps(body)
-        take(text, message_id, self.context, self.submit)
+        take(text, message_id, self.context, self.submit, self.waiting.append)
 
 
 @pytest.fixture
@@ -204,3 +205,22 @@ def test_a_key_of_another_request_is_called_as_the_message_calls_it(requests):
     problem = rejected["detail"]["problem"]
     assert (problem["code"], problem["field"]) == ("idempotency-key-reused", "idempotency_key")
     assert "idempotency_key" in problem["detail"]
+
+
+# ── Tasks to send ─────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_message_about_a_batchs_task_sends_it_and_is_no_request(requests):
+    task_id = f"task_{'1' * 32}"
+
+    requests.take(message_to_send(task_id))
+
+    assert (requests.waiting, requests.tasks, requests.rejected) == ([task_id], [], [])
+
+
+@pytest.mark.parametrize("message", [{"send_task": "task_1"}, {**BODY, "send_task": "task_1"}])
+def test_a_message_that_asks_for_no_task_is_rejected(requests, message):
+    requests.take({"idempotency_key": "1", **message})
+
+    assert requests.waiting == []
+    assert [one["detail"]["problem"]["code"] for one in requests.rejected] == ["unknown-field"]

@@ -19,7 +19,7 @@ from act_one.tasks.moves import COPY_START_SECONDS
 from act_one.tasks.table import TaskTable
 from act_one.tasks.task import Billing, Evidence, MediaUrls, Notice, SettledBy, Stage
 from tests.unit.examples import SOURCE, TASK
-from tests.unit.fakes import BEGINNING, CALLBACK_KEYS, plenty
+from tests.unit.fakes import BEGINNING, CALLBACK_KEYS, no_warnings, plenty
 
 NOW = BEGINNING + 1_000.0
 CALLBACK = Evidence(received_at=BEGINNING + 5, body='{"task_id": "p", "status": "3"}')
@@ -42,7 +42,7 @@ def advance_task(services, table):
     """Advance the task; return the seconds to wait and the row afterwards."""
 
     def advance_once():
-        wait = advance(TASK.task_id, CALLBACK_KEYS, services, plenty)
+        wait = advance(TASK.task_id, CALLBACK_KEYS, services, plenty, no_warnings)
         return wait, table.read(TASK.task_id)
 
     return advance_once

@@ -20,6 +20,7 @@ from tests.unit.fakes import (
     CALLBACK_KEYS,
     FakeClock,
     make_services,
+    no_warnings,
     plenty,
     settings,
     submitted,
@@ -41,7 +42,7 @@ def test_a_callback_prevents_a_resend(table, services, provider):
     called_back(table)
 
     with pytest.raises(MovedOnError):
-        resend(seen, CALLBACK_KEYS, services, plenty)
+        resend(seen, CALLBACK_KEYS, services, plenty, no_warnings)
 
     assert provider.creates == []
     assert table.read(TASK.task_id).stage is Stage.ACCEPTED
@@ -51,7 +52,7 @@ def test_the_fallback_makes_an_accepted_task_with_a_callback_unconfirmed(table, 
     table.create(WAITING)
     called_back(table)
 
-    advance(TASK.task_id, CALLBACK_KEYS, services, plenty)
+    advance(TASK.task_id, CALLBACK_KEYS, services, plenty, no_warnings)
 
     after = table.read(TASK.task_id)
     assert (after.stage, after.billing) == (Stage.UNCONFIRMED, Billing.UNKNOWN)
@@ -75,7 +76,7 @@ def test_a_refusal_after_a_callback_leaves_the_task_unconfirmed(table, services,
     provider.during_create = lambda: called_back(table)
     seen = table.create(WAITING)
 
-    after = resend(seen, CALLBACK_KEYS, services, plenty)
+    after = resend(seen, CALLBACK_KEYS, services, plenty, no_warnings)
 
     assert (after.stage, after.billing) == (Stage.UNCONFIRMED, Billing.UNKNOWN)
     assert after.error is None
@@ -98,7 +99,7 @@ def test_a_callback_prevents_giving_up_after_six_hours(table, provider):
     late = make_services(table, provider, FakeClock(BEGINNING + 7 * HOUR))
 
     with pytest.raises(MovedOnError):
-        resend(seen, CALLBACK_KEYS, late, plenty)
+        resend(seen, CALLBACK_KEYS, late, plenty, no_warnings)
 
     assert table.read(TASK.task_id).stage is Stage.ACCEPTED
 
@@ -111,7 +112,9 @@ def test_without_a_usable_key_a_resend_sends_nothing_and_waits(table, provider, 
     provider.key_ring._client.secret = secret  # noqa: SLF001 - our own fake
     seen = table.create(WAITING)
 
-    after = resend(seen, CALLBACK_KEYS, make_services(table, provider, FakeClock(NOW)), plenty)
+    after = resend(
+        seen, CALLBACK_KEYS, make_services(table, provider, FakeClock(NOW)), plenty, no_warnings
+    )
 
     assert (after.stage, after.billing, provider.creates) == (Stage.ACCEPTED, Billing.NONE, [])
     assert after.due_at > NOW

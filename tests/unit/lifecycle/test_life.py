@@ -39,6 +39,7 @@ from tests.unit.fakes import (
     FakeClock,
     FakeProvider,
     make_services,
+    no_warnings,
     plenty,
     submitted,
 )
@@ -168,7 +169,7 @@ class Life(RuleBasedStateMachine):
             for _ in range(4):
                 wait = None
                 with suppress(DiedError):
-                    wait = advance(task_id, CALLBACK_KEYS, self.services, plenty)
+                    wait = advance(task_id, CALLBACK_KEYS, self.services, plenty, no_warnings)
                 if wait is None:
                     break
                 assert wait >= 1

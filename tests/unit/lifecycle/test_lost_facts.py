@@ -11,7 +11,7 @@ from act_one.lifecycle.next_step import TRUST_CALLBACK_AFTER_SECONDS
 from act_one.provider.outcomes import NoAnswer, NotKnown, ProviderState, Report
 from act_one.tasks.task import Billing, Notice, Stage
 from tests.unit.examples import SOURCE, TASK, task
-from tests.unit.fakes import BEGINNING, CALLBACK_KEYS, plenty
+from tests.unit.fakes import BEGINNING, CALLBACK_KEYS, no_warnings, plenty
 
 NOW = BEGINNING + 1_000.0
 OWN_ID = "p"
@@ -24,7 +24,7 @@ def call_back(services, **body):
 
 
 def advance_task(services):
-    advance(TASK.task_id, CALLBACK_KEYS, services, plenty)
+    advance(TASK.task_id, CALLBACK_KEYS, services, plenty, no_warnings)
     return services.table.read(TASK.task_id)
 
 

@@ -33,6 +33,7 @@ from tests.unit.fakes import (
     FakeProvider,
     key_ring,
     make_services,
+    no_warnings,
     plenty,
     submitted,
 )
@@ -552,7 +553,7 @@ def test_a_refused_task_is_sent_again(services, table, provider, clock):
     table.create(WAITING)
     clock.pass_by(30)
 
-    sent = resend(WAITING, CALLBACK_KEYS, services, plenty)
+    sent = resend(WAITING, CALLBACK_KEYS, services, plenty, no_warnings)
 
     assert (sent.stage, sent.attempt) == (Stage.SUBMITTED, 2)
     assert sent.sent_at == BEGINNING + 30
@@ -565,7 +566,7 @@ def test_billing_is_unknown_while_a_task_is_sent_again(services, table, provider
     table.create(WAITING)
     provider.during_create = lambda: rows.append(table.read(WAITING.task_id))
 
-    resend(WAITING, CALLBACK_KEYS, services, plenty)
+    resend(WAITING, CALLBACK_KEYS, services, plenty, no_warnings)
 
     assert (rows[0].stage, rows[0].billing) == (Stage.SUBMITTING, Billing.UNKNOWN)
     assert rows[0].due_at == BEGINNING + 60
@@ -575,7 +576,7 @@ def test_each_refusal_doubles_the_wait_up_to_a_quarter_of_an_hour(services, tabl
     provider.outcome = REFUSED
     waiting, waits = table.create(WAITING), []
     for _ in range(8):
-        waiting = resend(waiting, CALLBACK_KEYS, services, plenty)
+        waiting = resend(waiting, CALLBACK_KEYS, services, plenty, no_warnings)
         waits.append(waiting.due_at - clock.now)
         clock.now = waiting.due_at
 
@@ -589,7 +590,7 @@ def test_each_refusal_doubles_the_wait_up_to_a_quarter_of_an_hour(services, tabl
 def test_a_task_with_a_callback_is_not_sent_again(services, table, provider):
     called = table.create(replace(WAITING, evidence=Evidence(received_at=BEGINNING, body="")))
 
-    row = resend(called, CALLBACK_KEYS, services, plenty)
+    row = resend(called, CALLBACK_KEYS, services, plenty, no_warnings)
 
     assert provider.creates == []
     assert (row.stage, row.billing) == (Stage.UNCONFIRMED, Billing.UNKNOWN)
@@ -602,7 +603,7 @@ def test_a_task_that_another_call_sends_is_left_alone(services, table, provider)
     table.move(WAITING, Stage.SUBMITTING, BEGINNING)
 
     with pytest.raises(MovedOnError):
-        resend(WAITING, CALLBACK_KEYS, services, plenty)
+        resend(WAITING, CALLBACK_KEYS, services, plenty, no_warnings)
 
     assert provider.creates == []
 
@@ -614,7 +615,7 @@ def test_concurrent_resends_send_once(services, table, provider):
     def at_once(_):
         barrier.wait(5)
         try:
-            resend(WAITING, CALLBACK_KEYS, services, plenty)
+            resend(WAITING, CALLBACK_KEYS, services, plenty, no_warnings)
         except MovedOnError:
             return "moved on"
         return "sent"
@@ -630,11 +631,11 @@ def test_a_task_refused_for_six_hours_fails(services, table, provider, clock):
     table.create(WAITING)
     clock.pass_by(6 * HOUR)
     provider.outcome = REFUSED
-    waiting = resend(WAITING, CALLBACK_KEYS, services, plenty)
+    waiting = resend(WAITING, CALLBACK_KEYS, services, plenty, no_warnings)
     assert waiting.stage is Stage.ACCEPTED
 
     clock.pass_by(1)
-    given_up = resend(waiting, CALLBACK_KEYS, services, plenty)
+    given_up = resend(waiting, CALLBACK_KEYS, services, plenty, no_warnings)
 
     assert given_up.stage is Stage.FAILED
     assert given_up.error.code == "provider_unavailable"
@@ -773,7 +774,7 @@ def test_a_refusal_keeps_its_reservation_and_a_rejection_returns_it(table, provi
         send(services, replace(REQUEST, idempotency_key="2"), client)
 
     provider.outcome = Rejected(reason=REASON)
-    resend(waiting, CALLBACK_KEYS, services, plenty)
+    resend(waiting, CALLBACK_KEYS, services, plenty, no_warnings)
     provider.outcome = Created(provider_task_id="provider-2")
     created, _ = send(services, replace(REQUEST, idempotency_key="2"), client)
 
@@ -795,7 +796,7 @@ def test_a_task_waits_while_sending_is_paused(table, provider, clock):
     clock.pass_by(2 * DAY)  # a pause is no fault of the provider's
     released = table.release_held(held.task_id, held.due_at, clock.now)
     clients.paused = False
-    sent = resend(released, CALLBACK_KEYS, services, plenty)
+    sent = resend(released, CALLBACK_KEYS, services, plenty, no_warnings)
 
     assert (sent.stage, len(provider.creates)) == (Stage.SUBMITTED, 1)
 
@@ -807,7 +808,7 @@ def test_a_refused_task_is_held_when_it_is_due_during_a_pause(table, provider, c
     waiting, _ = send(services)
     clients.paused = True
 
-    held = resend(waiting, CALLBACK_KEYS, services, plenty)
+    held = resend(waiting, CALLBACK_KEYS, services, plenty, no_warnings)
 
     assert (held.stage, len(provider.creates)) == (Stage.ACCEPTED, 1)
     assert [task_id for task_id, _ in table.held()] == [held.task_id]

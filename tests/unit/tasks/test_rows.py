@@ -8,7 +8,7 @@ from boto3.dynamodb.types import TypeSerializer
 from hypothesis import example, given
 
 from act_one.tasks.rows import read_item, take_up, to_item
-from act_one.tasks.task import Output, Stage, StoredMedia, Webhook
+from act_one.tasks.task import Output, PinnedFile, Stage, StoredMedia, Webhook
 from tests.unit.examples import TASK, task, tasks
 
 
@@ -75,6 +75,15 @@ def test_a_row_of_before_consent_and_c2pa_is_read():
 
     assert read.consent is None
     assert read.output.video == replace(media, c2pa=None)
+
+
+def test_a_row_of_before_batches_and_retries_is_read():
+    pinned = PinnedFile(version="1", media_type="video/mp4", etag='"e"')
+    item = to_item(task(video_file=pinned, preflight_wanted=True, retry_of="a", retried_by="b"))
+    del item["preflight_wanted"], item["retry_of"], item["retried_by"]
+    del item["video_file"]["M"]["etag"]
+
+    assert read_item(item) == task(video_file=replace(pinned, etag=None))
 
 
 def test_a_row_that_is_older_than_the_correlation_id_has_none():

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 type Submit = Callable[[TransferRequest, Client], Task]
 """Creates the task of a client's request. Raises ``ProblemError``."""
+type SendAccepted = Callable[[str], None]
+"""Sends the task of an id that waits for its first send."""
 
 
 @dataclass(frozen=True, slots=True)

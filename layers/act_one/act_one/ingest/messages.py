@@ -1,4 +1,4 @@
-"""Messages of the ingest queue: S3 events, requests, and events of tasks that ended.
+"""Messages of the ingest queue: S3 events, requests, tasks to send, and ends of tasks.
 
 Each request results in a task or in a `Task Rejected` event. Only temporary faults are left to the
 queue's retries: a provider key that isn't set yet, an AWS service that can't be reached.
@@ -12,7 +12,7 @@ from aws_lambda_powertools import Logger
 
 from act_one.clients.client import Client
 from act_one.correlation import begin, is_request_id
-from act_one.ingest.context import IngestContext, Submit
+from act_one.ingest.context import IngestContext, SendAccepted, Submit
 from act_one.ingest.folders import is_trigger, take_folder
 from act_one.ingest.results import write_result
 from act_one.inputs.consent import readable_consent
@@ -27,7 +27,7 @@ from act_one.inputs.request import (
 from act_one.json_types import Json
 from act_one.problems import KeyReusedError, ProblemError
 from act_one.tasks.documents import origin_text
-from act_one.tasks.events import END_DETAIL_TYPES, rejection_of, send
+from act_one.tasks.events import END_DETAIL_TYPES, rejection_of, send, task_to_send
 from act_one.tasks.identifiers import is_task_id
 from act_one.tasks.task import EVENTS_CLIENT
 
@@ -43,9 +43,19 @@ _OF_MESSAGES: Final = frozenset({_KEY, "client"})
 logger = Logger(child=True)
 
 
-def take(body: str, message_id: str, context: IngestContext, submit: Submit) -> None:
+def take(
+    body: str,
+    message_id: str,
+    context: IngestContext,
+    submit: Submit,
+    send_accepted: SendAccepted,
+) -> None:
     """Handle one message. Any exception means that the message has to be retried."""
     message = _read(body)
+    waiting = task_to_send(message)
+    if waiting is not None:
+        send_accepted(waiting)
+        return
     if isinstance(message, dict) and "detail-type" in message and is_request_id(message.get("id")):
         begin(str(message["id"]))
     match message:
@@ -104,8 +114,8 @@ def _request(
             request, idempotency_key=context.secret_key(key), origin=origin_text(origin)
         )
         task = submit(asked_by, client)
-    except KeyReusedError:
-        _reject(KeyReusedError(_KEY), asked, origin, context)
+    except KeyReusedError as error:
+        _reject(KeyReusedError(_KEY, error.differs), asked, origin, context)
     except ProblemError as problem:
         if problem.retryable:
             raise

@@ -111,7 +111,7 @@ class UploadsBucket:
         whose URL would be too long for the provider.
         """
         files = {"video": request.video_file, "image": request.image_file}
-        etags: dict[str, str] = {}
+        etags = dict(request.etags)
         for name, uri in (("video", request.video), ("image", request.image)):
             if files[name] is None and uri.startswith("s3://"):
                 files[name], etag = self._pin(name, uri)
@@ -168,8 +168,24 @@ class UploadsBucket:
             "one image into a folder of their own",
         )
 
-    def inspect(self, key: str, etag: str | None = None) -> FoundFile:
-        """Find a file's type from its first bytes.
+    def check_pinned(self, request: TransferRequest) -> None:
+        """Check that the pinned versions of a request's inputs exist.
+
+        Raises ``ProblemError`` 422.
+        """
+        inputs = (
+            ("video", request.video, request.video_file),
+            ("image", request.image, request.image_file),
+        )
+        for name, uri, pinned in inputs:
+            if pinned is not None:
+                try:
+                    self.inspect(uri.removeprefix(self.uri("")), version=pinned.version)
+                except FileGoneError as error:
+                    raise _not_there(name, uri) from error
+
+    def inspect(self, key: str, etag: str | None = None, version: str | None = None) -> FoundFile:
+        """Find a file's type from its first bytes, of the current version if none is given.
 
         Raises ``FileGoneError`` when it is missing or its content has another ``etag``.
         """
@@ -180,6 +196,8 @@ class UploadsBucket:
         }
         if etag is not None:
             asked["IfMatch"] = etag
+        if version is not None:
+            asked["VersionId"] = version
         try:
             answer = self.client().get_object(**asked)
             return FoundFile(
@@ -229,13 +247,7 @@ class UploadsBucket:
         try:
             found = self.inspect(uri.removeprefix(self.uri("")))
         except FileGoneError as error:
-            raise ProblemError(
-                422,
-                "input-not-there",
-                f"The {name} does not exist",
-                f"{uri} does not exist; upload it, and submit while the stack still keeps it",
-                field=name,
-            ) from error
+            raise _not_there(name, uri) from error
         if found.kind != name or found.media_type is None:
             raise ProblemError(
                 422,
@@ -244,7 +256,8 @@ class UploadsBucket:
                 f"{uri} is {found.what}; upload the {name} there",
                 field=name,
             )
-        return PinnedFile(version=found.version, media_type=found.media_type), found.etag
+        pinned = PinnedFile(version=found.version, media_type=found.media_type, etag=found.etag)
+        return pinned, found.etag
 
     def _url(self, uri: str, pinned: PinnedFile | None) -> str:
         if pinned is None:
@@ -259,3 +272,13 @@ class UploadsBucket:
         return self.client().generate_presigned_url(
             "get_object", Params=wanted, ExpiresIn=LINK_SECONDS
         )
+
+
+def _not_there(name: str, uri: str) -> ProblemError:
+    return ProblemError(
+        422,
+        "input-not-there",
+        f"The {name} does not exist",
+        f"{uri} does not exist; upload it, and submit while the stack still keeps it",
+        field=name,
+    )

@@ -34,6 +34,8 @@ FIELDS: Final = frozenset(
         *("webhook", "callback_url"),
     }
 )
+_DRY_RUN: Final = "dry_run"
+"""A field of ``POST /v1/tasks`` only."""
 _UPLOAD_ID: Final = re.compile(r"[0-9a-f]{16}")
 
 
@@ -58,6 +60,10 @@ class TransferRequest:
     webhook: Webhook | None = None
     """None: the stack's default webhook, if any."""
     idempotency_key: str | None = None
+    retry_of: str | None = None
+    """The id of the task that this one repeats; its id follows from that one, not from a key."""
+    dry_run: bool = False
+    """Whether the caller only asks what would happen."""
 
     def fingerprint(self) -> str:
         """Hash the fields that identify a request: not key, preflight or file versions."""
@@ -105,13 +111,19 @@ def read_request(
     Raises ``ProblemError`` (400, 413) naming the field and what to do.
     """
     key = None if idempotency_key is None else checked_key(idempotency_key, "Idempotency-Key")
-    return request_of(
-        _object_of(body),
+    fields = object_of(body)
+    dry_run = False
+    if not from_cometapi:
+        refuse_unknown(fields, {*FIELDS, _DRY_RUN}, "a task")
+        dry_run = read_flag(fields.pop(_DRY_RUN, False), _DRY_RUN)
+    request = request_of(
+        fields,
         key,
         allow_addresses=allow_addresses,
         own_files=own_files,
         from_cometapi=from_cometapi,
     )
+    return replace(request, dry_run=dry_run)
 
 
 def request_of(
@@ -132,7 +144,7 @@ def request_of(
         image=_url(fields, "image", own_files, allow_addresses=allow_addresses),
         metadata=_metadata(fields.get("metadata", {})),
         consent=read_consent(fields["consent"]) if "consent" in fields else None,
-        preflight=_preflight(fields.get("preflight", "on")),
+        preflight=read_preflight(fields.get("preflight", "on")),
         webhook=_webhook(
             fields,
             WebhookForm.COMETAPI if from_cometapi else WebhookForm.STANDARD,
@@ -168,12 +180,21 @@ def _refuse(code: str, title: str, detail: str, name: str, *, status: int = 400)
     raise ProblemError(status, code, title, detail, field=name)
 
 
-def _object_of(body: bytes | None) -> dict[str, Json]:
+def read_flag(value: Json, name: str) -> bool:
+    """Return a field that is true or false. Raises ``ProblemError`` 400."""
+    if not isinstance(value, bool):
+        detail = f"{name} must be true or false, without quotes"
+        _refuse("field-not-boolean", f"{name} is neither true nor false", detail, name)
+    return value
+
+
+def object_of(body: bytes | None, max_bytes: int = MAX_REQUEST_BYTES) -> dict[str, Json]:
+    """Read a body as a JSON object. Raises ``ProblemError`` 400 and 413."""
     if body is None or not body.strip():
         detail = 'send a JSON object such as {"video": "https://…", "image": "https://…"}'
         _refuse("body-missing", "The request has no body", detail, "body")
-    if len(body) > MAX_REQUEST_BYTES:
-        detail = f"the body may have {MAX_REQUEST_BYTES:,} bytes; send URLs, not files"
+    if len(body) > max_bytes:
+        detail = f"the body may have {max_bytes:,} bytes; send URLs, not files"
         _refuse("body-too-large", "The body is too large", detail, "body", status=413)
     try:
         found = json.loads(body.decode("utf-8-sig"), parse_constant=_no_constant)
@@ -332,7 +353,8 @@ def _refuse_number() -> NoReturn:
     _refuse("metadata-number", "metadata has a number that can't be read", detail, "metadata")
 
 
-def _preflight(value: Json) -> bool:
+def read_preflight(value: Json) -> bool:
+    """Return whether the inputs are to be checked. Raises ``ProblemError`` 400."""
     if value not in ("on", "off"):
         detail = 'preflight is "on", which looks at the inputs before they are paid for, or "off"'
         _refuse("preflight-unknown", "preflight is neither on nor off", detail, "preflight")

@@ -5,6 +5,7 @@ import random
 from typing import Final, Unpack
 
 from act_one.clock import HOUR, SecondsLeft
+from act_one.inputs.request import InputsCheck
 from act_one.keys import Keys
 from act_one.lifecycle.next_step import (
     HAS_CREATE,
@@ -31,7 +32,13 @@ MEDIA_UNAVAILABLE: Final = Notice(
 )
 
 
-def advance(task_id: str, keys: Keys, services: Services, seconds_left: SecondsLeft) -> int | None:
+def advance(
+    task_id: str,
+    keys: Keys,
+    services: Services,
+    seconds_left: SecondsLeft,
+    check_inputs: InputsCheck,
+) -> int | None:
     """Do what a due task needs now; return the seconds until the execution's next turn.
 
     None: this execution may end; the row's ``due_at``, if any, brings the task back.
@@ -40,18 +47,24 @@ def advance(task_id: str, keys: Keys, services: Services, seconds_left: SecondsL
     if task is None:
         return None
     try:
-        return _advance(task, keys, services, seconds_left)
+        return _advance(task, keys, services, seconds_left, check_inputs)
     except MovedOnError as error:
         # Another function moved the task at this moment. Come back soon if it is not over.
         moved_on = error.current is not None and error.current.stage in HAS_CREATE
         return math.ceil(services.settings.min_poll_seconds) if moved_on else None
 
 
-def _advance(task: Task, keys: Keys, services: Services, seconds_left: SecondsLeft) -> int | None:
+def _advance(
+    task: Task,
+    keys: Keys,
+    services: Services,
+    seconds_left: SecondsLeft,
+    check_inputs: InputsCheck,
+) -> int | None:
     now = services.clock()
     match task.stage:
         case Stage.ACCEPTED:
-            resend(task, keys, services, seconds_left)
+            resend(task, keys, services, seconds_left, check_inputs)
         case Stage.SUBMITTING:
             _give_up_sender(task, now, services)
         case Stage.UNCONFIRMED | Stage.SUBMITTED | Stage.RUNNING:

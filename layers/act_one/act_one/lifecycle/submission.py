@@ -20,18 +20,19 @@ from act_one.inputs.consent import ConsentMissingError
 from act_one.inputs.request import InputsCheck, TransferRequest
 from act_one.keys import KeyNotSetError, Keys
 from act_one.lifecycle.read import not_erased
+from act_one.lifecycle.repeats import replay
 from act_one.lifecycle.services import Services
-from act_one.problems import KeyReusedError, ProblemError
+from act_one.problems import ProblemError
 from act_one.provider.callback_token import callback_url
 from act_one.provider.outcomes import Ambiguous, Created, CreateOutcome, Rejected, Retryable
 from act_one.settings import Settings
 from act_one.tasks import ledger, moves
 from act_one.tasks.events import DEFAULT_WEBHOOK_EVENTS
-from act_one.tasks.identifiers import derive_task_id, new_claim_id
+from act_one.tasks.identifiers import derive_retry_id, derive_task_id, new_claim_id
 from act_one.tasks.ledger import Limit
 from act_one.tasks.moves import SEND_LEASE_SECONDS, Step
 from act_one.tasks.table import MovedOnError, OverLimitError
-from act_one.tasks.task import Billing, Notice, Stage, Task, Webhook
+from act_one.tasks.task import Billing, Notice, Stage, Task, TaskChanges, Webhook
 
 ACCEPTED_LIMIT_SECONDS: Final = 6 * HOUR
 CREATE_NEEDS_SECONDS: Final = 20.0
@@ -61,38 +62,95 @@ def submit(
     an erased task, and 422 for inputs that the provider would fail on or that are not in the
     uploads bucket.
     """
+    row, replayed = row_of(request, client, services, check_inputs)
+    if not replayed:
+        row, replayed = create_row(row, request, client, services)
+    if replayed or row.stage is Stage.ACCEPTED:
+        return row, replayed
+    return not_erased(_send(row, keys, services, seconds_left)), False
+
+
+def accept(
+    request: TransferRequest, client: Client, services: Services, due_seconds: float
+) -> tuple[Task, bool]:
+    """Turn a request into a task that is sent later: by ingest, or by the fallback when it is due.
+
+    The inputs are checked then. Returns and raises the same as ``submit``, but never raises 422 for
+    inputs that the provider would fail on.
+    """
+    row, replayed = row_of(request, client, services, None)
+    if replayed:
+        return row, True
+    if row.stage is not Stage.ACCEPTED:
+        row = replace(_unsent(row), due_at=row.created_at + due_seconds)
+    row = replace(row, preflight_wanted=request.preflight)
+    return create_row(row, request, client, services)
+
+
+def row_of(
+    request: TransferRequest,
+    client: Client,
+    services: Services,
+    check_inputs: InputsCheck | None,
+    *,
+    look: bool = False,
+) -> tuple[Task, bool]:
+    """Check a request, and return the row that it would become: `accepted` if sending is paused.
+
+    Writes nothing. Returns the request's task and True if it is known to have one. Without
+    ``check_inputs`` the inputs are not read. ``look``: always look for the request's task, also
+    where ``create_row`` would find it. Raises ``ProblemError``.
+    """
     about_request()
-    task_id = derive_task_id(client.name, request.idempotency_key)
+    task_id = _task_id(request, client)
     refused = _refused(request, client, services)
-    inspected = request.preflight or services.uploads.has(request)
+    is_read = request.preflight and check_inputs is not None
+    inspected = is_read or services.uploads.has(request)
     if (
-        (refused is not None or inspected)
-        and request.idempotency_key is not None
+        (refused is not None or inspected or look)
+        and (request.idempotency_key is not None or request.retry_of is not None)
         and (existing := services.table.read(task_id)) is not None
     ):
         # A repeat gets its task even if consent is required, or the inputs are gone, by now.
-        return _replay(request, existing, services), True
+        return replay(request, existing, services.uploads), True
     if refused is not None:
         raise refused
     warnings: tuple[Notice, ...] = ()
     if inspected:
         request = services.uploads.pin_versions(request)
-    if request.preflight:
+    if request.preflight and check_inputs is not None:
         warnings = check_inputs(services.uploads.presign(request))
-    task = _new_task(request, client, task_id, warnings, services)
-    paused = services.clients.is_paused()
-    if paused:
-        unsent = replace(task, stage=Stage.ACCEPTED, sent_at=None, attempt=0, billing=Billing.NONE)
-        task = replace(unsent, **moves.held(unsent).changes)
+    row = _new_task(request, client, task_id, warnings, services)
+    if services.clients.is_paused():
+        unsent = _unsent(row)
+        row = replace(unsent, **moves.held(unsent).changes)
+    return row, False
+
+
+def create_row(
+    row: Task, request: TransferRequest, client: Client, services: Services
+) -> tuple[Task, bool]:
+    """Write a request's row, unless the request has a task; return it and whether it has.
+
+    Raises ``ProblemError`` 409 and 429.
+    """
     try:
-        created = services.table.create(task, _limits(client, services.settings))
+        return services.table.create(row, limits_of(client, services.settings)), False
     except MovedOnError as error:
-        return _replay(request, error.current, services), True
+        return replay(request, error.current, services.uploads), True
     except OverLimitError as error:
-        raise _over_limit(error.limit, services.clock()) from error
-    if paused:
-        return created, False
-    return not_erased(_send(created, keys, services, seconds_left)), False
+        raise over_limit(error.limit, services.clock()) from error
+
+
+def _task_id(request: TransferRequest, client: Client) -> str:
+    if request.retry_of is not None:
+        return derive_retry_id(request.retry_of)
+    return derive_task_id(client.name, request.idempotency_key)
+
+
+def _unsent(row: Task) -> Task:
+    """Return a new row as it is while its task waits to be sent."""
+    return replace(row, stage=Stage.ACCEPTED, sent_at=None, attempt=0, billing=Billing.NONE)
 
 
 def _refused(request: TransferRequest, client: Client, services: Services) -> ProblemError | None:
@@ -125,6 +183,7 @@ def _new_task(
         image=request.image,
         video_file=request.video_file,
         image_file=request.image_file,
+        retry_of=request.retry_of,
         correlation_id=of_request(),
         origin=request.origin,
         metadata=request.metadata,
@@ -153,7 +212,8 @@ def _accounts(client: Client, settings: Settings) -> tuple[str, ...]:
     return tuple(accounts)
 
 
-def _limits(client: Client, settings: Settings) -> list[Limit]:
+def limits_of(client: Client, settings: Settings) -> list[Limit]:
+    """Return what limits a client's new task."""
     limits = (
         (ledger.client_account(client.name), "committed", client.daily_budget),
         (ledger.STACK, "committed", settings.daily_budget),
@@ -166,7 +226,8 @@ def _limits(client: Client, settings: Settings) -> list[Limit]:
     ]
 
 
-def _over_limit(limit: Limit, now: float) -> ProblemError:
+def over_limit(limit: Limit, now: float) -> ProblemError:
+    """Return the problem of a request that would exceed a limit."""
     if limit.attribute == "open":
         return ProblemError(
             429,
@@ -188,11 +249,44 @@ def _over_limit(limit: Limit, now: float) -> ProblemError:
     )
 
 
-def resend(task: Task, keys: Keys, services: Services, seconds_left: SecondsLeft) -> Task:
-    """Send a task whose create was certainly refused, or give it up after six hours.
+def send_accepted(
+    task_id: str,
+    keys: Keys,
+    services: Services,
+    seconds_left: SecondsLeft,
+    check_inputs: InputsCheck,
+) -> Task | None:
+    """Send a task that waits for its first send; do nothing if it no longer does.
 
-    A task that was called back meanwhile becomes `unconfirmed` instead. Raises ``MovedOnError``
-    when another function moved the task.
+    Returns the task, None if there is none.
+    """
+    task = services.table.read(task_id)
+    if task is None or not waits_for_first_send(task):
+        return task
+    try:
+        return resend(task, keys, services, seconds_left, check_inputs)
+    except MovedOnError as error:
+        return error.current
+
+
+def waits_for_first_send(task: Task) -> bool:
+    """Return whether a task was accepted and no create has begun."""
+    return task.stage is Stage.ACCEPTED and task.attempt == 0
+
+
+def resend(
+    task: Task,
+    keys: Keys,
+    services: Services,
+    seconds_left: SecondsLeft,
+    check_inputs: InputsCheck,
+) -> Task:
+    """Send an `accepted` task, or give it up after six hours.
+
+    Nothing was sent of it, or its create was certainly refused. A task that was called back
+    meanwhile becomes `unconfirmed` instead. Inputs that were not checked when it was accepted are
+    checked now; the task fails if the provider would fail on them. Raises ``MovedOnError`` when
+    another function moved the task.
     """
     now = services.clock()
     settings = services.settings
@@ -210,8 +304,27 @@ def resend(task: Task, keys: Keys, services: Services, seconds_left: SecondsLeft
         warnings = task.with_warning(_KEY_REFUSED)
         due_at = now + moves.RESEND_MAX_SECONDS
         return services.table.record(task, due_at=due_at, warnings=warnings)
-    sending = services.table.apply(task, moves.to_submitting(task, now), now)
+    checked: TaskChanges = {}
+    if task.preflight_wanted:
+        try:
+            found = check_inputs(_with_urls(task, services))
+        except ProblemError as problem:
+            now = services.clock()
+            refused = moves.to_rejected(_input_refused(problem), now, settings)
+            return services.table.apply(task, refused, now)
+        checked = {"preflight_wanted": False, "warnings": (*task.warnings, *found)}
+        now = services.clock()
+    sending = services.table.apply(task, moves.to_submitting(task, now), now, **checked)
     return _send(sending, keys, services, seconds_left)
+
+
+def _with_urls(task: Task, services: Services) -> TransferRequest:
+    video, image = services.uploads.urls(task)
+    return TransferRequest(video=video, image=image)
+
+
+def _input_refused(problem: ProblemError) -> Notice:
+    return Notice(code=problem.code.replace("-", "_"), message=problem.detail)
 
 
 def poll_soon_if_called_back(task: Task, now: float, services: Services) -> Task:
@@ -242,23 +355,6 @@ def _key_not_set() -> ProblemError:
 
 def _default_webhook(url: str) -> Webhook | None:
     return Webhook(url=url, events=DEFAULT_WEBHOOK_EVENTS) if url else None
-
-
-def _replay(asked: TransferRequest, existing: Task | None, services: Services) -> Task:
-    """Return the task of the same request: the same URLs, or other uploads of the same bytes.
-
-    Raises ``ProblemError``: 409 for another request, and 410 for any of an erased task.
-    """
-    if existing is None:
-        raise KeyReusedError
-    not_erased(existing)
-    if existing.request_hash == asked.fingerprint():
-        return existing
-    if existing.content_hash is not None and services.uploads.has(asked):
-        pinned = asked if asked.etags else services.uploads.pin_versions(asked)
-        if existing.content_hash == pinned.content_fingerprint():
-            return existing
-    raise KeyReusedError
 
 
 def _send(task: Task, keys: Keys, services: Services, seconds_left: SecondsLeft) -> Task:

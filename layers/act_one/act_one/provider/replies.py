@@ -39,6 +39,7 @@ _MAX_TEXT: Final = 500
 _URL_WITH_QUERY: Final = re.compile(r"(?i)(https?://[^\s?#\"'<>]*)[?#][^\s\"'<>]*")
 _CALLBACK_TOKEN: Final = re.compile(r"\b[0-9a-f]{8}(?:\.|%2e)[A-Za-z0-9_-]{20,}", re.IGNORECASE)
 _KEY: Final = re.compile(r"(?i)(bearer\s+|\bsk-)[\w.~+/=*-]+")
+_MODERATED: Final = re.compile(r"(?<![A-Za-z])SAFETY\.[A-Z]")
 _ID_IN_TEXT: Final = re.compile(rb'"task_id"\s*:\s*"([A-Za-z0-9_.:-]+)"')
 """An id in a reply that is not a JSON object, because it was cut off."""
 _BARE_ID: Final = re.compile(r"(?=.*[0-9])[A-Za-z0-9_-]{8,128}")
@@ -310,6 +311,15 @@ def _url(value: Json) -> str | None:
         # The copy refuses the other ones, and the task says why.
         return None if error.code in {"invalid", "scheme", "characters"} else url
     return url
+
+
+def is_moderated(failure: Notice) -> bool:
+    """Return whether the provider's moderation ended a task.
+
+    Runway's failure codes for it have a part ``SAFETY``, such as ``SAFETY.INPUT.IMAGE``, and are in
+    the message. It bills such tasks, and suspends accounts that have many: never repeat one.
+    """
+    return _MODERATED.search(failure.message) is not None
 
 
 def _failure_of(outer: Mapping[str, Json], nested: Mapping[str, Json], word: str) -> Notice:

@@ -80,8 +80,8 @@ def _document(task: Task, video: str, image: str) -> dict[str, Json]:
         "updated_at": rfc3339(task.updated_at),
         "input": {"video": video, "image": image},
         "output": None if task.output is None else _output_document(task.output),
-        "error": None if task.error is None else _notice_document(task.error),
-        "warnings": [_notice_document(warning) for warning in task.warnings],
+        "error": None if task.error is None else notice_document(task.error),
+        "warnings": [notice_document(warning) for warning in task.warnings],
         "metadata": dict(task.metadata),
         "consent": task.consent,
         "disclosure": DISCLOSURE,
@@ -89,8 +89,16 @@ def _document(task: Task, video: str, image: str) -> dict[str, Json]:
         "late": task.late,
         "correlation_id": task.correlation_id,
         "origin": None if task.origin is None else _origin_document(task.origin),
-        "links": {"self": f"/v1/tasks/{task.task_id}"},
+        "retry_of": task.retry_of,
+        "retried_by": task.retried_by,
+        "links": _links(task),
     }
+
+
+def _links(task: Task) -> dict[str, Json]:
+    """Name the routes of a task and of those that it repeats or that repeat it."""
+    ids = {"self": task.task_id, "retry_of": task.retry_of, "retried_by": task.retried_by}
+    return {name: f"/v1/tasks/{task_id}" for name, task_id in ids.items() if task_id is not None}
 
 
 def origin_text(origin: Mapping[str, Json]) -> str:
@@ -141,7 +149,8 @@ def _delivery_document(delivery: Delivery) -> dict[str, Json]:
     }
 
 
-def _notice_document(notice: Notice) -> dict[str, Json]:
+def notice_document(notice: Notice) -> dict[str, Json]:
+    """Write an error or a warning."""
     return {"code": notice.code, "message": notice.message}
 
 

@@ -12,11 +12,16 @@ from typing import TYPE_CHECKING, Final
 from act_one.clock import rfc3339
 from act_one.json_types import Json
 from act_one.tasks.documents import document
+from act_one.tasks.identifiers import is_task_id
 from act_one.tasks.task import SETTLED, Stage, Task
 
 if TYPE_CHECKING:
     from mypy_boto3_events import EventBridgeClient
     from mypy_boto3_events.type_defs import PutEventsRequestEntryTypeDef
+
+
+_SEND_TASK: Final = "send_task"
+"""The one member of a message of the ingest queue that asks to send an `accepted` task."""
 
 
 class EventNotSentError(Exception):
@@ -87,6 +92,19 @@ def event_of(task: Task, bus: str) -> "PutEventsRequestEntryTypeDef | None":
         "DetailType": detail_type,
         "Detail": json.dumps(detail, ensure_ascii=False),
     }
+
+
+def message_to_send(task_id: str) -> str:
+    """Write the message by which ingest sends a task that was accepted."""
+    return json.dumps({_SEND_TASK: task_id})
+
+
+def task_to_send(message: Json) -> str | None:
+    """Return the id of the task that a message asks to send; None if it asks for something else."""
+    if not isinstance(message, dict) or message.keys() != {_SEND_TASK}:
+        return None
+    task_id = message[_SEND_TASK]
+    return task_id if isinstance(task_id, str) and is_task_id(task_id) else None
 
 
 def rejection_of(

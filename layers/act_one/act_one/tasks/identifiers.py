@@ -10,6 +10,8 @@ from typing import Final
 from act_one.json_types import Json
 
 _TASK_ID: Final = re.compile(r"task_[0-9a-f]{32}")
+_RETRY_OF: Final = "retry of"
+"""Stands for a client, whose name has no spaces: no idempotency key leads to the same id."""
 
 
 def derive_task_id(client_id: str, idempotency_key: str | None) -> str:
@@ -22,6 +24,11 @@ def derive_task_id(client_id: str, idempotency_key: str | None) -> str:
     identity = f"{client_id}\n{idempotency_key}".encode("utf-8", "surrogatepass")
     digest = hashlib.sha256(identity).hexdigest()
     return f"task_{digest[:32]}"
+
+
+def derive_retry_id(parent_id: str) -> str:
+    """Return the id of the task that repeats another: there is one for each parent."""
+    return derive_task_id(_RETRY_OF, parent_id)
 
 
 def is_task_id(text: str) -> bool:

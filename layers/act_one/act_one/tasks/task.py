@@ -72,6 +72,8 @@ class PinnedFile:
     version: str | None
     """S3's version id; None where the bucket keeps no versions."""
     media_type: str
+    etag: str | None = None
+    """S3's ETag, by which contents are compared; None if it is not known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,6 +184,12 @@ class Task:
     video_file: PinnedFile | None = None
     """Set for an input given as an ``s3://`` URI, as is ``image_file``; None for a URL."""
     image_file: PinnedFile | None = None
+    preflight_wanted: bool = False
+    """Whether the inputs are still to be checked, when the task is sent."""
+    retry_of: str | None = None
+    """The id of the task that this one repeats on its client's word."""
+    retried_by: str | None = None
+    """The id of the task that repeats this one."""
     correlation_id: str | None = None
     """The id of the request, event or message that made the task; every log line about it has it.
     None in rows that are older."""
@@ -285,6 +293,8 @@ class TaskChanges(TypedDict, total=False):
     """
 
     expires_at: float | None
+    preflight_wanted: bool
+    retried_by: str
     sent_at: float
     attempt: int
     provider_task_id: str
