@@ -33,7 +33,15 @@ from act_one.tasks.task import (
     Webhook,
 )
 from tests.unit.examples import TASK, task
-from tests.unit.fakes import BEGINNING, CALLBACK_KEYS, FakeClock, make_services, plenty, submitted
+from tests.unit.fakes import (
+    BEGINNING,
+    CALLBACK_KEYS,
+    FakeClock,
+    make_services,
+    no_warnings,
+    plenty,
+    submitted,
+)
 
 NOW = BEGINNING + 1_000.0
 RESULTS, UPLOADS = "erased-results", "erased-uploads"
@@ -457,7 +465,7 @@ def test_a_create_that_ends_after_the_erasure_writes_nothing(table, provider, fi
         erase(row, table, files, clock)
 
     provider.during_create = erased_meanwhile
-    resend(table.read(TASK.task_id), CALLBACK_KEYS, services, plenty)
+    resend(table.read(TASK.task_id), CALLBACK_KEYS, services, plenty, no_warnings)
 
     row = table.read(TASK.task_id)
     assert (row.erased_at, row.provider_task_id) == (NOW, None)
