@@ -8,11 +8,12 @@ sign the client's webhooks, and ``POST /v1/uploads`` returns presigned forms.
 import json
 import os
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NoReturn
 
 import boto3
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
+from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from act_one.aws import QUICK, s3_client
@@ -20,7 +21,7 @@ from act_one.clock import system_clock
 from act_one.http_events import answer_problems, client_of
 from act_one.inputs.uploads import open_upload
 from act_one.lifecycle.cancel import cancel
-from act_one.lifecycle.read import own_task, with_links
+from act_one.lifecycle.read import own_task, task_not_found, with_links
 from act_one.lifecycle.services import key_ring, task_table
 from act_one.settings import Settings
 from act_one.tasks.task import Task
@@ -70,6 +71,12 @@ def post_upload() -> tuple[dict[str, Any], int]:
     """Return the forms with which the client uploads its inputs."""
     client_id = client_of(routes.current_event.raw_event)
     return open_upload(client_id, s3, settings, system_clock()), HTTPStatus.CREATED
+
+
+@routes.not_found
+def no_such_task(_error: NotFoundError) -> NoReturn:
+    """Refuse an id that no route takes for one: API Gateway sends known paths only."""
+    raise task_not_found()
 
 
 def _shown(task: Task) -> dict[str, Any]:

@@ -24,14 +24,19 @@ def own_task(task_id: str, client_id: str, table: TaskTable) -> Task:
     """
     task = table.read(task_id) if is_task_id(task_id) else None
     if task is None or task.client_id not in {client_id, *SHARED_CLIENTS}:
-        raise ProblemError(
-            404,
-            "task-not-found",
-            "The task does not exist",
-            "no task of this API key has that id; it may have been removed after its retention",
-            field="task_id",
-        )
+        raise task_not_found()
     return task
+
+
+def task_not_found() -> ProblemError:
+    """Return the problem of an id that is no task of the client's."""
+    return ProblemError(
+        404,
+        "task-not-found",
+        "The task does not exist",
+        "no task of this API key has that id; it may have been removed after its retention",
+        field="task_id",
+    )
 
 
 def with_links(task: Task, s3: "S3Client", settings: Settings, now: float) -> dict[str, Json]:
