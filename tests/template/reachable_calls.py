@@ -6,7 +6,7 @@ that names an AWS operation on something it can't type is listed by `untyped_ope
 """
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 
@@ -305,12 +305,28 @@ def reached_from(handler: str) -> Reached:
             _read(source(module).body, Scope(source(module), {}), reached)
     for name in source(main).functions:  # its handler, and its routes
         reached.functions.add(Function(main, name))
+    _follow(reached)
+    return reached
+
+
+def functions_from(starts: Iterable[Function]) -> set[Function]:
+    """Collect the functions that can run when some do.
+
+    What their modules build when they are imported, such as a check that is passed on, counts.
+    """
+    reached = Reached(functions={*starts})
+    for module in {function.module for function in reached.functions}:
+        _read(source(module).body, Scope(source(module), {}), reached)
+    _follow(reached)
+    return reached.functions
+
+
+def _follow(reached: Reached) -> None:
     done: set[Function] = set()
     while todo := reached.functions - done:
         for function in todo:
             _read([_definition(function)], _scope(function), reached)
         done |= todo
-    return reached
 
 
 def _read(statements: list[ast.stmt], scope: Scope, reached: Reached) -> None:

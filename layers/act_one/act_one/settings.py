@@ -50,6 +50,8 @@ class Settings:
     """Name of the secret from which those that sign webhooks are derived."""
     webhook_queue_url: str = ""
     """URL of the webhook queue."""
+    api_docs: bool = True
+    """Whether the API's description is served; only the docs function needs it."""
     callback_grace_seconds: float
     poll_interval_seconds: float
     poll_max_interval_seconds: float

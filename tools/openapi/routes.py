@@ -1,0 +1,240 @@
+"""What the API's routes are for. A new route needs one entry in ``ROUTES``.
+
+The generator takes methods and paths from template.yaml, checks that each has an entry here, and
+adds what is the same for all: the key, path parameters, and the problems that API Gateway answers
+with.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from act_one.inputs.request import MAX_KEY_CHARACTERS
+from tools.openapi.schemas import EXAMPLE_ID
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reply:
+    """A reply that is no problem.
+
+    ``schema`` names one of ``schemas.py``; ``media_types`` are those of other content. ``headers``
+    name entries of ``HEADERS``. ``is_task``: its body has the id that other routes take.
+    """
+
+    description: str
+    schema: str | None = None
+    media_types: tuple[str, ...] = ("application/json",)
+    headers: tuple[str, ...] = ()
+
+    @property
+    def is_task(self) -> bool:
+        return self.schema == "Task"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Route:
+    """A route, ``problems`` beside those of ``OF_EVERY_ROUTE``, by their codes.
+
+    ``operation`` is its id, which generated clients name a function by. ``body`` names the schemas
+    of which the body must match one. ``parameters`` name entries of ``PARAMETERS``; those in the
+    path are added. ``public``: it takes no API key.
+    """
+
+    operation: str
+    tag: str
+    summary: str
+    replies: Mapping[int, Reply]
+    description: str = ""
+    problems: tuple[str, ...] = ()
+    body: tuple[str, ...] = ()
+    body_examples: Mapping[str, Any] = field(default_factory=dict)
+    parameters: tuple[str, ...] = ()
+    public: bool = False
+
+
+TAGS: Final = {
+    "tasks": "Transfers, and what became of them.",
+    "uploads": "Files of yours that have no URL.",
+    "webhooks": "Calls from the stack to your endpoint.",
+    "description": "This description. It takes no key.",
+}
+
+HEADERS: Final[Mapping[str, dict[str, Any]]] = {
+    "Location": {
+        "description": "Where the task can be read, relative to the request's URL.",
+        "schema": {"type": "string", "format": "uri-reference", "pattern": "^/v1/tasks/"},
+    },
+    "Idempotent-Replayed": {
+        "description": "The task existed before: nothing was created or paid.",
+        "schema": {"type": "string", "enum": ["true"]},
+    },
+    "Retry-After": {
+        "description": "Seconds to wait before the next try.",
+        "schema": {"type": "integer", "minimum": 1},
+    },
+}
+
+PARAMETERS: Final[Mapping[str, dict[str, Any]]] = {
+    "task_id": {
+        "in": "path",
+        "required": True,
+        "description": "The task's id.",
+        "schema": {"type": "string", "pattern": "^task_[0-9a-f]{32}$"},
+        "example": EXAMPLE_ID,
+    },
+    "name": {
+        "in": "path",
+        "required": True,
+        "description": "A page, or a file that a page needs.",
+        "schema": {
+            "type": "string",
+            "enum": ["problems", "pages.css", "start.js", "swagger-ui.css", "swagger-ui.js"],
+        },
+    },
+    "Idempotency-Key": {
+        "in": "header",
+        "required": False,
+        "description": "Names the intended transfer: the same key and body return the same task "
+        "for as long as it exists. Without a key every request is a new task, and is paid for.",
+        "schema": {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": MAX_KEY_CHARACTERS,
+            "pattern": "\\S",
+        },
+        "example": "order-1001",
+    },
+}
+
+OF_EVERY_ROUTE: Final = ("too-many-requests", "timed-out", "failed", "refused")
+OF_ROUTES_WITH_A_KEY: Final = ("api-key-missing", "quota-exceeded")
+OF_ROUTES_WITH_A_BODY: Final = ("body-too-large",)
+ELSEWHERE: Final = {
+    "upload-without-folder": "folders",
+    "upload-ambiguous": "folders",
+    "upload-incomplete": "folders",
+    "task-json-invalid": "folders",
+    "message-unknown": "messages",
+    "idempotency-key-missing": "messages",
+    "not-found": "the callback URL",
+}
+"""Codes that no route of this API answers with, and where they come from."""
+
+INPUT_PROBLEMS: Final = (
+    *("body-missing", "body-not-json", "body-not-object", "unknown-field"),
+    *("field-missing", "field-not-string", "field-empty"),
+    *("url-invalid", "url-scheme", "url-credentials", "url-address", "url-too-long"),
+    *("input-not-yours", "upload-id-invalid", "upload-id-and-url"),
+    *("metadata-not-object", "metadata-not-text", "metadata-number", "metadata-too-deep"),
+    *("metadata-too-large", "preflight-unknown", "webhook-twice", "webhook-not-object"),
+    *("webhook-url-missing", "webhook-url-refused", "webhook-events"),
+    *("idempotency-key-empty", "idempotency-key-too-long", "idempotency-key-reused"),
+    *("input-unreachable", "input-wrong-type", "input-broken", "input-no-video", "input-cut-off"),
+    *("input-too-large", "input-aspect-ratio", "input-too-long", "input-too-short"),
+    *("input-not-there", "input-url-too-long", "provider-key-not-set"),
+)
+"""What can be wrong with a transfer."""
+
+_CREATED: Final = ("Location", "Idempotent-Replayed")
+
+ROUTES: Final[Mapping[tuple[str, str], Route]] = {
+    ("POST", "/tasks"): Route(
+        operation="submit_task",
+        tag="tasks",
+        summary="Submit a task",
+        description="Checks the inputs, writes the task and sends it to the provider. Poll "
+        "`Location`, or wait for the task's event or webhook. After a reply of 5xx, or none, send "
+        "the same request with the same `Idempotency-Key` again: it is never paid twice.",
+        body=("TransferOfUrls", "TransferOfUpload"),
+        body_examples={
+            "urls": {
+                "video": "https://media.example.com/performance.mp4",
+                "image": "https://media.example.com/character.png",
+                "metadata": {"order": "42"},
+            },
+            "upload": {"upload_id": "5f2b8c0d9e4a7163"},
+        },
+        parameters=("Idempotency-Key",),
+        replies={
+            202: Reply(
+                description="The task was created, or exists, and isn't done.",
+                schema="Task",
+                headers=_CREATED,
+            ),
+            200: Reply(
+                description="The task is done already: a repeat, or rejected at once.",
+                schema="Task",
+                headers=_CREATED,
+            ),
+        },
+        problems=INPUT_PROBLEMS,
+    ),
+    ("GET", "/tasks/{task_id}"): Route(
+        operation="get_task",
+        tag="tasks",
+        summary="Read a task",
+        description="Once it has succeeded, `output` has links to the stored files.",
+        replies={200: Reply(description="The task.", schema="Task")},
+        problems=("task-not-found",),
+    ),
+    ("POST", "/tasks/{task_id}/cancel"): Route(
+        operation="cancel_task",
+        tag="tasks",
+        summary="Cancel a task that was not sent",
+        description="A canceled task is returned as it is.",
+        replies={200: Reply(description="The canceled task.", schema="Task")},
+        problems=("task-not-found", "not-cancelable"),
+    ),
+    ("POST", "/tasks/{task_id}/webhook-deliveries"): Route(
+        operation="send_webhook_again",
+        tag="webhooks",
+        summary="Send a task's webhook again",
+        description="With the task's current state, whatever was delivered before.",
+        replies={202: Reply(description="The webhook is queued.", schema="Task")},
+        problems=("task-not-found", "no-webhook", "nothing-to-send", "webhook-sent-lately"),
+    ),
+    ("GET", "/webhook-secret"): Route(
+        operation="get_webhook_secret",
+        tag="webhooks",
+        summary="Read the secrets that sign your webhooks",
+        replies={200: Reply(description="The secrets.", schema="WebhookSecrets")},
+        problems=("webhook-secret-not-set",),
+    ),
+    ("POST", "/uploads"): Route(
+        operation="open_upload",
+        tag="uploads",
+        summary="Open an upload",
+        description="Returns two forms for presigned POSTs to S3, valid for 15 minutes.",
+        replies={201: Reply(description="The forms.", schema="Upload")},
+    ),
+    ("GET", "/openapi.json"): Route(
+        operation="get_openapi",
+        tag="description",
+        summary="Read this description",
+        replies={200: Reply(description="An OpenAPI document.")},
+        problems=("no-such-route",),
+        public=True,
+    ),
+    ("GET", "/docs"): Route(
+        operation="get_docs",
+        tag="description",
+        summary="Open this description as a page",
+        replies={200: Reply(description="A page with Swagger UI.", media_types=("text/html",))},
+        problems=("no-such-route",),
+        public=True,
+    ),
+    ("GET", "/docs/{name}"): Route(
+        operation="get_docs_page",
+        tag="description",
+        summary="Open the page of problems",
+        description="`type` of a problem leads here.",
+        replies={
+            200: Reply(
+                description="A page, or a file that a page needs.",
+                media_types=("text/html", "text/css", "text/javascript"),
+            )
+        },
+        problems=("no-such-route",),
+        public=True,
+    ),
+}

@@ -1,0 +1,280 @@
+"""The schemas of what the API takes and returns, with the names and limits of the code."""
+
+import copy
+import json
+from typing import Any
+
+from act_one.inputs.request import (
+    FIELDS,
+    MAX_INPUT_URL_CHARACTERS,
+    MAX_METADATA_BYTES,
+    MAX_METADATA_DEPTH,
+)
+from act_one.tasks.events import DEFAULT_WEBHOOK_EVENTS, WEBHOOK_EVENTS
+from tools.openapi.raised import ROOT
+
+type Schema = dict[str, Any]
+
+TASK_SCHEMA = ROOT / "events/schemas/task.schema.json"
+SAMPLE_EVENT = ROOT / "events/task-succeeded.json"
+UPLOAD_ID = "^[0-9a-f]{16}$"
+EXAMPLE_ID = "task_649ecfb84cadda50ea4aff08fc8be6be"
+
+
+class MissingError(Exception):
+    """Something of the code is not described; the message says what, and where to describe it."""
+
+
+def _ref(name: str) -> Schema:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _input_url(what: str, example: str) -> Schema:
+    return {
+        "type": "string",
+        "format": "uri",
+        "maxLength": MAX_INPUT_URL_CHARACTERS,
+        "description": f"{what}: an http(s) URL that the provider can fetch, or the s3:// URI of a "
+        "file that this client uploaded.",
+        "examples": [f"https://media.example.com/{example}"],
+    }
+
+
+# ── What is taken ─────────────────────────────────────────────────────────────────────────────
+
+INPUTS = {
+    "video": _input_url("The performance", "performance.mp4"),
+    "image": _input_url("The character", "character.png"),
+}
+UPLOADED = {
+    "upload_id": {
+        "type": "string",
+        "pattern": UPLOAD_ID,
+        "description": "The id of an upload, in place of video and image.",
+        "examples": ["5f2b8c0d9e4a7163"],
+    }
+}
+OPTIONS: dict[str, Schema] = {
+    "metadata": {
+        "type": "object",
+        "description": f"Of yours, returned with the task: at most {MAX_METADATA_BYTES:,} bytes "
+        f"and {MAX_METADATA_DEPTH} levels deep, with integers within ±2⁵³.",
+        "examples": [{"order": "42"}],
+    },
+    "preflight": {
+        "enum": ["on", "off"],
+        "type": "string",
+        "default": "on",
+        "description": "Whether the inputs are checked before anything is written or paid.",
+    },
+    "webhook": {
+        "type": "object",
+        "required": ["url"],
+        "additionalProperties": False,
+        "description": "The endpoint to call.",
+        "properties": {
+            "url": {"type": "string", "format": "uri", "maxLength": MAX_INPUT_URL_CHARACTERS},
+            "events": {
+                "type": "array",
+                "minItems": 1,
+                "items": {"type": "string", "enum": [*WEBHOOK_EVENTS.values()]},
+                "default": [*DEFAULT_WEBHOOK_EVENTS],
+            },
+        },
+    },
+    "callback_url": {
+        "type": "string",
+        "format": "uri",
+        "maxLength": MAX_INPUT_URL_CHARACTERS,
+        "description": "The provider's own field, short for webhook.url.",
+    },
+}
+
+
+def _transfer(inputs: dict[str, Schema], description: str) -> Schema:
+    return {
+        "type": "object",
+        "description": description,
+        "required": [*inputs],
+        "additionalProperties": False,
+        "properties": copy.deepcopy(inputs | OPTIONS),
+        "dependentSchemas": {"callback_url": {"properties": {"webhook": False}}},
+    }
+
+
+# ── What is returned ──────────────────────────────────────────────────────────────────────────
+
+API_ONLY: dict[str, Schema] = {}
+"""Members of a task that only the API shows: not in events/schemas."""
+
+DELIVERY: Schema = {
+    "type": "object",
+    "description": "One attempt to call the task's webhook.",
+    "required": [
+        *("webhook_id", "event", "attempt", "at", "status", "ms", "reply", "error", "next_at")
+    ],
+    "properties": {
+        "webhook_id": {"type": "string"},
+        "event": {"type": "string"},
+        "attempt": {"type": "integer", "minimum": 1},
+        "at": {"type": "string", "format": "date-time"},
+        "status": {"type": ["integer", "null"], "description": "Null without an HTTP reply."},
+        "ms": {
+            "type": "integer",
+            "minimum": 0,
+            "description": "How long it took, in milliseconds.",
+        },
+        "reply": {"type": "string", "description": "The beginning of the reply's body."},
+        "error": {"type": ["string", "null"]},
+        "next_at": {
+            "type": ["string", "null"],
+            "format": "date-time",
+            "description": "When it is tried again; null if it is not.",
+        },
+    },
+}
+
+
+def _task() -> dict[str, Schema]:
+    """Return the schemas of a task and of its parts, as the API shows them."""
+    text = TASK_SCHEMA.read_text()
+    for name in ("media", "remark"):
+        text = text.replace(f"#/$defs/{name}", f"#/components/schemas/{name.title()}")
+    task = json.loads(text)
+    media, remark = (task["$defs"][name] for name in ("media", "remark"))
+    for name in ("$schema", "$id", "$defs", "title"):
+        del task[name]
+    members = task["properties"]
+    # Clients see the queries of their own inputs' URLs.
+    for given in members["input"]["properties"].values():
+        del given["pattern"]
+    media["properties"] = {
+        "url": {
+            "type": ["string", "null"],
+            "format": "uri",
+            "description": "A link for up to an hour, from GET; null once the file has expired.",
+        },
+        **media["properties"],
+    }
+    output, webhook = (_object(members[name]) for name in ("output", "webhook"))
+    members["output"]["oneOf"] = [{"type": "null"}, _ref("Output")]
+    members["webhook"]["oneOf"] = [{"type": "null"}, _ref("Webhook")]
+    webhook["properties"]["deliveries"] = {"type": "array", "items": _ref("Delivery")}
+    webhook["required"] = [*webhook["required"], "deliveries"]
+    task["description"] = "One transfer. More members may be added."
+    task["examples"] = [_sample()]
+    task["required"] = [*task["required"], *API_ONLY]
+    members |= copy.deepcopy(API_ONLY)
+    media["description"] = "A stored file."
+    remark["description"] = "An error or a warning."
+    return {
+        "Task": task,
+        "Output": {"description": "The stored files.", **output},
+        "Media": media,
+        "Remark": remark,
+        "Webhook": webhook,
+    }
+
+
+def _sample() -> dict[str, Any]:
+    """Return the sample of a succeeded task, as GET shows it."""
+    sample: dict[str, Any] = json.loads(SAMPLE_EVENT.read_text())["detail"]
+    del sample["event_id"]
+    for name, stored in sample["output"].items():
+        file = stored["s3_uri"].rpartition("/")[2]
+        url = f"https://act-one-resultsbucket-example.s3.us-east-1.amazonaws.com/{file}?X-Amz-…"
+        sample["output"][name] = {"url": url, **stored}
+    return sample
+
+
+def _object(nullable: Schema) -> Schema:
+    """Return the schema beside null."""
+    return next(option for option in nullable["oneOf"] if option["type"] != "null")
+
+
+def _form(kind: str) -> Schema:
+    return {
+        "type": "object",
+        "description": f"A presigned POST to S3 for the {kind}: send the fields as they are, then "
+        f"Content-Type ({kind}/…), and the file last.",
+        "required": ["url", "fields", "max_bytes"],
+        "properties": {
+            "url": {"type": "string", "format": "uri"},
+            "fields": {"type": "object", "additionalProperties": {"type": "string"}},
+            "max_bytes": {"type": "integer", "minimum": 1},
+        },
+    }
+
+
+def schemas() -> dict[str, Schema]:
+    """Return all schemas by their names.
+
+    Raises ``MissingError`` for a field of the request that isn't described.
+    """
+    described = {*INPUTS, *UPLOADED, *OPTIONS}
+    for field in sorted(FIELDS - described):
+        raise MissingError(
+            f"inputs/request.py reads the field {field!r}, which tools/openapi/schemas.py doesn't "
+            "describe: add it to OPTIONS"
+        )
+    for field in sorted(described - FIELDS):
+        raise MissingError(
+            f"tools/openapi/schemas.py describes the field {field!r}, which inputs/request.py "
+            "doesn't read: remove it"
+        )
+    return {
+        "TransferOfUrls": _transfer(INPUTS, "A transfer of files at URLs."),
+        "TransferOfUpload": _transfer(UPLOADED, "A transfer of uploaded files."),
+        **_task(),
+        "Delivery": DELIVERY,
+        "Upload": {
+            "type": "object",
+            "required": ["upload_id", "expires_at", "video", "image"],
+            "properties": {
+                "upload_id": {"type": "string", "pattern": UPLOAD_ID},
+                "expires_at": {"type": "string", "format": "date-time"},
+                "video": _form("video"),
+                "image": _form("image"),
+            },
+        },
+        "WebhookSecrets": {
+            "type": "object",
+            "description": "The secrets that sign this client's webhooks.",
+            "required": ["current", "previous"],
+            "properties": {
+                "current": {"type": "string", "pattern": "^whsec_"},
+                "previous": {
+                    "type": ["string", "null"],
+                    "description": "Null unless the secret is being rotated.",
+                },
+            },
+        },
+        "Problem": {
+            "type": "object",
+            "description": "An error (RFC 9457). More members may be added.",
+            "required": ["type", "title", "status", "detail", "code"],
+            "properties": {
+                "type": {
+                    "type": "string",
+                    "format": "uri-reference",
+                    "description": "Where the problem is described, relative to the request's URL.",
+                    "examples": ["/v1/docs/problems#input-aspect-ratio"],
+                },
+                "title": {"type": "string", "description": "For people."},
+                "status": {"type": "integer", "minimum": 400, "maximum": 599},
+                "detail": {
+                    "type": "string",
+                    "description": "For people: what is wrong, and what to do.",
+                },
+                "code": {
+                    "type": "string",
+                    "pattern": "^[a-z0-9-]+$",
+                    "description": "For programs: the kind of problem.",
+                },
+                "field": {"type": "string", "description": "The member or header at fault."},
+                "found": {"type": "string", "description": "Of an input: what it is."},
+                "needed": {"type": "string", "description": "Of an input: what it must be."},
+                "fix": {"type": "string", "description": "Of an input: a command that repairs it."},
+            },
+        },
+    }
