@@ -1,0 +1,72 @@
+"""What schemathesis is told beside the document: inputs that exist, and a check of codes.
+
+Runs inside of schemathesis, in an environment of its own.
+"""
+
+import json
+import os
+import re
+from math import inf
+
+import schemathesis
+from hypothesis import strategies as st
+
+PROVIDER = os.environ["PROVIDER_URL"]
+UPLOAD_ID = re.compile(r"[0-9a-f]{16}")
+MAX_METADATA_BYTES = 2_048
+MAX_INTEGER = 2**53
+VIDEOS = [f"{PROVIDER}/inputs/performance.mp4{query}" for query in ("", "?seconds=1", "?seconds=2")]
+IMAGE = f"{PROVIDER}/inputs/character.png"
+
+# Requests with made-up hosts would all end at the preflight.
+schemathesis.openapi.format("uri", st.sampled_from(VIDEOS))
+
+
+@schemathesis.hook
+def map_body(_context, body):
+    """Send an image where a video was drawn, and an upload that has its files.
+
+    The schema says how they look, not what they are.
+    """
+    if not isinstance(body, dict):
+        return body
+    changed = {"image": IMAGE} if body.get("image") in VIDEOS else {}
+    if UPLOAD_ID.fullmatch(str(body.get("upload_id"))):
+        changed["upload_id"] = os.environ["UPLOAD_ID"]
+    return {**body, **changed}
+
+
+@schemathesis.hook
+def filter_case(_context, case):
+    """Leave out valid-looking metadata beyond limits that JSON Schema has no words for."""
+    metadata = case.body.get("metadata") if isinstance(case.body, dict) else None
+    if not isinstance(metadata, dict):
+        return True
+    fits = len(json.dumps(metadata, ensure_ascii=False)) <= MAX_METADATA_BYTES / 4
+    return fits and all(
+        abs(number) <= MAX_INTEGER for number in numbers(metadata) if abs(number) != inf
+    )
+
+
+def numbers(value):
+    if isinstance(value, dict | list):
+        for member in value.values() if isinstance(value, dict) else value:
+            yield from numbers(member)
+    elif isinstance(value, int | float):
+        yield value
+
+
+@schemathesis.check
+def documented_code(_context, response, case):
+    """Every problem has a code that the document lists under its status, and its own type."""
+    if response.status_code < 400:
+        return
+    problem = json.loads(response.content)
+    if case.method.upper() != case.operation.method.upper():
+        assert (response.status_code, problem["code"]) == (404, "no-such-route")
+        return
+    documented = case.operation.definition.raw["responses"].get(str(response.status_code), {})
+    codes = documented.get("x-codes", [])
+    assert problem["code"] in codes, f"{problem['code']} is not among {codes}"
+    assert problem["type"] == f"/v1/docs/problems#{problem['code']}"
+    assert problem["status"] == response.status_code
