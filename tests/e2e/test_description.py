@@ -16,7 +16,7 @@ from local.stack import ROOT
 TOOLS = ROOT / ".tools/openapi/bin"
 FUZZING = Path(__file__).parent / "fuzzing"
 CASES = 20
-SECONDS = 300
+SECONDS = 600
 
 if not (TOOLS / "schemathesis").exists():
     pytest.fail("schemathesis is missing: run `make tools`", pytrace=False)
@@ -97,6 +97,7 @@ def test_every_answer_is_as_the_document_says(api, document, caller, upload_id, 
     command = [TOOLS / "schemathesis", "--config-file", FUZZING / "schemathesis.toml", "run"]
     command += [with_real_examples, "--url", api.api_url, "--header", f"x-api-key: {api.api_key}"]
     command += ["--max-examples", CASES, "--seed", 1, "--continue-on-failure"]
+    command += ["--request-timeout", 60, "--suppress-health-check", "all"]
     created = caller.rows()
     done = run(
         command,
@@ -112,7 +113,7 @@ def test_every_answer_is_as_the_document_says(api, document, caller, upload_id, 
     created = caller.rows() - created
     print(f"schemathesis: {cases[0]}; {created} tasks created")
     assert int(cases[1]) > 300
-    assert created > 10
+    assert created > 30
 
 
 def test_a_generated_client_submits_waits_and_downloads(api, document, caller, tmp_path):

@@ -6,6 +6,7 @@ Runs inside of schemathesis, in an environment of its own.
 import json
 import os
 import re
+from itertools import count
 from math import inf
 
 import schemathesis
@@ -15,6 +16,7 @@ PROVIDER = os.environ["PROVIDER_URL"]
 UPLOAD_ID = re.compile(r"[0-9a-f]{16}")
 MAX_METADATA_BYTES = 2_048
 MAX_INTEGER = 2**53
+CALLS = count(1)
 VIDEOS = [f"{PROVIDER}/inputs/performance.mp4{query}" for query in ("", "?seconds=1", "?seconds=2")]
 IMAGE = f"{PROVIDER}/inputs/character.png"
 
@@ -23,17 +25,20 @@ schemathesis.openapi.format("uri", st.sampled_from(VIDEOS))
 
 
 @schemathesis.hook
-def map_body(_context, body):
-    """Send an image where a video was drawn, and an upload that has its files.
+def before_call(_context, case, _kwargs):
+    """Send an image where a video was drawn, an upload that has its files, and mostly a new key.
 
     The schema says how they look, not what they are.
     """
-    if not isinstance(body, dict):
-        return body
-    changed = {"image": IMAGE} if body.get("image") in VIDEOS else {}
-    if UPLOAD_ID.fullmatch(str(body.get("upload_id"))):
-        changed["upload_id"] = os.environ["UPLOAD_ID"]
-    return {**body, **changed}
+    if isinstance(case.body, dict):
+        changed = {"image": IMAGE} if case.body.get("image") in VIDEOS else {}
+        if UPLOAD_ID.fullmatch(str(case.body.get("upload_id"))):
+            changed["upload_id"] = os.environ["UPLOAD_ID"]
+        case.body = {**case.body, **changed}
+    key = (case.headers or {}).get("Idempotency-Key", "")
+    number = next(CALLS)
+    if isinstance(key, str) and key.strip() and len(key) < 200 and number % 4:
+        case.headers["Idempotency-Key"] = f"{key}{number}"
 
 
 @schemathesis.hook
