@@ -55,11 +55,19 @@ local-down: $(DEV) ## Stop it
 
 .PHONY: redrive
 redrive: $(DEV) ## Try again what the stack STACK gave up
-	@PYTHONPATH=layers/act_one .venv/bin/python -m ops.redrive '$(STACK)'
+	@PYTHONPATH=layers/act_one .venv/bin/python -m ops.redrive $(call quoted,$(STACK))
 
 .PHONY: restore
 restore: $(DEV) ## Bring lost tasks back into the stack STACK, from the restored table FROM
-	@PYTHONPATH=layers/act_one .venv/bin/python -m ops.restore '$(STACK)' '$(FROM)'
+	@PYTHONPATH=layers/act_one .venv/bin/python -m ops.restore $(call quoted,$(STACK)) $(call quoted,$(FROM))
+
+.PHONY: pause
+pause: $(DEV) ## Hold the sending of tasks of the stack STACK
+	@PYTHONPATH=layers/act_one .venv/bin/python -m ops.pause $(call quoted,$(STACK))
+
+.PHONY: resume
+resume: $(DEV) ## Send what waited in the stack STACK
+	@PYTHONPATH=layers/act_one .venv/bin/python -m ops.pause $(call quoted,$(STACK)) --resume
 
 .PHONY: unit
 unit: $(DEV) $(MINISTACK) ## Run the tests that need no deployed stack, in a minute

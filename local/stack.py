@@ -335,8 +335,8 @@ def _how_to_use(stack: LocalStack) -> str:
     return f"""
 The stack runs until Ctrl-C or `make local-down`. Its URLs and keys: {STACK_FILE.relative_to(ROOT)}
 
-  curl -s {stack.api_url}/tasks -H 'x-api-key: {stack.api_key}' -d '{body}'
-  curl -s {stack.api_url}/tasks/TASK_ID -H 'x-api-key: {stack.api_key}'
+  curl -sS {stack.api_url}/tasks -H 'x-api-key: {stack.api_key}' -d '{body}'
+  curl -sS {stack.api_url}/tasks/TASK_ID -H 'x-api-key: {stack.api_key}'
 
 {stack.api_url}/docs describes the API.
 """

@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import boto3
-from botocore.exceptions import BotoCoreError, ClientError
 
 from act_one.tasks.rows import read_item
 from act_one.tasks.table import MovedOnError, TaskTable
 from act_one.tasks.task import Stage
+from ops.stacks import CommandError, run, stack_outputs
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
@@ -31,10 +31,6 @@ _DEAD_LETTER_QUEUES: Final = (
     "IngestDeadLetterQueueUrl",
     "WebhookDeadLetterQueueUrl",
 )
-
-
-class StackError(Exception):
-    """The stack can't be redriven; the message is a sentence for the operator."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,9 +50,11 @@ class Redriven:
 def redrive(stack_name: str, session: boto3.Session) -> Redriven:
     """Make given-up tasks due, move dead letters back and publish what the relay gave up.
 
-    Raises ``StackError`` if there is no such stack, or if it is another application's.
+    Raises ``CommandError`` if there is no such stack, or if it is another application's.
     """
-    outputs = _outputs(stack_name, session)
+    outputs = stack_outputs(
+        stack_name, session, "TasksTable", "RelayFailuresBucket", *_DEAD_LETTER_QUEUES
+    )
     table = TaskTable(session.client("dynamodb"), outputs["TasksTable"])
     due = sum(_make_due(item, table) for item in _given_up(table))
     moved = [_move_back(outputs[queue], session) for queue in _DEAD_LETTER_QUEUES]
@@ -118,22 +116,6 @@ def _records(content: bytes) -> list[dict[str, Any]] | None:
     return records if isinstance(records, list) else None
 
 
-def _outputs(stack_name: str, session: boto3.Session) -> dict[str, str]:
-    try:
-        stacks = session.client("cloudformation").describe_stacks(StackName=stack_name)["Stacks"]
-    except ClientError as error:
-        if error.response.get("Error", {}).get("Code") != "ValidationError":
-            raise
-        raise StackError(
-            f"There is no stack {stack_name!r} in {session.region_name}; "
-            "`aws cloudformation list-stacks` lists their names."
-        ) from error
-    outputs = {one["OutputKey"]: one["OutputValue"] for one in stacks[0].get("Outputs", ())}
-    if not {"TasksTable", "RelayFailuresBucket", *_DEAD_LETTER_QUEUES} <= outputs.keys():
-        raise StackError(f"{stack_name!r} is not a stack of act-one, or is not deployed yet.")
-    return outputs
-
-
 def _given_up(table: TaskTable) -> list[dict[str, Any]]:
     pages = table.client.get_paginator("scan").paginate(
         TableName=table.name,
@@ -169,24 +151,19 @@ def _move_back(dead_letters: str, session: boto3.Session) -> bool:
 
 
 def main(arguments: list[str]) -> int:
-    """Redrive the stack that is named; 2 if that can't be done."""
+    """Redrive the stack that is named; returns the exit status."""
+    return run(lambda: _command(arguments))
+
+
+def _command(arguments: list[str]) -> str:
     if len(arguments) != 1 or not arguments[0].strip():
-        print("Name the stack: make redrive STACK=act-one", file=sys.stderr)
-        return 2
-    try:
-        done = redrive(arguments[0].strip(), boto3.Session())
-    except StackError as error:
-        print(error, file=sys.stderr)
-        return 2
-    except (BotoCoreError, ClientError) as error:
-        print(f"AWS can't do that: {error}", file=sys.stderr)
-        return 2
-    print(
+        raise CommandError("Name the stack: make redrive STACK=act-one")
+    done = redrive(arguments[0].strip(), boto3.Session())
+    return (
         f"{done.due} tasks are polled again. "
         f"{'Dead letters go back' if done.moved else 'There are no dead letters'}. "
         f"{done.replayed} batches of events were published, {done.kept} could not be."
     )
-    return 0
 
 
 if __name__ == "__main__":

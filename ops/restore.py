@@ -12,10 +12,9 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import boto3
-from botocore.exceptions import BotoCoreError, ClientError
 
 from act_one.clock import system_clock
 from act_one.lifecycle.next_step import HAS_CREATE
@@ -25,6 +24,10 @@ from act_one.tasks.identifiers import new_claim_id
 from act_one.tasks.rows import UnreadableRowError, read_item
 from act_one.tasks.table import MovedOnError, TaskTable
 from act_one.tasks.task import Stage, Task
+from ops.stacks import CommandError, run, stack_outputs
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
 
 SCHEDULE: Final = "SweeperFunctionEveryMinute"
 FORGOTTEN_VERSIONS: Final = 100
@@ -50,20 +53,35 @@ class Restored:
 
 
 def restore(stack_name: str, restored_table: str, session: boto3.Session) -> Restored:
-    """Copy missing rows into a stack's table while its sweeper's schedule is disabled."""
-    cloudformation = session.client("cloudformation")
-    stack = cloudformation.describe_stacks(StackName=stack_name)["Stacks"][0]
-    outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+    """Copy missing rows into a stack's table while its sweeper's schedule is disabled.
+
+    Raises ``CommandError``, before anything is changed, if there is no such stack or table.
+    """
+    outputs = stack_outputs(stack_name, session, "SweeperFunction", "TasksTable")
+    dynamodb = session.client("dynamodb")
+    _check_table(restored_table, dynamodb)
     sweeper = session.client("lambda").get_function_configuration(
         FunctionName=outputs["SweeperFunction"]
     )
     settings = Settings.from_environment(sweeper["Environment"]["Variables"])
-    schedule = cloudformation.describe_stack_resource(
+    schedule = session.client("cloudformation").describe_stack_resource(
         StackName=stack_name, LogicalResourceId=SCHEDULE
     )["StackResourceDetail"]["PhysicalResourceId"]
-    table = TaskTable(session.client("dynamodb"), settings.tasks_table)
+    table = TaskTable(dynamodb, settings.tasks_table)
     with _disabled(schedule, session.client("scheduler")):
         return copy_missing(restored_table, table, settings, system_clock())
+
+
+def _check_table(name: str, dynamodb: "DynamoDBClient") -> None:
+    """Raise ``CommandError`` unless there is a table of this name whose key is that of tasks."""
+    try:
+        key = dynamodb.describe_table(TableName=name)["Table"]["KeySchema"]
+    except dynamodb.exceptions.ResourceNotFoundException as error:
+        raise CommandError(
+            f"There is no table {name!r}; `aws dynamodb list-tables` lists their names."
+        ) from error
+    if [part["AttributeName"] for part in key] != ["task_id"]:
+        raise CommandError(f"{name!r} is not a table of tasks; name the one that was restored.")
 
 
 def copy_missing(restored_table: str, table: TaskTable, settings: Settings, now: float) -> Restored:
@@ -123,21 +141,23 @@ def _disabled(name: str, scheduler: Any) -> Iterator[None]:  # noqa: ANN401 - it
 
 
 def main(arguments: list[str]) -> int:
-    """Restore into the stack that is named; 2 for other arguments, 1 if AWS refuses."""
-    if len(arguments) != 2 or not all(arguments):
-        print(__doc__, file=sys.stderr)
-        return 2
-    try:
-        done = restore(arguments[0], arguments[1], boto3.Session())
-    except (BotoCoreError, ClientError) as error:
-        print(error, file=sys.stderr)
-        return 1
-    print(
+    """Restore into the stack that is named; returns the exit status."""
+    return run(lambda: _command(arguments))
+
+
+def _command(arguments: list[str]) -> str:
+    named = [argument.strip() for argument in arguments]
+    if len(named) != 2 or not all(named):
+        raise CommandError(
+            "Name the stack and the restored table: "
+            "make restore STACK=act-one FROM=act-one-restored"
+        )
+    done = restore(named[0], named[1], boto3.Session())
+    return (
         f"{done.copied} rows were copied, {done.unconfirmed} of them as unconfirmed. "
         f"Not copied: {done.present} that are there, {done.expired} expired, "
         f"{done.unreadable} unreadable."
     )
-    return 0
 
 
 if __name__ == "__main__":

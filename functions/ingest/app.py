@@ -9,6 +9,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from act_one.aws import QUICK
+from act_one.clients.client import Client
 from act_one.clock import seconds_left_of
 from act_one.ingest.context import IngestContext
 from act_one.ingest.messages import take
@@ -31,6 +32,7 @@ ingest_context = IngestContext(
     services.uploads,
     settings,
     services.clock,
+    services.clients,
     PairTable(boto3.client("dynamodb", config=QUICK), settings.pairs_table),
     boto3.client("events", config=QUICK),
     boto3.client("sqs", config=QUICK),
@@ -42,10 +44,10 @@ ingest_context = IngestContext(
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Handle a batch of messages; report those that have to be retried."""
 
-    def send(request: TransferRequest, client_id: str) -> Task:
+    def send(request: TransferRequest, client: Client) -> Task:
         task, replayed = submit(
             request,
-            client_id,
+            client,
             callback_keys.keys(),
             services,
             seconds_left_of(context),

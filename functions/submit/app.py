@@ -1,20 +1,37 @@
-"""Serve ``POST /v1/tasks``: create a task and send it to the provider."""
+"""Serve the routes that create a task and send it to the provider.
+
+``POST /v1/tasks`` is ours; ``POST /v1/runway/pro/act_one`` is the provider's own route, for clients
+that were written for it.
+"""
 
 import os
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
 
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from act_one.clients.caller import caller_of
 from act_one.clock import seconds_left_of
-from act_one.http_events import answer_problems, body_of, client_of, header, json_response
+from act_one.http_events import (
+    Handler,
+    answer_problems,
+    body_of,
+    header,
+    json_response,
+    location_below,
+)
 from act_one.inputs.preflight import inputs_check
 from act_one.inputs.request import read_request
+from act_one.json_types import Json
 from act_one.lifecycle.services import build_services, key_ring
 from act_one.lifecycle.submission import submit
+from act_one.provider.documents import created
+from act_one.provider.serving import answer_as_provider
 from act_one.settings import Settings
 from act_one.tasks.documents import api_document
+from act_one.tasks.task import Task
 
 logger = Logger()
 metrics = Metrics()
@@ -24,21 +41,39 @@ callback_keys = key_ring(settings.callback_secret)
 check_inputs = inputs_check(settings)
 
 
-@metrics.log_metrics
-@logger.inject_lambda_context(clear_state=True)
 @answer_problems
-def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+def post_task(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Return the task: 202 while it is open, 200 once it has ended."""
-    client_id = client_of(event)
+    task, headers = _submit(event, context)
+    headers = {"Location": location_below(event, task.task_id), **headers}
+    return json_response(200 if task.done else 202, api_document(task), headers)
+
+
+def post_act_one(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Return the task's id, in the provider's form."""
+
+    def answer() -> tuple[Mapping[str, Json], Mapping[str, str]]:
+        task, headers = _submit(event, context, from_cometapi=True)
+        return created(task), headers
+
+    return answer_as_provider(answer)
+
+
+def _submit(
+    event: dict[str, Any], context: LambdaContext, *, from_cometapi: bool = False
+) -> tuple[Task, dict[str, str]]:
+    """Submit a request; return its task, and the headers that say whether it is a repeat."""
+    client = caller_of(event, services.clients)
     request = read_request(
         body_of(event),
         header(event, "idempotency-key"),
         allow_addresses=settings.unsafe_allow_private_media,
-        own_files=services.uploads.files_of(client_id),
+        own_files=services.uploads.files_of(client.name),
+        from_cometapi=from_cometapi,
     )
     task, replayed = submit(
         request,
-        client_id,
+        client,
         callback_keys.keys(),
         services,
         seconds_left_of(context),
@@ -46,7 +81,18 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     )
     logger.info("task", extra={"task_id": task.task_id, "stage": task.stage, "replayed": replayed})
     metrics.add_metric("TasksReplayed" if replayed else "TasksCreated", MetricUnit.Count, 1)
-    headers = {"Location": f"/v1/tasks/{task.task_id}"}
-    if replayed:
-        headers["Idempotent-Replayed"] = "true"
-    return json_response(200 if task.done else 202, api_document(task), headers)
+    return task, {"Idempotent-Replayed": "true"} if replayed else {}
+
+
+ROUTES: Final[Mapping[str, Handler]] = {
+    "/tasks": post_task,
+    "/runway/pro/act_one": post_act_one,
+}
+"""All are POST. A router would be imported for two entries of a table."""
+
+
+@metrics.log_metrics
+@logger.inject_lambda_context(clear_state=True)
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Route a request of the REST API."""
+    return ROUTES[event["resource"]](event, context)

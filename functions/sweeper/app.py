@@ -9,6 +9,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from act_one.aws import QUICK
+from act_one.clients.directory import ClientDirectory
 from act_one.clock import system_clock
 from act_one.lifecycle.services import task_table
 from act_one.lifecycle.sweep import sweep
@@ -18,6 +19,7 @@ logger = Logger()
 metrics = Metrics()
 settings = Settings.from_environment(os.environ)
 table = task_table(settings)
+clients = ClientDirectory(table.client, settings.clients_table, system_clock)
 stepfunctions = boto3.client("stepfunctions", config=QUICK)
 
 
@@ -25,7 +27,7 @@ stepfunctions = boto3.client("stepfunctions", config=QUICK)
 @logger.inject_lambda_context(clear_state=True)
 def handler(_event: dict[str, Any], _context: LambdaContext) -> dict[str, int]:
     """Start the fallback for every due row; return the number of executions started."""
-    started = sweep(table, stepfunctions, settings.fallback_arn, system_clock)
+    started = sweep(table, stepfunctions, settings.fallback_arn, system_clock, clients.is_paused)
     if started:  # a metric costs the same when it is always 0
         metrics.add_metric("FallbacksStarted", MetricUnit.Count, started)
     return {"started": started}

@@ -2,11 +2,14 @@
 
 ``GET /v1/tasks/{task_id}`` returns a task, ``POST …/cancel`` cancels it, ``POST
 …/webhook-deliveries`` sends its webhook again, ``GET /v1/webhook-secret`` returns the secrets that
-sign the client's webhooks, and ``POST /v1/uploads`` returns presigned forms.
+sign the client's webhooks, ``GET /v1/usage`` returns what its tasks cost, and ``POST /v1/uploads``
+returns presigned forms. ``POST /v1/runway/feed`` is the provider's own route, for clients that were
+written for it.
 """
 
 import json
 import os
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, NoReturn
 
@@ -17,13 +20,22 @@ from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from act_one.aws import QUICK, s3_client
+from act_one.clients.caller import caller_of
+from act_one.clients.client import Client
+from act_one.clients.directory import ClientDirectory
 from act_one.clock import system_clock
-from act_one.http_events import answer_problems, client_of
+from act_one.http_events import answer_problems, body_of, header
 from act_one.inputs.uploads import open_upload
+from act_one.json_types import Json
 from act_one.lifecycle.cancel import cancel
 from act_one.lifecycle.read import own_task, task_not_found, with_links
 from act_one.lifecycle.services import key_ring, task_table
+from act_one.lifecycle.usage import usage
+from act_one.provider.documents import feed
+from act_one.provider.serving import FEED_FORM_HEADER, answer_as_provider, feed_form, feed_task_id
 from act_one.settings import Settings
+from act_one.tasks.accounts import LedgerTable
+from act_one.tasks.links import links_of
 from act_one.tasks.task import Task
 from act_one.webhooks.queue import WebhookQueue, send_again
 from act_one.webhooks.secrets import show_secrets
@@ -31,6 +43,8 @@ from act_one.webhooks.secrets import show_secrets
 logger = Logger()
 settings = Settings.from_environment(os.environ)
 table = task_table(settings)
+ledger = LedgerTable(table.client, settings.ledger_table)
+clients = ClientDirectory(table.client, settings.clients_table, system_clock)
 s3 = s3_client()
 webhook_queue = WebhookQueue(boto3.client("sqs", config=QUICK), settings.webhook_queue_url)
 webhook_keys = key_ring(settings.webhook_secret)
@@ -60,17 +74,37 @@ def send_webhook_again(task_id: str) -> tuple[dict[str, Any], int]:
 @routes.get("/webhook-secret")
 def get_webhook_secret() -> Response[str]:
     """Return the secrets that sign this client's webhooks; ``previous`` is null or a secret."""
-    secrets = show_secrets(webhook_keys, client_of(routes.current_event.raw_event))
+    secrets = show_secrets(webhook_keys, _caller().name)
     return Response(
         HTTPStatus.OK, "application/json", json.dumps(secrets), {"Cache-Control": "no-store"}
     )
 
 
+@routes.get("/usage")
+def get_usage() -> dict[str, Any]:
+    """Return what this client's tasks cost, day by day."""
+    asked = routes.current_event.query_string_parameters
+    return usage(_caller(), asked, ledger, settings, system_clock())
+
+
 @routes.post("/uploads")
 def post_upload() -> tuple[dict[str, Any], int]:
     """Return the forms with which the client uploads its inputs."""
-    client_id = client_of(routes.current_event.raw_event)
-    return open_upload(client_id, s3, settings, system_clock()), HTTPStatus.CREATED
+    return open_upload(_caller().name, s3, settings, system_clock()), HTTPStatus.CREATED
+
+
+@routes.post("/runway/feed")
+def post_feed() -> Response[str]:
+    """Return a task of this client in the provider's form."""
+    event = routes.current_event.raw_event
+
+    def answer() -> tuple[Mapping[str, Json], Mapping[str, str]]:
+        form = feed_form(header(event, FEED_FORM_HEADER))
+        task = _own_task(feed_task_id(body_of(event)))
+        return feed(task, links_of(task, s3, settings, system_clock()), form), {}
+
+    replied = answer_as_provider(answer)
+    return Response(replied["statusCode"], body=replied["body"], headers=replied["headers"])
 
 
 @routes.not_found
@@ -84,7 +118,11 @@ def _shown(task: Task) -> dict[str, Any]:
 
 
 def _own_task(task_id: str) -> Task:
-    return own_task(task_id, client_of(routes.current_event.raw_event), table)
+    return own_task(task_id, _caller(), table)
+
+
+def _caller() -> Client:
+    return caller_of(routes.current_event.raw_event, clients)
 
 
 @logger.inject_lambda_context(clear_state=True)

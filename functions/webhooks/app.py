@@ -1,20 +1,26 @@
 """Handle the webhook queue: deliver signed webhooks to the users' endpoints."""
 
 import os
-from functools import partial
-from typing import Any
+from functools import cache, partial
+from threading import Lock
+from typing import TYPE_CHECKING, Any
 
 import boto3
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from act_one.aws import QUICK
+from act_one.aws import QUICK, s3_client
 from act_one.clock import seconds_left_of, system_clock
 from act_one.lifecycle.services import key_ring, task_table
 from act_one.net import downloads
 from act_one.settings import Settings
+from act_one.tasks.links import Links, links_of
+from act_one.tasks.task import Task
 from act_one.webhooks.delivery import DeliveryContext, deliver, find_lane
 from act_one.webhooks.queue import Calls, Message, WebhookQueue, serve
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
 
 logger = Logger()
 metrics = Metrics()
@@ -23,11 +29,28 @@ policy = downloads.Policy(
     allow_http=settings.unsafe_allow_private_media,
     allow_private=settings.unsafe_allow_private_media,
 )
+making_s3 = Lock()
+
+
+@cache
+def s3() -> "S3Client":
+    """Build the client at the first webhook in CometAPI's form: it is a sixth of a cold start."""
+    return s3_client()
+
+
+def link(task: Task) -> Links:
+    """Return the links to a task's results that a webhook in CometAPI's form has."""
+    with making_s3:  # attempts run in threads, and boto3's session builds one client at a time
+        client = s3()
+    return links_of(task, client, settings, system_clock())
+
+
 delivery_context = DeliveryContext(
     task_table(settings),
     key_ring(settings.webhook_secret),
     downloads.session(policy),
     system_clock,
+    link,
     settings.webhook_url,
 )
 calls = Calls(

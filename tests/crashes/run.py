@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 import requests
 from botocore.exceptions import ClientError
 
-from act_one.http_events import client_of
+from act_one.clients.client import DEFAULT_CLIENT
 from act_one.keys import parse_keys
 from act_one.provider.callback_token import callback_url
 from act_one.tasks.identifiers import derive_task_id
@@ -151,7 +151,7 @@ class _Run:
         self.database = stack.client("dynamodb")
         self.executions = stack.client("stepfunctions")
         self.functions = stack.client("lambda")
-        self.client_id = client_of({"headers": self.caller.headers})
+        self.client_id = DEFAULT_CLIENT
         self.outcomes: dict[str, Outcome] = {}
         self.pool = ThreadPoolExecutor(16)
         self.sweep_seconds = 0.1

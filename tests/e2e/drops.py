@@ -11,7 +11,7 @@ import requests
 
 from act_one.ingest.pairs import PairTable
 from act_one.tasks.identifiers import derive_task_id
-from act_one.tasks.task import UPLOADS_CLIENT, Task
+from act_one.tasks.task import EVENTS_CLIENT, UPLOADS_CLIENT, Task
 from local.emulator import ROOT
 from local.simulator.media import png_with_text
 from tests.e2e.caller import SECONDS, Caller
@@ -86,16 +86,16 @@ class Dropper(Caller):
         assert len(tasks) == count
         return tasks[-1]
 
-    def requested_id(self, key: str) -> str:
+    def requested_id(self, key: str, owner: str = EVENTS_CLIENT) -> str:
         """Compute the id of the task that is requested by event under a key."""
         client = self.stack.client("dynamodb")
         [name] = [one for one in client.list_tables()["TableNames"] if "PairsTable" in one]
         secret = PairTable(client, name).id_secret()
-        return derive_task_id("events", hmac.digest(secret, key.encode(), "sha256").hex())
+        return derive_task_id(owner, hmac.digest(secret, key.encode(), "sha256").hex())
 
-    def requested(self, key: str, seconds: float = SECONDS) -> Task:
+    def requested(self, key: str, seconds: float = SECONDS, owner: str = EVENTS_CLIENT) -> Task:
         """Wait for the task that was requested by event under a key."""
-        task_id = self.requested_id(key)
+        task_id = self.requested_id(key, owner)
         ends_at = time.monotonic() + seconds
         while (task := self.table.read(task_id)) is None:
             assert time.monotonic() < ends_at, f"{key} led to no task"

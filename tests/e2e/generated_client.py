@@ -30,7 +30,7 @@ def main(url, key, video, image, file):
     task = reply.parsed
     assert isinstance(task, Task), reply
     assert reply.status_code == 202
-    assert reply.headers["location"] == task.links.self_
+    assert reply.headers["location"] == f"tasks/{task.id}"
     again = submit_task.sync_detailed(client=client, body=transfer, idempotency_key="generated-1")
     assert (again.parsed.id, again.headers["idempotent-replayed"]) == (task.id, "true")
 

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -158,13 +159,16 @@ def folder(tmp_path, caller):
     for name in ("video", "image"):
         file = tmp_path / Path(inputs[name]).name
         file.write_bytes(requests.get(inputs[name], timeout=20).content)
-    (tmp_path / ".curlrc").write_text("fail\nshow-error\n")
+    curl = tmp_path / "bin/curl"
+    curl.parent.mkdir()
+    curl.write_text(f'#!/bin/sh\nexec {shutil.which("curl")} --fail-with-body "$@"\n')
+    curl.chmod(0o755)
     return tmp_path
 
 
 def example_environment(folder, api, caller):
     given = caller.body("seconds=1")
-    given |= {"url": api.api_url, "key": api.api_key, "HOME": str(folder)}
+    given |= {"url": api.api_url, "key": api.api_key, "PATH": f"{folder}/bin:{os.environ['PATH']}"}
     return {**os.environ, **given}
 
 

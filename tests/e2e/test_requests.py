@@ -3,6 +3,7 @@
 import json
 import socket
 from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urljoin
 
 import pytest
 import requests
@@ -174,7 +175,10 @@ def test_a_submitted_task_says_where_to_read_it(caller):
 
     task = answer.json()
     assert answer.status_code == 202
-    assert answer.headers["location"] == f"/v1/tasks/{task['id']}" == task["links"]["self"]
+    location = urljoin(answer.url, answer.headers["location"])
+    read = requests.get(location, headers=caller.headers, timeout=20)
+    assert (read.status_code, read.json()["id"]) == (200, task["id"])
+    assert location.endswith(task["links"]["self"])
     assert task["metadata"] == {"order": 42, "share": 0.5}
     assert task["status"] == "running"
     assert (task["output"], task["error"]) == (None, None)

@@ -17,7 +17,7 @@ import requests
 from standardwebhooks import Webhook
 from standardwebhooks.webhooks import WebhookVerificationError
 
-from act_one.http_events import client_of
+from act_one.clients.client import DEFAULT_CLIENT
 from act_one.keys import parse_keys
 from act_one.tasks.events import detail_of
 from act_one.tasks.task import Stage
@@ -121,7 +121,11 @@ def test_a_webhook_is_called_for_the_events_it_names_with_what_the_task_is(calle
     assert ended.headers["content-type"] == "application/json"
     assert body["timestamp"] == body["data"]["updated_at"] == shown["updated_at"]
     assert body["data"]["output"]["video"]["s3_uri"] == shown["output"]["video"]["s3_uri"]
-    assert body["data"]["webhook"] == {"url": f"{server.url}/hook", "events": ["task.succeeded"]}
+    assert body["data"]["webhook"] == {
+        "url": f"{server.url}/hook",
+        "events": ["task.succeeded"],
+        "form": "standard",
+    }
     assert shown["webhook"]["url"] == f"{server.url}/hook"
     assert "t0p" not in json.dumps(shown)
 
@@ -156,7 +160,7 @@ def test_a_client_is_shown_its_own_secrets(caller):
     vault = caller.stack.client("secretsmanager")
     stored = vault.get_secret_value(SecretId=f"{caller.stack.stack_name}/webhook")["SecretString"]
     stack = parse_keys(stored)
-    own = client_secrets(stack, client_of({"headers": caller.headers}))
+    own = client_secrets(stack, DEFAULT_CLIENT)
     assert answer.json() == {"current": own.current, "previous": own.previous}
     assert shown_secrets(caller, {"x-api-key": "no such key"}).status_code == 403
 

@@ -1,11 +1,14 @@
 """The documents: their links lead somewhere, and they agree with the template."""
 
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from local.expand import load
+from tests.endpoints import Answer, endpoint
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted((*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")))
@@ -71,3 +74,60 @@ def test_the_page_of_parameters_lists_those_of_the_template_with_their_defaults(
     parameters = load(ROOT / "template.yaml")["Parameters"]
 
     assert listed == {name: str(value["Default"]) for name, value in parameters.items()}
+
+
+def test_the_page_of_operations_counts_the_queues_that_it_lists():
+    text = (ROOT / "docs/operations.md").read_text()
+    resources = load(ROOT / "template.yaml")["Resources"]
+    unread = {
+        name
+        for name, resource in resources.items()
+        if resource["Type"] == "AWS::SQS::Queue" and "RedrivePolicy" not in resource["Properties"]
+    }
+    listed = set(re.findall(r"^\| `(\w+(?:Queue|Bucket))` \|", text, re.MULTILINE))
+
+    assert listed == unread | {"RelayFailuresBucket"}
+    counts = {3: "three", 4: "four", 5: "five"}
+    assert f"in the {counts[len(unread)]} queues and the bucket below" in text
+    dead = {name for name in unread if name.endswith("DeadLetterQueue")}
+    assert f"the messages of the {counts[len(dead)]}\ndead-letter queues" in text
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_no_command_of_a_document_fails_without_a_word(document):
+    options = re.findall(r"\bcurl (-\w+)", document.read_text())
+
+    assert [one for one in options if "s" in one and "S" not in one] == []
+
+
+UPLOAD = """
+{"video": {"url": "URL", "max_bytes": 9, "fields": {"key": "uploads/a/video", "policy": "e30="}}}
+"""
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+@pytest.mark.parametrize("status", [204, 403])
+def test_the_upload_of_the_page_of_the_api_works_and_says_why_if_not(status, tmp_path):
+    page = (ROOT / "docs/api.md").read_text()
+    send = re.search(r"^send\(\) .*?^}$", page, re.MULTILINE | re.DOTALL)[0]
+    (tmp_path / "performance.mp4").write_bytes(b"the performance")
+    refusal = Answer(status, b"" if status == 204 else b"<Error>Policy expired</Error>")
+
+    with endpoint(lambda *_: refusal) as found:
+        (tmp_path / "upload.json").write_text(UPLOAD.replace("URL", found.url))
+        done = subprocess.run(
+            ["/bin/sh", "-c", f"{send}\nsend video performance.mp4 video/mp4"],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+        [received] = found.received
+
+    names = re.findall(rb' name="([\w-]+)"', received.body)
+    assert names == [b"key", b"policy", b"Content-Type", b"file"]
+    assert b"the performance" in received.body
+    assert (done.returncode == 0) == (status == 204)
+    assert status == 204 or "Policy expired" in done.stdout
+    assert status == 204 or "403" in done.stderr

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from act_one.media.facts import MediaFacts, MediaFileError
 from act_one.media.probe import MAX_READ_BYTES, MAX_READS, Scan
 from tests.media.remote import Remote, probed, scanned
+from tools.media_files.c2pa import manifest_box
 from tools.media_files.edit import box, element, long_box, place
 from tools.media_files.table import PROGRESSIVE, describe
 
@@ -76,7 +77,7 @@ def test_any_bytes_give_a_valid_result(head, data, size):
 
 KINDS = st.sampled_from(
     b"ftyp moov mvhd trak tkhd mdia mdhd hdlr minf stbl stsd stsz stz2 stco co64 stsc pasp mvex "
-    b"mehd sidx moof mdat free cmov avc1 vide edts".split()
+    b"mehd sidx moof mdat free cmov avc1 vide edts uuid".split()
 )
 NUMBERS = st.sampled_from((0, 1, 2, 8, 16, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)) | st.integers(0, 99)
 CONTENTS = st.binary(max_size=100) | st.lists(NUMBERS, max_size=40).map(
@@ -323,6 +324,10 @@ ENDLESS = {
     ),
     "JPEG scans": (PROGRESSIVE[:-2], b"\xff\0\xd9"),
     "GIF blocks": (HEADS[7], b"\x21\xfe\0"),
+    "C2PA boxes": (HEADS[1], manifest_box(b"merkle")),
+    "JUMBF segments": (b"\xff\xd8", b"\xff\xeb\0\x0cJP\0\1\0\0\0\1jb"),
+    "JUMBF chunks": (HEADS[4] + bytes(4), b"\0\0\0\0caBX\0\0\0\0"),
+    "WebP chunks": (b"RIFF\xff\xff\xff\x7fWEBP" + HEADS[6][12:], b"EXIF\0\0\0\0"),
     "GIF blocks of a byte": (HEADS[7] + b"\x21\xfe", b"\1a"),
 }
 

@@ -228,7 +228,9 @@ def test_an_address_that_is_not_public_is_refused(good):
     assert "not public" in problem["found"]
 
 
-@pytest.mark.parametrize("name", ["portrait.mp4", "turned 90.mp4", "wide pixels.mp4", "long.mp4"])
+@pytest.mark.parametrize(
+    "name", ["portrait.mp4", "turned 90.mp4", "wide pixels.mp4", "long.mp4", "h264.mkv"]
+)
 def test_the_suggested_command_makes_a_video_that_passes(server, sources, good, name, tmp_path):
     (tmp_path / "it's a video.mp4").write_bytes(sources(name))
     url = server.put("it's%20a%20video.mp4", sources(name))
@@ -353,11 +355,31 @@ def test_a_large_file_without_ranges_is_not_read_whole(server, sources, good, mo
         assert (warning.code, "ranges" in warning.message) == ("input_not_checked", True)
 
 
+@pytest.mark.parametrize("field", ["video", "image"])
 @pytest.mark.parametrize("name", ["h264.mkv", "h264.avi", "h264.ts"])
-def test_an_unsupported_video_container_gets_a_warning(server, sources, good, name):
-    assert (
-        only_warning(good | {"video": server.put("a", sources(name))}).code == "input_not_checked"
-    )
+def test_a_video_container_that_the_provider_does_not_list_is_refused(
+    server, sources, good, name, field
+):
+    found = refused(good | {field: server.put(name, sources(name))})
+
+    assert (found["code"], found["field"]) == ("input-wrong-type", field)
+    assert ("fix" in found) == (field == "video")
+
+
+@pytest.mark.parametrize(
+    "content", [b"BM" + bytes(200), b"<svg xmlns='a'></svg>", b"This is no image."]
+)
+def test_an_image_of_a_format_that_is_not_recognised_is_refused(server, good, content):
+    found = refused(good | {"image": server.put("a", content)})
+
+    assert (found["code"], found["field"]) == ("input-wrong-type", "image")
+    assert "JPEG, PNG, WebP" in found["needed"]
+
+
+def test_a_video_of_a_format_that_is_not_recognised_gets_a_warning(server, good):
+    ogg = server.put("a", b"OggS" + bytes(200))
+
+    assert only_warning(good | {"video": ogg}).code == "input_not_checked"
 
 
 def test_a_refused_head_gets_a_warning(server, sources, good):

@@ -1,6 +1,7 @@
 """What must hold: of each write, seen as the row before and after it, and of the end."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator
 
 from act_one.clock import DAY, HOUR
@@ -13,7 +14,7 @@ SKEW_SECONDS = 5.0
 FORESEEABLE_SECONDS = 1.2 * HOUR + 2 * SKEW_SECONDS
 """No open task is left alone for longer."""
 KEPT_FOR_SECONDS = 22 * HOUR
-"""A result that can be had this long after its send must be had (looks are hourly in the end)."""
+"""A result that can be had this long after its send must be had (polls are hourly in the end)."""
 
 
 def faults_of_write(world, intent, old: Task | None, new: Task, writer: Actor | None) -> Iterator:
@@ -90,7 +91,7 @@ def _knowledge(world, intent, old: Task | None, new: Task) -> Iterator[str]:
 def _claims(world, old: Task, new: Task, writer: Actor | None) -> Iterator[str]:
     now = world.now + (writer.skew if writer else 0.0)
     if new.fallback_runs > old.fallback_runs and old.due_at > now:
-        yield f"is claimed for a look, {old.due_at - now:,.0f} s too early"
+        yield f"is claimed for an execution, {old.due_at - now:,.0f} s too early"
     lease = old.copy_lease_until
     if lease == new.copy_lease_until or lease is None:
         return
@@ -131,6 +132,7 @@ def faults_of_end(world) -> Iterator[str]:
             yield from (f"{key}: {fault}" for fault in _billing(world, task))
         if (promised := _promised(world, intent, task)) and task.stage is not Stage.SUCCEEDED:
             yield f"{key}: is {task.stage} for good, though its paid result {promised}"
+    yield from _ledger(world)
     if missing := world.moves.keys() - world.events.keys():
         yield f"events were lost: {sorted(missing)}"
     if unheard := world.events.keys() - world.moves.keys():
@@ -138,6 +140,31 @@ def faults_of_end(world) -> Iterator[str]:
     for name, detail_type in world.moves.items():
         if name in world.events and world.events[name]["type"] != detail_type:
             yield f"{name} is published as {world.events[name]['type']}"
+
+
+def _ledger(world) -> Iterator[str]:
+    """Find where the ledger is not the sum of the rows, whatever happened to their writes."""
+    expected: Counter[str] = Counter()
+    for task in world.tasks.values():
+        place = {Billing.CHARGED: "spent", Billing.UNKNOWN: "unknown"}.get(task.billing)
+        if not task.done:
+            place = "reserved"
+            expected["open"] += 1
+        else:
+            expected[str(task.stage)] += 1
+        expected["tasks"] += 1
+        if place is not None:
+            expected[place] += task.price
+            expected["committed"] += task.price
+        if task.output is not None:
+            media = (task.output.video, task.output.poster, task.output.last_frame)
+            expected["stored_bytes"] += sum(one.size for one in media if one is not None)
+    found: Counter[str] = Counter()
+    for amounts in world.accounts().values():
+        found.update(amounts)
+    del expected["open"]  # counted in an account of its own, which this client has not
+    if +expected != +found:
+        yield f"the ledger has {dict(found)}, and the rows come to {dict(expected)}"
 
 
 def _promised(world, intent, task: Task) -> str:

@@ -17,7 +17,6 @@ FUNCTIONS = ("Submit", "Tasks", "Callback", "Relay", "Copy", "Sweeper", "Fallbac
 def deployment(tmp_path_factory):
     """The real template's tasks table in an emulated DynamoDB, and its functions' time-outs."""
     resources = expand(TEMPLATE)["Resources"]
-    described = resources["TasksTable"]["Properties"]
     asked = ("BillingMode", "AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes")
     seconds = {
         name.lower(): float(resources[f"{name}Function"]["Properties"]["Timeout"])
@@ -31,5 +30,8 @@ def deployment(tmp_path_factory):
             aws_access_key_id=ADMINISTRATOR["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=ADMINISTRATOR["AWS_SECRET_ACCESS_KEY"],
         )
-        client.create_table(TableName="tasks", **{name: described[name] for name in asked})
-        yield Deployment(client, "tasks", seconds)
+        for name, resource in (("tasks", "TasksTable"), ("ledger", "LedgerTable")):
+            described = resources[resource]["Properties"]
+            chosen = {word: described[word] for word in asked if word in described}
+            client.create_table(TableName=name, **chosen)
+        yield Deployment(client, "tasks", "ledger", seconds)

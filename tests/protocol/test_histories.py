@@ -132,9 +132,9 @@ def test_a_refused_task_is_sent_again_by_one_look_only(world):
     world.run(world.submit("a", create=Create.BUSY))
     world.wait(60)
     world.run(world.sweep())
-    first = world.run(world.look(world.awake()[0]), until="update row")
+    first = world.run(world.turn(world.awake()[0]), until="update row")
     world.wait(40)  # the first one's execution counts as lost only later; start another by hand
-    second = world.look(world.another_execution("a"))
+    second = world.turn(world.another_execution("a"))
     world.run(second, until="create")
 
     world.run(first)
@@ -190,10 +190,10 @@ def test_a_canceled_task_is_never_sent(world):
     world.run(world.submit("a", create=Create.BUSY))
     world.wait(60)
     world.run(world.sweep())
-    look = world.run(world.look(world.awake()[0]), until="update row")
+    turn = world.run(world.turn(world.awake()[0]), until="update row")
 
     world.run(world.withdraw("a"))
-    world.run(look)
+    world.run(turn)
 
     assert not world.provider.made
     ends(world, Stage.CANCELED)
@@ -348,12 +348,12 @@ def test_a_look_at_a_failed_task_is_not_called_off_once_a_callback_asked_for_it(
     world.step(world.callback("a", Says.TRUTH), Fault.DIES_AFTER)
     world.wait(15)
     world.run(world.sweep())
-    look = world.run(world.look(world.awake()[0]), until="update row")
+    turn = world.run(world.turn(world.awake()[0]), until="update row")
     made(world).becomes(State.SUCCEEDED, world.now)
     world.provider.feed_outage = "500"
 
     world.run(world.callback("a", Says.TRUTH))
-    world.run(look)
+    world.run(turn)
 
     ends(world, Stage.SUCCEEDED)
 
@@ -363,11 +363,11 @@ def test_a_look_that_ends_a_task_is_not_the_last_once_a_callback_asked_for_anoth
     world.wait(950)
     world.run(world.sweep())
     made(world).becomes(State.FAILED, world.now)
-    look = world.run(world.look(world.awake()[0]), until="update row")
+    turn = world.run(world.turn(world.awake()[0]), until="update row")
     made(world).becomes(State.SUCCEEDED, world.now)
 
     world.step(world.callback("a", Says.TRUTH), Fault.DIES_AFTER)
-    world.run(look)
+    world.run(turn)
 
     ends(world, Stage.SUCCEEDED)
 
@@ -378,7 +378,7 @@ def test_a_failed_task_is_not_looked_at_for_ever(world):
     world.run(world.callback("a", Says.FALSE_SUCCESS))
 
     ends(world, Stage.FAILED)
-    assert world.intent("a").looks <= 2
+    assert world.intent("a").turns <= 2
 
 
 # ── The fallback ──────────────────────────────────────────────────────────────────────────────
@@ -477,10 +477,10 @@ def test_a_look_frees_no_lease_that_was_taken_while_it_asked_the_feed(world):
     message = storing(world)
     world.wait(300)
     world.run(world.sweep())
-    look = world.run(world.look(world.awake()[0]), until="update row")
+    turn = world.run(world.turn(world.awake()[0]), until="update row")
     first = world.run(world.copy(message, again=True), until="put object")
 
-    world.run(look)
+    world.run(turn)
 
     assert row(world).copy_lease_until is not None
     assert world.run(world.copy(message)).result is None

@@ -4,7 +4,7 @@
 for ten minutes, and to see that broken cores are noticed:
 
     ACT_ONE_SOAK=600 .venv/bin/pytest -s tests/protocol
-    .venv/bin/python -m tests.protocol.mutants
+    PYTHONPATH=layers/act_one .venv/bin/python -m tests.protocol.mutants
 """
 
 import os
@@ -51,7 +51,7 @@ waits = st.sampled_from([1, 6, 11, 35, 65, 130, 380, 620, 950, 3_700, 7_300, 22_
 
 
 class Protocol(RuleBasedStateMachine):
-    """The core's parts as rules; what must hold is looked at after each of them."""
+    """The core's parts as rules; what must hold is checked after each of them."""
 
     deployment = None
 
@@ -172,16 +172,16 @@ class Protocol(RuleBasedStateMachine):
 
     @precondition(lambda self: self.world.awake())
     @rule(which=any_of_them, create=creates, skew=skews, go=goes)
-    def execution_looks(self, which, create, skew, go):
+    def execution_turns(self, which, create, skew, go):
         awake = self.world.awake()
-        self.go(self.world.look(awake[which % len(awake)], create=create, skew=skew), go)
+        self.go(self.world.turn(awake[which % len(awake)], create=create, skew=skew), go)
 
     @precondition(lambda self: self.world.due())
     @rule(which=any_of_them, create=creates, skew=skews, go=goes)
-    def fallback_looks_at_what_is_due(self, which, create, skew, go):
+    def fallback_takes_what_is_due(self, which, create, skew, go):
         self.world.run(self.world.sweep())
         if self.world.awake():
-            self.execution_looks(which, create, skew, go)
+            self.execution_turns(which, create, skew, go)
 
     @precondition(lambda self: self.world.free_messages())
     @rule(which=any_of_them, again=st.booleans(), skew=skews, go=goes)

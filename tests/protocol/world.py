@@ -16,6 +16,7 @@ from unittest.mock import patch
 from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
 from botocore.hooks import HierarchicalEmitter
 
+from act_one.clients.client import Client
 from act_one.clock import HOUR
 from act_one.inputs.request import TransferRequest
 from act_one.keys import KeyRing
@@ -33,8 +34,10 @@ from act_one.provider import client
 from act_one.provider.callback_token import verify
 from act_one.provider.client import CometApi
 from act_one.settings import Settings
+from act_one.tasks.accounts import LedgerTable
 from act_one.tasks.events import DETAIL_TYPES
 from act_one.tasks.identifiers import derive_task_id
+from act_one.tasks.ledger import client_account
 from act_one.tasks.rows import read_item
 from act_one.tasks.table import TaskTable
 from act_one.tasks.task import SETTLED, Stage, Task
@@ -45,9 +48,10 @@ from tests.protocol.provider import LIES, TRUTHS, WITH_ID, Create, Provider, Say
 LATEST_SECONDS = 10.0
 """How long a request that its sender gave up on may still be on its way."""
 RECEIVES = 5
-CLIENT = "client"
+CLIENT = Client(name="client")
+ACCOUNT = client_account(CLIENT.name)
 MAX_CALLS = 200
-MAX_LOOKS = 120
+MAX_TURNS = 120
 
 done: Counter[str] = Counter()
 """What was done so far in this process, for those who ask how much a run has shown."""
@@ -55,10 +59,11 @@ done: Counter[str] = Counter()
 
 @dataclass(frozen=True)
 class Deployment:
-    """An emulated table, and how many seconds each function may run."""
+    """Emulated tables, and how many seconds each function may run."""
 
     client: Any
     table: str
+    ledger: str
     seconds: dict[str, float]
 
 
@@ -75,7 +80,7 @@ class Intent:
     told_id_at: float | None = None
     told_success_at: float | None = None
     told_url_until: float = 0.0
-    looks: int = 0
+    turns: int = 0
 
 
 @dataclass
@@ -171,6 +176,9 @@ class World:
         for task_id in self.rows:  # the next history's sweeps are to see none of these
             key = {"task_id": {"S": task_id}}
             self.deployment.client.delete_item(TableName=self.deployment.table, Key=key)
+        for day in self.accounts():
+            key = {"owner": {"S": ACCOUNT}, "day": {"S": day}}
+            self.deployment.client.delete_item(TableName=self.deployment.ledger, Key=key)
         logging.disable(logging.NOTSET)
         self._patches.close()
 
@@ -271,8 +279,9 @@ class World:
             key_ring=self._ring(actor.kind, "provider"),
             clock=self._clock(actor.skew),
         )
-        table = TaskTable(self._client, self.deployment.table)
-        return Services(table, provider, self.settings, self._clock(actor.skew))
+        table = TaskTable(self._client, self.deployment.table, self.deployment.ledger)
+        clients = SimpleNamespace(is_paused=lambda: False)
+        return Services(table, provider, self.settings, self._clock(actor.skew), clients)
 
     def _ring(self, kind: str, secret: str) -> KeyRing:
         """Return the ring of a warm function, which keeps what it read."""
@@ -312,7 +321,7 @@ class World:
 
     def intent(self, key: str) -> Intent:
         if key not in self.intents:
-            task_id = derive_task_id(CLIENT, key)
+            task_id = derive_task_id(CLIENT.name, key)
             self.intents[key] = Intent(key, task_id)
         return self.intents[key]
 
@@ -392,7 +401,8 @@ class World:
                 start_execution=self._start_execution,
                 exceptions=SimpleNamespace(ExecutionAlreadyExists=_AlreadyExistsError),
             )
-            return sweep(services.table, stepfunctions, "arn:fallback", self._clock(actor.skew))
+            clock = self._clock(actor.skew)
+            return sweep(services.table, stepfunctions, "arn:fallback", clock, lambda: False)
 
         return self._start("sweeper", "sweep", work, skew=skew)
 
@@ -408,7 +418,7 @@ class World:
         self.io("start execution", perform)
 
     def awake(self) -> list[Execution]:
-        """List the executions whose next look has come and is not being taken."""
+        """List the executions whose next turn has come and is not being taken."""
         return [
             execution
             for execution in self.executions.values()
@@ -421,18 +431,18 @@ class World:
         self.executions[name] = Execution(name, self.intent(key).task_id, self.now)
         return self.executions[name]
 
-    def look(
+    def turn(
         self, execution: Execution, *, create: Create | None = None, skew: float = 0.0
     ) -> Actor:
-        """An execution takes its next look."""
+        """An execution takes its next turn."""
         task_id = execution.task_id
         if create is not None:
             self.provider.next_create[task_id] = create
         intent = next(known for known in self.intents.values() if known.task_id == task_id)
         if self.calm_since is not None:
-            intent.looks += 1
-            if intent.looks > MAX_LOOKS:
-                self.broken.append(f"{intent.key} is looked at without end")
+            intent.turns += 1
+            if intent.turns > MAX_TURNS:
+                self.broken.append(f"{intent.key} has turns without end")
 
         def work(actor, services):
             keys = self._ring("fallback", "callback").keys()
@@ -444,7 +454,7 @@ class World:
             if not execution.ended:
                 execution.wakes_at = self.now + actor.result
 
-        actor = self._start("fallback", f"look {intent.key}", work, skew=skew, then=then)
+        actor = self._start("fallback", f"turn {intent.key}", work, skew=skew, then=then)
         execution.actor = None if actor.ended else actor
         return actor
 
@@ -562,7 +572,7 @@ class World:
             elif messages := self.free_messages():
                 self.run(self.copy(messages[0]))
             elif executions := self.awake():
-                self.run(self.look(executions[0]))
+                self.run(self.turn(executions[0]))
             elif self.due():
                 self.run(self.sweep())
             else:
@@ -590,9 +600,14 @@ class World:
             self.broken.append(f"there is still something to do, {then - self.now:,.0f} s on")
 
     def _next_moment(self) -> float | None:
-        moments = [_looked_at(task) for task in self.tasks.values() if task.due_at is not None]
+        moments = [_swept_at(task) for task in self.tasks.values() if task.due_at is not None]
         moments += [ours.wakes_at for ours in self.executions.values() if not ours.ended]
         return min(moments, default=None)
+
+    def accounts(self) -> dict[str, dict[str, int]]:
+        """Return what the ledger has of the client, by day."""
+        ledger = LedgerTable(self.deployment.client, self.deployment.ledger)
+        return ledger.days(ACCOUNT, "0", "9")
 
     def check_end(self) -> None:
         """Add to ``broken`` what doesn't hold now that all is over."""
@@ -685,8 +700,8 @@ def _seen(old: Task | None, new: Task, began_at: float) -> str:
     return f"[{new.stage}#{new.version}] {' '.join(changed)}"
 
 
-def _looked_at(task: Task) -> float:
-    """Say when the sweeper comes. Where nothing can be asked it is hours late: that saves looks."""
+def _swept_at(task: Task) -> float:
+    """Say when the sweeper comes. Where nothing can be asked it is hours late: that saves turns."""
     unknown = task.provider_task_id is None and task.evidence is None
     if task.stage is Stage.EXPIRED and unknown:
         return max(task.due_at, (task.sent_at or task.created_at) + 23.5 * HOUR)
@@ -754,6 +769,21 @@ class WatchedClient:
             return answer
 
         return self._world.io("update row", perform)
+
+    def transact_write_items(self, *, TransactItems):  # noqa: N803 - AWS's name
+        writer = current()
+        [(kind, write)] = TransactItems[0].items()
+
+        def perform():
+            answer = self._real.transact_write_items(TransactItems=TransactItems)
+            key = write["Item"] if kind == "Put" else write["Key"]
+            asked = {"TableName": write["TableName"], "Key": {"task_id": key["task_id"]}}
+            row = self._real.get_item(**asked, ConsistentRead=True)["Item"]
+            self._world.written(row["task_id"]["S"], row, writer)
+            return answer
+
+        name = "create row" if kind == "Put" else "update row"
+        return self._world.io(name, perform)
 
     def get_item(self, **request):
         return self._world.io("read row", lambda: self._real.get_item(**request))

@@ -21,7 +21,8 @@ LETS_OTHERS_PUT = "generate_presigned_post"
 
 IAM_PREFIXES = {"stepfunctions": "states"}
 IAM_ACTIONS = {  # where an operation is not its own action
-    ("dynamodb", "transact_write_items"): {"PutItem", "UpdateItem", "ConditionCheckItem"},
+    # Of its puts, the same function makes one without a transaction too.
+    ("dynamodb", "transact_write_items"): {"UpdateItem"},
     ("dynamodb", "transact_get_items"): {"GetItem"},
     ("s3", "copy_object"): {"GetObject"},  # of its source; what it writes, put_object writes too
     ("s3", "head_object"): {"GetObject"},

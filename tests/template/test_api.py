@@ -155,6 +155,7 @@ def test_every_method_may_invoke_its_function_and_only_by_that_path(template: Te
             },
         ),
     ),
+    Break("a route without a method", drop("Api", "Body", "paths", "/runway/pro/act_one")),
 )
 def test_every_route_in_code_is_a_method_and_the_other_way_round(template: Template) -> Faults:
     for name in functions_behind_apis(template):
@@ -178,6 +179,10 @@ def _routes(module: str) -> Iterator[tuple[str, str]]:
                 case ast.Call(func=ast.Attribute(attr=method), args=[ast.Constant(value=path), *_]):
                     if method in HTTP_METHODS:
                         yield method, re.sub(r"<(\w+)>", r"{\1}", path)
+    for statement in source(module).body:
+        match statement:
+            case ast.AnnAssign(target=ast.Name("ROUTES"), value=ast.Dict(keys=paths)):
+                yield from (("post", ast.literal_eval(path)) for path in paths)
 
 
 @check(
@@ -300,6 +305,24 @@ def test_every_api_key_is_in_a_usage_plan(template: Template) -> Faults:
         ),
     ),
     Break("two statuses", put(*ANSWERS, "QUOTA_EXCEEDED", "statusCode", to="403")),
+    Break(
+        "no word for those without a key",
+        put(
+            *ANSWERS,
+            "INTEGRATION_TIMEOUT",
+            "responseTemplates",
+            "application/json",
+            to=json.dumps(
+                {
+                    "type": type_of("timed-out"),
+                    "title": "The request took too long",
+                    "status": 504,
+                    "detail": "send the same request with the same Idempotency-Key again",
+                    "code": "timed-out",
+                }
+            ),
+        ),
+    ),
 )
 def test_what_api_gateway_answers_itself_is_a_problem_document(template: Template) -> Faults:
     for api, properties in template.of("ApiGateway::RestApi").items():
@@ -331,8 +354,10 @@ def _faults_of_problem(kind: str, answer: dict) -> Faults:
         yield f"{kind} calls itself {document['type']} and {document['code']}"
     if str(document.get("status")) != str(answer.get("statusCode")):
         yield f"{kind} says another status than it has"
-    if answer.get("statusCode", "").startswith("5") and "without" not in document["detail"]:
-        yield f"{kind} promises a single payment to callers without an idempotency key"
+    told = {"Idempotency-Key again", "without a key", "look for the task"}
+    if answer.get("statusCode", "").startswith("5"):
+        for missing in sorted(words for words in told if words not in document["detail"]):
+            yield f"{kind} doesn't say what to do with and without an idempotency key: {missing}"
 
 
 # ── Everything else ───────────────────────────────────────────────────────────────────────────

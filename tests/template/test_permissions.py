@@ -51,6 +51,11 @@ BUS_ARN = (
 """Not `!GetAtt EventBus.Arn`: the bus has a policy that names roles."""
 SECRET_SETTINGS = {"provider_secret", "callback_secret", "webhook_secret"}
 QUEUE_VARIABLES = ("WEBHOOK_QUEUE_URL", "INGEST_QUEUE_URL")
+TABLES = {  # by the modules that call them; all others call the tasks table
+    "act_one.clients.directory": "CLIENTS_TABLE",
+    "act_one.ingest.pairs": "PAIRS_TABLE",
+    "act_one.tasks.accounts": "LEDGER_TABLE",
+}
 RESULTS_PREFIX = "tasks/"
 INPUT_PREFIXES = {  # whose inputs a sender may read: a request by HTTP names uploaded files only
     "submit.app.handler": [bucket.UPLOADS],
@@ -128,8 +133,10 @@ def places_of(operation: Operation, function: dict) -> list[str]:
     """The tables and the parts of buckets that a module's calls are about."""
     variables = function["Environment"]["Variables"]
     if operation.service == "dynamodb":
-        of_pairs = operation.module == "act_one.ingest.pairs"
-        return [arn_of(variables["PAIRS_TABLE" if of_pairs else "TASKS_TABLE"])]
+        tables = [TABLES.get(operation.module, "TASKS_TABLE")]
+        if operation.method == "transact_write_items":
+            tables.append("LEDGER_TABLE")
+        return [arn_of(variables[table]) for table in tables]
     inputs = arn_of(variables["UPLOADS_BUCKET"])
     match operation.module, operation.method:
         case "act_one.inputs.bucket", "list_objects_v2":
@@ -169,14 +176,14 @@ def arn_of(reference: str) -> str:
             0,
             "PolicyDocument",
             "Statement",
-            1,
+            2,
             "Resource",
             to=get_arn("TasksTable"),
         ),
     ),
     Break(
         "one secret of two",
-        drop("CallbackRole", "Policies", 0, "PolicyDocument", "Statement", 2, "Resource", 0),
+        drop("CallbackRole", "Policies", 0, "PolicyDocument", "Statement", 3, "Resource", 0),
     ),
 )
 def test_every_function_may_do_what_its_code_does(template: Template) -> Faults:
@@ -474,7 +481,7 @@ def test_a_permission_on_everything_says_why(template: Template) -> Faults:
             0,
             "PolicyDocument",
             "Statement",
-            1,
+            3,
             "Resource",
             to={"Fn::Sub": f"{SECRET_ARN}${{AWS::StackName}}/provider-*"},
         ),

@@ -36,11 +36,20 @@ def starts_of(module, method, path):
                     routed[verb.upper(), re.sub(r"<(\w+)>", r"{\1}", text)] = name
                 case ast.Attribute(attr="not_found"):
                     unrouted.append(name)
-    if not routed:
-        return [Function(module, "handler")]
+    if "ROUTES" in own.assigned:
+        table = next(node.value for node in own.body if _is_table(node))
+        serving = {key.value: value.id for key, value in zip(table.keys, table.values, strict=True)}
+        return [Function(module, serving[path])]
     # A path without parameters always finds its route.
     serving = [routed[method, path], *(unrouted if "{" in path else ())]
     return [Function(module, name) for name in serving]
+
+
+def _is_table(node):
+    match node:
+        case ast.AnnAssign(target=ast.Name(id="ROUTES"), value=ast.Dict()):
+            return True
+    return False
 
 
 @pytest.mark.parametrize(("method", "path"), ROUTES)

@@ -235,6 +235,31 @@ def test_every_parameter_is_used_described_and_bounded(template: Template) -> Fa
             yield f"{name} may be anything"
 
 
+@pytest.mark.parametrize(
+    ("url", "allowed"),
+    [
+        ("", True),
+        ("https://example.com", True),
+        ("https://example.com:8443/hooks/act-one", True),
+        ("http://127.0.0.1:8080/", True),
+        ("http://127.0.0.1", True),
+        ("http://example.com/hooks", False),
+        ("http://127.0.0.1.example.com/", False),
+        ("http://127.0.0.1:8080@example.com/", False),
+        ("https://me:secret@example.com/", False),
+        ("https://example.com/?token=1", False),
+        ("https:///hooks", False),
+        ("HTTP://example.com/", False),
+        ("example.com/hooks", False),
+    ],
+)
+def test_a_webhook_over_plain_http_is_refused_by_the_deployment(url, allowed):
+    parameter = load(SOURCE)["Parameters"]["WebhookUrl"]
+
+    assert bool(re.fullmatch(parameter["AllowedPattern"], url)) == allowed
+    assert "https" in parameter["ConstraintDescription"]
+
+
 @check(
     Break("a question", drop("Parameters", "ProviderBaseUrl", "Default")),
 )

@@ -1,3 +1,4 @@
+import functools
 from itertools import count
 
 import boto3
@@ -61,17 +62,30 @@ def dynamodb(aws):
 
 
 @pytest.fixture(scope="session")
-def table_properties():
-    """The tasks table as the template has it, in the words of CreateTable."""
-    written = expand(ROOT / "template.yaml")["Resources"]["TasksTable"]["Properties"]
-    later = {"PointInTimeRecoverySpecification", "TimeToLiveSpecification"}
-    asked = {name: value for name, value in written.items() if name not in later}
-    return asked | {"StreamSpecification": {"StreamEnabled": True} | asked["StreamSpecification"]}
+def create_table(dynamodb):
+    """Create a table of the template under another name; returns that name."""
+
+    def create(logical_id):
+        name = f"{logical_id}-{next(TABLE_NUMBERS)}"
+        dynamodb.create_table(TableName=name, **table_properties(logical_id))
+        return name
+
+    return create
 
 
 @pytest.fixture
-def table(dynamodb, table_properties):
-    """A tasks table of the test's own."""
-    name = f"tasks-{next(TABLE_NUMBERS)}"
-    dynamodb.create_table(TableName=name, **table_properties)
-    return TaskTable(dynamodb, name)
+def table(dynamodb, create_table):
+    """A tasks table and a ledger of the test's own."""
+    return TaskTable(dynamodb, create_table("TasksTable"), create_table("LedgerTable"))
+
+
+@functools.cache
+def table_properties(logical_id):
+    """A table as the template has it, in the words of CreateTable."""
+    written = expand(ROOT / "template.yaml")["Resources"][logical_id]["Properties"]
+    later = {"PointInTimeRecoverySpecification", "TimeToLiveSpecification"}
+    asked = {name: value for name, value in written.items() if name not in later}
+    if "StreamSpecification" in asked:
+        stream = {"StreamEnabled": True} | asked["StreamSpecification"]
+        asked["StreamSpecification"] = stream
+    return asked

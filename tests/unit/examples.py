@@ -16,6 +16,7 @@ from act_one.tasks.task import (
     StoredMedia,
     Task,
     Webhook,
+    WebhookForm,
 )
 from tests.unit.fakes import BEGINNING
 
@@ -71,8 +72,14 @@ stored_media = st.builds(
     duration_seconds=st.none() | st.integers(0, 10**7).map(lambda moment: moment / 1000),
     width=st.none() | counts,
     height=st.none() | counts,
+    c2pa=st.none() | st.booleans(),
 )
-webhooks = st.builds(Webhook, url=texts, events=st.lists(texts, max_size=3).map(tuple))
+webhooks = st.builds(
+    Webhook,
+    url=texts,
+    events=st.lists(texts, max_size=3).map(tuple),
+    form=st.sampled_from(WebhookForm),
+)
 deliveries = st.builds(
     Delivery,
     webhook_id=names,
@@ -100,6 +107,7 @@ tasks = st.builds(
     billing=st.sampled_from(Billing),
     progress=st.integers(0, 100),
     metadata=metadata,
+    consent=st.none() | texts,
     sent_at=st.none() | times,
     attempt=counts,
     due_at=st.none() | times,

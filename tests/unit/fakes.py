@@ -5,11 +5,13 @@ from dataclasses import dataclass, field
 
 from botocore.exceptions import EndpointConnectionError
 
+from act_one.clients.client import DEFAULT, DEFAULT_CLIENT, Client
 from act_one.keys import KeyRing, Keys
 from act_one.lifecycle.services import Services
 from act_one.lifecycle.submission import submit
 from act_one.provider.outcomes import Created, CreateOutcome, FeedAnswer, NotKnown
 from act_one.settings import Settings
+from act_one.tasks.task import SHARED_CLIENTS
 
 BEGINNING = 1_800_000_000.0
 PROVIDER_KEY = "provider-key"
@@ -24,6 +26,11 @@ def plenty():
 def no_warnings(_request):
     """Return no warnings about a request's inputs."""
     return ()
+
+
+def not_paused():
+    """Say that tasks may be sent."""
+    return False
 
 
 class FakeClock:
@@ -90,6 +97,24 @@ class FakeProvider:
         return self.answers.get(provider_task_id, NotKnown())
 
 
+class FakeClients:
+    """The clients table: those that a test adds, the default and the shared ones."""
+
+    def __init__(self, *clients, paused=False):
+        built_in = (DEFAULT, *(Client(name=name) for name in SHARED_CLIENTS))
+        self.clients = {client.name: client for client in (*built_in, *clients)}
+        self.paused = paused
+
+    def of_key(self, _api_key):
+        return self.clients[DEFAULT_CLIENT]
+
+    def named(self, name):
+        return self.clients.get(name)
+
+    def is_paused(self):
+        return self.paused
+
+
 def settings(**chosen):
     """The template's defaults, but with HTTP and private media allowed for 127.0.0.1."""
     defaults = {
@@ -118,12 +143,20 @@ def settings(**chosen):
     return Settings(**defaults | chosen)
 
 
-def make_services(table=None, provider=None, clock=None, **chosen):
-    return Services(table, provider or FakeProvider(), settings(**chosen), clock or FakeClock())
+def make_services(table=None, provider=None, clock=None, clients=None, **chosen):
+    return Services(
+        table,
+        provider or FakeProvider(),
+        settings(**chosen),
+        clock or FakeClock(),
+        clients or FakeClients(),
+    )
 
 
 def submitted(
-    services, request, client_id="client-1", *, seconds_left=plenty, check_inputs=no_warnings
+    services, request, client="client-1", *, seconds_left=plenty, check_inputs=no_warnings
 ):
-    """Submit a request, by default with time left and inputs without warnings."""
-    return submit(request, client_id, CALLBACK_KEYS, services, seconds_left, check_inputs)
+    """Submit a request of a client, by default with time left and inputs without warnings."""
+    if isinstance(client, str):
+        client = Client(name=client)
+    return submit(request, client, CALLBACK_KEYS, services, seconds_left, check_inputs)

@@ -5,6 +5,7 @@ from random import Random
 import pytest
 
 from tools.fuzz import __main__ as fuzzer
+from tools.fuzz import targets as fuzzed
 from tools.fuzz.mutate import MAX_BYTES, mutated
 from tools.fuzz.targets import Target
 
@@ -23,6 +24,15 @@ def run(tmp_path, monkeypatch):
         return status, sorted((tmp_path / "faults").glob("*"))
 
     return run_target
+
+
+def test_every_target_has_samples(tmp_path, monkeypatch):
+    for made_by_ffmpeg in ("_media", "_signed"):
+        monkeypatch.setattr(fuzzed, made_by_ffmpeg, lambda _: [])
+
+    without = [name for name, target in fuzzed.targets(tmp_path).items() if not target.samples]
+
+    assert without == []
 
 
 def test_an_undeclared_error_is_saved_once_and_fails_the_run(run):

@@ -1,19 +1,20 @@
 """What the HTTP handlers read from their events, how they answer problems, and the clock."""
 
 import base64
+from urllib.parse import urljoin
 
 import pytest
 
 from act_one.clock import day_path, rfc3339, seconds_left_of, system_clock
-from act_one.http_events import answer_problems, body_of, client_of, header
+from act_one.http_events import answer_problems, body_of, header, key_hash_of, location_below
 from act_one.problems import ProblemError
 
 
-def test_the_client_id_is_a_hash_of_the_api_key():
-    name = client_of({"headers": {"X-Api-Key": "key-1"}})
+def test_an_api_key_is_known_by_its_hash():
+    name = key_hash_of({"headers": {"X-Api-Key": "key-1"}})
 
-    assert name == client_of({"headers": {"x-api-key": "key-1", "Accept": "*/*"}})
-    assert name != client_of({"headers": {"x-api-key": "key-2"}})
+    assert name == key_hash_of({"headers": {"x-api-key": "key-1", "Accept": "*/*"}})
+    assert name != key_hash_of({"headers": {"x-api-key": "key-2"}})
     assert len(name) == 16
     assert int(name, 16)
     assert "key-1" not in name
@@ -44,6 +45,22 @@ def test_a_header_that_was_not_sent_is_none(event):
 )
 def test_a_body_is_the_bytes_that_were_sent(event, body):
     assert body_of(event) == body
+
+
+@pytest.mark.parametrize(
+    ("base", "path"),
+    [
+        ("https://a1b2.execute-api.us-east-1.amazonaws.com/v1", "/tasks"),
+        ("https://api.example.com", "/tasks"),
+        ("https://api.example.com/act-one", "/tasks"),
+        ("http://127.0.0.1:4566/_aws/execute-api/a1b2/v1", "/tasks"),
+        ("https://api.example.com/v1", "/tasks/"),
+    ],
+)
+def test_a_location_leads_below_the_requests_own_url(base, path):
+    location = location_below({"path": path}, "task_1")
+
+    assert urljoin(f"{base}{path}?a=b", location) == f"{base}/tasks/task_1"
 
 
 def test_a_problem_that_a_handler_raises_becomes_its_response():

@@ -9,7 +9,7 @@ from act_one.tasks.rows import to_item
 from act_one.tasks.task import Billing, Stage
 from ops.restore import FORGOTTEN_VERSIONS, copy_missing
 from tests.unit.examples import SOURCE, TASK, task
-from tests.unit.fakes import BEGINNING, FakeClock, settings
+from tests.unit.fakes import BEGINNING, FakeClock, not_paused, settings
 from tests.unit.lifecycle.test_sweep import ARN, FakeStepFunctions
 
 NOW = BEGINNING + 50_000.0
@@ -19,10 +19,9 @@ ENDED = [Stage.SUCCEEDED, Stage.FAILED, Stage.CANCELED, Stage.EXPIRED]
 
 
 @pytest.fixture
-def restored(dynamodb, table_properties, request):
+def restored(dynamodb, create_table):
     """A table as AWS restores one, with an old row in it for each given task."""
-    name = f"restored-{abs(hash(request.node.name))}"
-    dynamodb.create_table(TableName=name, **table_properties)
+    name = create_table("TasksTable")
 
     def put(*tasks):
         for one in tasks:
@@ -53,7 +52,7 @@ def test_an_open_task_becomes_due(table, restored, stage):
 
     row = table.read(TASK.task_id)
     assert (row.stage, row.due_at, row.copy_lease_until) == (stage, NOW, None)
-    assert sweep(table, FakeStepFunctions(), ARN, FakeClock(NOW)) == 1
+    assert sweep(table, FakeStepFunctions(), ARN, FakeClock(NOW), not_paused) == 1
 
 
 @pytest.mark.parametrize("stage", ENDED)

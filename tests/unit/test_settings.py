@@ -32,7 +32,8 @@ OPTIONAL = {
     *("RUNWAY_VERSION", "CALLBACK_BASE_URL", "FALLBACK_ARN"),
     *("WEBHOOK_URL", "WEBHOOK_SECRET", "WEBHOOK_QUEUE_URL", "API_DOCS"),
     *("UPLOADS_BUCKET", "PAIRS_TABLE", "INPUT_BASE_URL"),
-    *("INGEST_QUEUE_URL", "INPUT_RETENTION_DAYS"),
+    *("LEDGER_TABLE", "CLIENTS_TABLE", "PRICE_PER_TASK_USD", "DAILY_BUDGET_USD"),
+    *("INGEST_QUEUE_URL", "INPUT_RETENTION_DAYS", "REQUIRE_CONSENT"),
 }
 
 
@@ -73,6 +74,7 @@ def test_a_missing_variable_is_named(name):
         ("MIN_POLL_SECONDS", ""),
         ("ALLOW_HTTP_MEDIA", "yes"),
         ("ALLOW_HTTP_MEDIA", "1"),
+        ("REQUIRE_CONSENT", "yes"),
         ("UNSAFE_ALLOW_PRIVATE_MEDIA", ""),
     ],
 )

@@ -34,9 +34,8 @@ def app(monkeypatch):
     return importlib.import_module("tasks.app")
 
 
-@pytest.mark.parametrize("task_id", ["\x82é\x17", "task_1\n", "guessed"])
-def test_an_id_that_no_task_can_have_is_the_problem_of_an_unknown_one(app, task_id):
-    event = {"httpMethod": "GET", "path": f"/tasks/{task_id}", "headers": {"x-api-key": "key"}}
+def test_an_id_that_no_task_can_have_is_the_problem_of_an_unknown_one(app):
+    event = {"httpMethod": "GET", "path": "/tasks/\x82é\x17", "headers": {"x-api-key": "key"}}
 
     answer = app.handler(event, CONTEXT)
 

@@ -14,6 +14,7 @@ from time import monotonic
 
 from act_one.inputs.request import read_request
 from act_one.keys import Keys
+from act_one.media.c2pa import BOX_UUID
 from act_one.media.facts import MediaFileError
 from act_one.media.probe import Scan, probe
 from act_one.net.exchange import Reply, retry_after
@@ -30,6 +31,7 @@ from act_one.provider.replies import (
     write_success,
 )
 from act_one.tasks.rows import attribute
+from tools.media_files import c2pa
 from tools.media_files.small import small_mp4, small_png
 from tools.media_files.sources import Sources
 
@@ -63,6 +65,7 @@ JSON_WORDS = [
 MEDIA_WORDS = [
     *b"ftyp moov mvhd trak tkhd mdia mdhd hdlr minf stbl stsd stsz stco co64 stsc sidx".split(),
     *b"moof mdat mvex mehd pasp vide IHDR IDAT IEND RIFF WEBP VP8X GIF89a".split(),
+    *(b"uuid", b"caBX", b"C2PA", b"jumb", b"jumd", b"manifest\0", BOX_UUID),
     *map(bytes.fromhex, ("1a45dfa3", "18538067", "1549a966", "1654ae6b", "1f43b675", "4489")),
     *(b"\xff" * 2_000, b"\xff\xd8", b"\xff\xd9", b"\xff\xe1\xff\xff", b"Exif\0\0MM\0*\0\0\0\x08"),
     *(b"\0\0\0\0", b"\0\0\0\1", b"\x7f\xff\xff\xff\xff\xff\xff\xff", b"\x7f\xef" + b"\xff" * 6),
@@ -134,7 +137,11 @@ def targets(folder):
         for form in forms
     ]
     headers = [form.get("headers", {}).get("retry-after") for form in forms]
-    media = [*_media(folder), *(small_mp4(), small_mp4(index_last=True), small_png())]
+    media = [
+        *_media(folder),
+        *(small_mp4(), small_mp4(index_last=True), small_png()),
+        *_signed(folder),
+    ]
     return {
         "scan": Target(_scan, media, MEDIA_WORDS, (MediaFileError,)),
         "probe": Target(_probe, media, MEDIA_WORDS, (MediaFileError,)),
@@ -155,7 +162,7 @@ def targets(folder):
 
 # ── Samples ───────────────────────────────────────────────────────────────────────────────────
 
-_FORMS = ROOT / "tests/unit/provider_forms"
+_FORMS = ROOT / "tests/unit/provider/forms"
 _KEYS = Keys("callback-key", "previous-callback-key")
 _PATHS = [callback_url("https://c.example/base/", f"task_{1:032x}", _KEYS)[17:].encode()]
 _URLS = [
@@ -176,13 +183,24 @@ def _media(folder):
     return [sources(name) for name in MEDIA]
 
 
+def _signed(folder):
+    """Files with C2PA manifests."""
+    sources = Sources(folder)
+    return [
+        c2pa.after_ftyp(sources("faststart.mp4"), c2pa.manifest_box()),
+        c2pa.with_chunk(sources("picture.png"), c2pa.store()),
+        c2pa.with_segments(sources("picture.jpg"), c2pa.store(), size=100),
+        c2pa.with_riff_chunk(sources("clear.webp"), c2pa.store()),
+    ]
+
+
 def _requests():
     urls = {"video": "https://media.example/a.mp4", "image": "https://media.example/b.png"}
     own = "s3://bucket/uploads/client/"
     hook = {"url": "https://user.example/hook", "events": ["task.succeeded"]}
     asked = (
         urls | {"metadata": {"order": "42", "list": [1, 2.5, {"a": None}]}, "preflight": "off"},
-        urls | {"webhook": hook},
+        urls | {"webhook": hook, "consent": "release-114"},
         urls | {"callback_url": "https://user.example/hook?token=1"},
         {"upload_id": "0123456789abcdef"},
         {"video": f"{own}a/ü.mp4", "image": f"{own}b"},

@@ -48,11 +48,24 @@ The columns are:
 |---|---|
 | `media_cut_off` | its end, or data that its index refers to, is missing |
 | `media_broken` | its structure is invalid |
-| `media_wrong_type` | it is something else, such as a web page, sound or another kind of image |
+| `media_wrong_type` | it is something else: a web page, sound, another kind of video or image |
 | `media_unknown_type` | its format is not recognised |
 | `media_no_video` | it is a video container with sound only |
 | `media_empty` | its video track has no samples or no duration |
 | `media_unclear` | `probe` only: 12 reads and 4 MiB were not enough |
+
+`C2PA` in the column copy means that the file carries a C2PA manifest:
+
+- in MP4 and QuickTime, a top-level `uuid` box of the type `d8fec3d6-1b0e-483c-9297-5828877ec481`
+  with the purpose `manifest`, `original` or `update`;
+- in PNG a `caBX` chunk, in JPEG an APP11 segment, that begins a JUMBF box of the type `c2pa`;
+- in WebP, a `C2PA` chunk.
+
+A manifest is found, not verified: a C2PA tool says who signed it and whether it fits the file.
+Whether there is one is unknown (`c2pa: null`) for WebM, for which C2PA defines no embedding; for
+GIF, which isn't searched; for files of more parts than are read; and for WebP files whose chunks
+don't fill them. `probe` doesn't search. The copy in the bucket has every byte of the provider's
+file, so that a manifest stays valid.
 
 ## What can't be detected
 

@@ -1,6 +1,7 @@
 """Edits files by their boxes and elements, independently of the parsers under test."""
 
 import struct
+from zlib import crc32
 
 CONTAINERS = {b"moov", b"trak", b"mdia", b"minf", b"stbl", b"mvex", b"edts"}
 
@@ -112,6 +113,12 @@ def long_times(payload, *, track=False):
         return start + struct.pack(">IIQ", number, reserved, length) + payload[24:]
     scale, length = struct.unpack_from(">II", payload, 12)
     return start + struct.pack(">IQ", scale, length) + payload[20:]
+
+
+def png_chunk(kind, payload):
+    return (
+        struct.pack(">I", len(payload)) + kind + payload + struct.pack(">I", crc32(kind + payload))
+    )
 
 
 # ── WebM ──────────────────────────────────────────────────────────────────────────────────────

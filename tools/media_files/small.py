@@ -1,9 +1,8 @@
 """Complete media files of a chosen size, made without ffmpeg; they can't be played."""
 
 import struct
-from zlib import crc32
 
-from tools.media_files.edit import box
+from tools.media_files.edit import box, png_chunk
 
 _FTYP = box(b"ftyp", b"isom\0\0\2\0isommp42")
 _SECONDS = 5
@@ -46,10 +45,4 @@ def small_png(size=100, mark=b""):
     """A PNG of ``size`` bytes (at least 57) and 16x9 pixels; its data begins with ``mark``."""
     header = struct.pack(">IIBBBBB", 16, 9, 8, 2, 0, 0, 0)
     chunks = ((b"IHDR", header), (b"IDAT", (mark + bytes(size))[: size - 57]), (b"IEND", b""))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(*chunk) for chunk in chunks)
-
-
-def _chunk(kind, payload):
-    return (
-        struct.pack(">I", len(payload)) + kind + payload + struct.pack(">I", crc32(kind + payload))
-    )
+    return b"\x89PNG\r\n\x1a\n" + b"".join(png_chunk(*chunk) for chunk in chunks)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from act_one.media.facts import MediaFacts, MediaFileError
-from tools.media_files import edit
+from tools.media_files import c2pa, edit
 from tools.media_files.edit import box, cut, edited, patched, without
 from tools.media_files.sources import Sources
 
@@ -44,6 +44,8 @@ def describe(what: MediaFacts | MediaFileError) -> str:
         words.append(f"pixels {what.pixel_aspect:.2f}")
     if what.has_audio:
         words.append("sound")
+    if what.c2pa:
+        words.append("C2PA")
     return " ".join(words)
 
 
@@ -382,6 +384,57 @@ WHOLE_MP4 = [
         FRAGMENTS,
         "mp4 320x180 2.02 s sound",
     ),
+    index_last(
+        "a C2PA manifest (`uuid`)",
+        altered("h264.mp4", c2pa.after_ftyp, c2pa.manifest_box()),
+        MP4,
+        f"{MP4} C2PA",
+    ),
+    case(
+        "a C2PA manifest, index first",
+        altered("faststart.mp4", c2pa.after_ftyp, c2pa.manifest_box()),
+        MP4,
+        f"{MP4} C2PA",
+    ),
+    case(
+        "a C2PA manifest with a 64-bit size, and hashes (`merkle`)",
+        altered(
+            *("faststart.mp4", c2pa.after_ftyp),
+            c2pa.manifest_box(long=True) + c2pa.manifest_box(b"merkle"),
+        ),
+        MP4,
+        f"{MP4} C2PA",
+    ),
+    case(
+        "two C2PA manifests: the original and, to the file's end (size 0), its update",
+        lambda sources: (
+            c2pa.after_ftyp(sources("faststart.mp4"), c2pa.manifest_box(b"original"))
+            + c2pa.open_box(c2pa.manifest_box(b"update"))
+        ),
+        MP4,
+        f"{MP4} C2PA",
+    ),
+    case(
+        "fragments with a C2PA manifest",
+        altered("fragments.mp4", c2pa.after_ftyp, c2pa.manifest_box()),
+        FRAGMENTS,
+        f"{FRAGMENTS} C2PA",
+    ),
+    case(
+        "C2PA hashes (`merkle`) without a manifest",
+        altered("faststart.mp4", c2pa.after_ftyp, c2pa.manifest_box(b"merkle")),
+        MP4,
+    ),
+    case(
+        "a `uuid` box of another type",
+        altered("faststart.mp4", c2pa.after_ftyp, box(b"uuid", bytes(16) + c2pa.store())),
+        MP4,
+    ),
+    index_last(
+        "a C2PA manifest inside the index",
+        altered("h264.mp4", edited, [b"moov"], lambda moov: moov + c2pa.manifest_box()),
+        MP4,
+    ),
 ]
 WHOLE_MOV = [
     index_last("QuickTime, index last", "h264.mov", MOV),
@@ -403,6 +456,12 @@ WHOLE_MOV = [
         "old QuickTime: `mdat` first",
         altered("h264.mov", lambda data: edit.shifted(without_ftyp(data), -8)[8:]),
         MOV,
+    ),
+    case(
+        "QuickTime with a C2PA manifest",
+        altered("faststart.mov", c2pa.after_ftyp, c2pa.manifest_box()),
+        MOV,
+        f"{MOV} C2PA",
     ),
 ]
 WHOLE_WEBM = [
@@ -426,7 +485,35 @@ IMAGES = [
         altered("picture.png", lambda data: data + b"more"),
         PNG,
     ),
+    case(
+        "PNG with a C2PA manifest (`caBX`)",
+        altered("picture.png", c2pa.with_chunk, c2pa.store()),
+        PNG,
+        f"{PNG} C2PA",
+    ),
+    case(
+        "PNG with other JUMBF",
+        altered("picture.png", c2pa.with_chunk, c2pa.store(b"json")),
+        PNG,
+    ),
     case("JPEG", "picture.jpg", JPEG),
+    case(
+        "JPEG with a C2PA manifest (APP11)",
+        altered("picture.jpg", c2pa.with_segments, c2pa.store()),
+        JPEG,
+        f"{JPEG} C2PA",
+    ),
+    case(
+        "JPEG with a C2PA manifest in several segments",
+        altered("picture.jpg", c2pa.with_segments, c2pa.store(), size=100),
+        JPEG,
+        f"{JPEG} C2PA",
+    ),
+    case(
+        "JPEG with other JUMBF",
+        altered("picture.jpg", c2pa.with_segments, c2pa.store(b"json")),
+        JPEG,
+    ),
     case("progressive JPEG", from_bytes(PROGRESSIVE), "jpeg 64x36"),
     *[
         case(
@@ -459,6 +546,12 @@ IMAGES = [
     case("WebP, lossless", "lossless.webp", WEBP),
     case("WebP, transparent", "clear.webp", WEBP),
     case("WebP, animated", "animated.webp", WEBP),
+    case(
+        "WebP with a C2PA manifest",
+        altered("clear.webp", c2pa.with_riff_chunk, c2pa.store()),
+        WEBP,
+        f"{WEBP} C2PA",
+    ),
     case("GIF", "picture.gif", "gif 160x90"),
     case("GIF, animated", "animated.gif", "gif 320x180"),
 ]
@@ -869,8 +962,8 @@ OTHERS = [
         "HEIF (`mif1`)", altered("picture.avif", lambda data: data[:8] + b"mif1" + data[12:]), WRONG
     ),
     case("Matroska", "h264.mkv", WRONG),
-    case("MPEG transport stream", "h264.ts", UNKNOWN),
-    case("AVI", "h264.avi", UNKNOWN),
+    case("MPEG transport stream", "h264.ts", WRONG),
+    case("AVI", "h264.avi", WRONG),
     case("BMP", "picture.bmp", UNKNOWN),
 ]
 TABLE: dict[str, list[Case]] = {

@@ -164,10 +164,11 @@ def _responses(route: Route, routes: Mapping[tuple[str, str], Route]) -> dict[in
     described = entries()
     by_status: dict[int, list[str]] = {}
     for code in dict.fromkeys(codes_of(route)):
-        for status in described[code].statuses:
+        own = route.statuses.get(code)
+        for status in described[code].statuses if own is None else {own}:
             by_status.setdefault(status, []).append(code)
     for status, codes in by_status.items():
-        responses[status] = _problem(status, sorted(codes), described)
+        responses[status] = _problem(status, sorted(codes), described, route.error_schema)
     return responses
 
 
@@ -195,15 +196,24 @@ def _schema_of(media_type: str) -> dict[str, Any]:
     return {"type": "object" if media_type == "application/json" else "string"}
 
 
-def _problem(status: int, codes: list[str], described: Mapping[str, Entry]) -> dict[str, Any]:
+def _problem(
+    status: int, codes: list[str], described: Mapping[str, Entry], error_schema: str | None
+) -> dict[str, Any]:
     lines = [f"- [`{code}`]({type_of(code)}): {described[code].example['title']}" for code in codes]
     response: dict[str, Any] = {
         "description": "\n".join([f"{HTTPStatus(status).phrase}.", "", *lines]),
         "x-codes": codes,
+        "content": {},
     }
-    response["content"] = {
-        "application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}
-    }
+    by_gateway = {raised.code for raised in from_gateway()}
+    if error_schema is None or by_gateway & {*codes}:
+        response["content"]["application/problem+json"] = _schema("Problem")
+    if error_schema is not None and {*codes} - (by_gateway - by_code(from_code()).keys()):
+        response["content"]["application/json"] = _schema(error_schema)
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         response["headers"] = {"Retry-After": {"$ref": "#/components/headers/Retry-After"}}
     return response
+
+
+def _schema(name: str) -> dict[str, Any]:
+    return {"schema": {"$ref": f"#/components/schemas/{name}"}}

@@ -50,19 +50,28 @@ class Route:
     body_examples: Mapping[str, Any] = field(default_factory=dict)
     parameters: tuple[str, ...] = ()
     public: bool = False
+    error_schema: str | None = None
+    """The form of errors that the code raises, if they are no problem documents."""
+    statuses: Mapping[str, int] = field(default_factory=dict)
+    """Statuses of codes that this route answers with another one than others."""
 
 
 TAGS: Final = {
     "tasks": "Transfers, and what became of them.",
     "uploads": "Files of yours that have no URL.",
     "webhooks": "Calls from the stack to your endpoint.",
+    "cometapi": "The provider's own routes, for clients that were written for it.",
     "description": "This description. It takes no key.",
 }
 
 HEADERS: Final[Mapping[str, dict[str, Any]]] = {
     "Location": {
         "description": "Where the task can be read, relative to the request's URL.",
-        "schema": {"type": "string", "format": "uri-reference", "pattern": "^/v1/tasks/"},
+        "schema": {
+            "type": "string",
+            "format": "uri-reference",
+            "pattern": "^tasks/task_[0-9a-f]{32}$",
+        },
     },
     "Idempotent-Replayed": {
         "description": "The task existed before: nothing was created or paid.",
@@ -91,6 +100,24 @@ PARAMETERS: Final[Mapping[str, dict[str, Any]]] = {
             "enum": ["problems", "pages.css", "start.js", "swagger-ui.css", "swagger-ui.js"],
         },
     },
+    "from": {
+        "in": "query",
+        "required": False,
+        "description": "The first day; without it, 30 days before the last one.",
+        "schema": {"type": "string", "format": "date"},
+    },
+    "to": {
+        "in": "query",
+        "required": False,
+        "description": "The last day, at most 366 days after the first; without it, today.",
+        "schema": {"type": "string", "format": "date"},
+    },
+    "X-Feed-Form": {
+        "in": "header",
+        "required": False,
+        "description": "Which of CometAPI's two forms the reply has.",
+        "schema": {"type": "string", "enum": ["legacy", "wrapped"], "default": "legacy"},
+    },
     "Idempotency-Key": {
         "in": "header",
         "required": False,
@@ -107,7 +134,7 @@ PARAMETERS: Final[Mapping[str, dict[str, Any]]] = {
 }
 
 OF_EVERY_ROUTE: Final = ("too-many-requests", "timed-out", "failed", "refused")
-OF_ROUTES_WITH_A_KEY: Final = ("api-key-missing", "quota-exceeded")
+OF_ROUTES_WITH_A_KEY: Final = ("api-key-missing", "client-revoked", "quota-exceeded")
 OF_ROUTES_WITH_A_BODY: Final = ("body-too-large",)
 ELSEWHERE: Final = {
     "upload-without-folder": "folders",
@@ -116,6 +143,8 @@ ELSEWHERE: Final = {
     "task-json-invalid": "folders",
     "message-unknown": "messages",
     "idempotency-key-missing": "messages",
+    "client-unknown": "folders, events and messages",
+    "client-not-yours": "events and messages",
     "not-found": "the callback URL",
 }
 """Codes that no route of this API answers with, and where they come from."""
@@ -132,6 +161,7 @@ INPUT_PROBLEMS: Final = (
     *("input-unreachable", "input-wrong-type", "input-broken", "input-no-video", "input-cut-off"),
     *("input-too-large", "input-aspect-ratio", "input-too-long", "input-too-short"),
     *("input-not-there", "input-url-too-long", "provider-key-not-set"),
+    *("consent-missing", "consent-invalid", "budget-exceeded", "too-many-open-tasks"),
 )
 """What can be wrong with a transfer."""
 
@@ -206,6 +236,42 @@ ROUTES: Final[Mapping[tuple[str, str], Route]] = {
         summary="Open an upload",
         description="Returns two forms for presigned POSTs to S3, valid for 15 minutes.",
         replies={201: Reply(description="The forms.", schema="Upload")},
+    ),
+    ("GET", "/usage"): Route(
+        operation="get_usage",
+        tag="tasks",
+        summary="Read what your tasks cost",
+        description="By days; those without tasks are left out.",
+        parameters=("from", "to"),
+        replies={200: Reply(description="The days, oldest first.", schema="Usage")},
+        problems=("unknown-parameter", "date-invalid"),
+    ),
+    ("POST", "/runway/pro/act_one"): Route(
+        operation="create_as_cometapi",
+        tag="cometapi",
+        summary="Submit a task, in CometAPI's form",
+        body=("CometApiTransfer",),
+        parameters=("Idempotency-Key",),
+        replies={
+            200: Reply(
+                description="The task's id.",
+                schema="CometApiCreated",
+                headers=("Idempotent-Replayed",),
+            )
+        },
+        problems=INPUT_PROBLEMS,
+        error_schema="CometApiError",
+    ),
+    ("POST", "/runway/feed"): Route(
+        operation="feed_as_cometapi",
+        tag="cometapi",
+        summary="Read a task, in CometAPI's form",
+        body=("CometApiTaskId",),
+        parameters=("X-Feed-Form",),
+        replies={200: Reply(description="The task.", schema="CometApiFeed")},
+        problems=("task-id-missing", "feed-form-unknown", "task-not-found"),
+        error_schema="CometApiError",
+        statuses={"task-not-found": 400},
     ),
     ("GET", "/openapi.json"): Route(
         operation="get_openapi",

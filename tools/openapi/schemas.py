@@ -4,6 +4,7 @@ import copy
 import json
 from typing import Any
 
+from act_one.inputs.consent import MAX_CONSENT_CHARACTERS
 from act_one.inputs.request import (
     FIELDS,
     MAX_INPUT_URL_CHARACTERS,
@@ -11,6 +12,7 @@ from act_one.inputs.request import (
     MAX_METADATA_DEPTH,
 )
 from act_one.tasks.events import DEFAULT_WEBHOOK_EVENTS, WEBHOOK_EVENTS
+from act_one.tasks.task import SETTLED
 from tools.openapi.raised import ROOT
 
 type Schema = dict[str, Any]
@@ -61,6 +63,15 @@ OPTIONS: dict[str, Schema] = {
         f"and {MAX_METADATA_DEPTH} levels deep, with integers within ±2⁵³.",
         "examples": [{"order": "42"}],
     },
+    "consent": {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": MAX_CONSENT_CHARACTERS,
+        "pattern": "\\S",
+        "description": "Your own reference to the consent of the people who are shown: one line of "
+        "plain text. Some stacks and clients require it.",
+        "examples": ["release-form-2026-118"],
+    },
     "preflight": {
         "enum": ["on", "off"],
         "type": "string",
@@ -99,6 +110,47 @@ def _transfer(inputs: dict[str, Schema], description: str) -> Schema:
         "additionalProperties": False,
         "properties": copy.deepcopy(inputs | OPTIONS),
         "dependentSchemas": {"callback_url": {"properties": {"webhook": False}}},
+    }
+
+
+TASK_ID: Schema = {"type": "string", "pattern": "^task_[0-9a-f]{32}$", "examples": [EXAMPLE_ID]}
+
+
+# ── CometAPI's forms ──────────────────────────────────────────────────────────────────────────
+
+
+def _envelope(data: Schema, code: Schema, description: str) -> Schema:
+    return {
+        "type": "object",
+        "description": description,
+        "required": ["code", "data", "exec_time"],
+        "properties": {
+            "code": code,
+            "msg": {"type": "string"},
+            "message": {"type": "string"},
+            "data": data,
+            "exec_time": {"type": "number", "minimum": 0, "description": "In seconds."},
+        },
+    }
+
+
+def _of_cometapi() -> dict[str, Schema]:
+    created = {"type": "object", "required": ["task_id"], "properties": {"task_id": TASK_ID}}
+    error = _envelope({"type": "null"}, {"type": ["integer", "string"]}, "An error.")
+    error["properties"]["msg"]["description"] = "What is wrong, what to do, and a problem's code."
+    return {
+        "CometApiTransfer": {
+            **_transfer(INPUTS, "A transfer, as CometAPI takes it. Other members are ignored."),
+            "additionalProperties": True,
+        },
+        "CometApiCreated": _envelope(created, {"const": 200, "type": "integer"}, "A task's id."),
+        "CometApiTaskId": {**created, "description": "What the feed is asked about."},
+        "CometApiFeed": _envelope(
+            {"type": "object", "required": ["task_id", "status"], "additionalProperties": True},
+            {"type": ["integer", "string"], "enum": [200, "success"]},
+            "A task, in one of CometAPI's two forms of it.",
+        ),
+        "CometApiError": error,
     }
 
 
@@ -192,6 +244,46 @@ def _object(nullable: Schema) -> Schema:
     return next(option for option in nullable["oneOf"] if option["type"] != "null")
 
 
+def _usage() -> Schema:
+    amounts = {
+        "tasks": "Tasks that were created.",
+        **{str(stage): f"Of these, now {stage}." for stage in sorted(SETTLED)},
+        "reserved_micro_usd": "For tasks that are open.",
+        "spent_micro_usd": "Charged by the provider.",
+        "unknown_micro_usd": "Perhaps charged.",
+        "stored_bytes": "Of results.",
+    }
+    day: Schema = {
+        "type": "object",
+        "required": ["date", *amounts],
+        "properties": {
+            "date": {"type": "string", "format": "date"},
+            **{name: {"type": "integer", "description": text} for name, text in amounts.items()},
+        },
+    }
+    budget: Schema = {
+        "type": "object",
+        "description": "Of today: the client's or the stack's, whichever is tighter.",
+        "required": ["left_micro_usd", "resets_at"],
+        "properties": {
+            "left_micro_usd": {"type": "integer", "minimum": 0},
+            "resets_at": {"type": "string", "format": "date-time"},
+        },
+    }
+    return {
+        "type": "object",
+        "description": "What a client's tasks cost, in millionths of a dollar, by days in UTC.",
+        "required": ["client", "from", "to", "days", "budget"],
+        "properties": {
+            "client": {"type": "string"},
+            "from": {"type": "string", "format": "date"},
+            "to": {"type": "string", "format": "date"},
+            "days": {"type": "array", "items": day},
+            "budget": {"oneOf": [{"type": "null"}, budget]},
+        },
+    }
+
+
 def _form(kind: str) -> Schema:
     return {
         "type": "object",
@@ -249,6 +341,8 @@ def schemas() -> dict[str, Schema]:
                 },
             },
         },
+        "Usage": _usage(),
+        **_of_cometapi(),
         "Problem": {
             "type": "object",
             "description": "An error (RFC 9457). More members may be added.",
@@ -275,6 +369,11 @@ def schemas() -> dict[str, Schema]:
                 "found": {"type": "string", "description": "Of an input: what it is."},
                 "needed": {"type": "string", "description": "Of an input: what it must be."},
                 "fix": {"type": "string", "description": "Of an input: a command that repairs it."},
+                "resets_at": {
+                    "type": "string",
+                    "format": "date-time",
+                    "description": "Of a budget: when it starts anew.",
+                },
             },
         },
     }

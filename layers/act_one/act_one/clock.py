@@ -34,6 +34,16 @@ def day_path(epoch_seconds: float) -> str:
     return datetime.fromtimestamp(epoch_seconds, UTC).strftime("%Y/%m/%d")
 
 
+def utc_day(epoch_seconds: float) -> str:
+    """Write the UTC day of a time as ``yyyy-mm-dd``."""
+    return datetime.fromtimestamp(epoch_seconds, UTC).strftime("%Y-%m-%d")
+
+
+def next_utc_day(epoch_seconds: float) -> float:
+    """Return when the UTC day after a time begins."""
+    return (epoch_seconds // DAY + 1) * DAY
+
+
 def seconds_left_of(context: "LambdaContext") -> SecondsLeft:
     """Return the function that returns the seconds an invocation may still run."""
     return lambda: context.get_remaining_time_in_millis() / 1_000

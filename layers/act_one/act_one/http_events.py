@@ -21,10 +21,10 @@ type Handler = Callable[[dict[str, Any], LambdaContext], dict[str, Any]]
 logger = Logger(child=True)
 
 
-def client_of(event: Mapping[str, Any]) -> str:
-    """Return the client's id: the first 16 hex digits of its API key's SHA-256.
+def key_hash_of(event: Mapping[str, Any]) -> str:
+    """Return the first 16 hex digits of the SHA-256 of a request's API key.
 
-    API Gateway has already checked the key; its own id of the key is not in every event.
+    Tasks of before clients had names belong to it. API Gateway has already checked the key.
     """
     return hashlib.sha256((header(event, "x-api-key") or "").encode()).hexdigest()[:16]
 
@@ -41,6 +41,16 @@ def body_of(event: Mapping[str, Any]) -> bytes | None:
     if body is None:
         return None
     return base64.b64decode(body) if event.get("isBase64Encoded") else body.encode()
+
+
+def location_below(event: Mapping[str, Any], name: str) -> str:
+    """Return a ``Location`` for what is below the request's own URL.
+
+    It is relative to that URL, whose beginning (a stage, or the path of a custom domain) the event
+    doesn't say.
+    """
+    last = str(event["path"]).rpartition("/")[2]
+    return f"{last}/{name}" if last else name
 
 
 def json_response(

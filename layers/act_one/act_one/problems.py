@@ -60,13 +60,16 @@ class ProblemError(Exception):
 
 
 class KeyReusedError(ProblemError):
-    """The idempotency key belongs to a task with other inputs or options."""
+    """The idempotency key belongs to a task with other inputs or options.
 
-    def __init__(self) -> None:
+    ``name`` is that of the key's header or field.
+    """
+
+    def __init__(self, name: str = "Idempotency-Key") -> None:
         super().__init__(
             409,
             "idempotency-key-reused",
             "The idempotency key belongs to another request",
-            "this Idempotency-Key was used with another body; use a new key for a new transfer",
-            field="Idempotency-Key",
+            f"this {name} was used with another body; use a new key for a new transfer",
+            field=name,
         )

@@ -22,6 +22,14 @@ class Settings:
 
     tasks_table: str
     results_bucket: str
+    ledger_table: str = ""
+    """The table of what tasks cost; functions that only read tasks need none."""
+    clients_table: str = ""
+    """The table of clients."""
+    price_per_task_usd: float = 0.4
+    """What the provider charges for a task."""
+    daily_budget_usd: float = 0.0
+    """What all tasks of a UTC day may cost together; 0: no limit."""
     event_bus: str
     provider_secret: str
     """Name of the secret that holds the provider key."""
@@ -44,6 +52,8 @@ class Settings:
     """Base URL at which the provider reads input files; empty: presigned URLs are used."""
     fallback_arn: str = ""
     """The fallback's state machine; only the sweeper needs it."""
+    require_consent: bool = False
+    """Whether every request must refer to a consent."""
     webhook_url: str = ""
     """Default webhook of tasks that specify none; empty: no default."""
     webhook_secret: str = ""
@@ -70,6 +80,16 @@ class Settings:
     unsafe_allow_private_media: bool
     result_retention_days: int
     """Days until results expire in the bucket; 0: never."""
+
+    @property
+    def price(self) -> int:
+        """What the provider charges for a task, in micro-dollars."""
+        return round(self.price_per_task_usd * 1_000_000)
+
+    @property
+    def daily_budget(self) -> int | None:
+        """The stack's budget of a UTC day, in micro-dollars; None: no limit."""
+        return round(self.daily_budget_usd * 1_000_000) or None
 
     def row_expires_at(self, now: float) -> float | None:
         """Return when an ended task's row expires: after its objects, None if these are kept."""

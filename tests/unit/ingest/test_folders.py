@@ -3,6 +3,7 @@
 import json
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import count
 from threading import Barrier
 from types import SimpleNamespace
@@ -22,7 +23,7 @@ from act_one.problems import ProblemError
 from act_one.tasks.task import Output, Stage, StoredMedia
 from local.emulator import ROOT
 from local.expand import expand
-from tests.unit.fakes import FakeClock, FakeProvider, key_ring, settings, submitted
+from tests.unit.fakes import FakeClients, FakeClock, FakeProvider, key_ring, settings, submitted
 from tests.unit.inputs.test_bucket import MP4, PNG
 
 NUMBERS = count(1)
@@ -34,8 +35,10 @@ class FakeBus:
     def __init__(self):
         self.heard = []
         self.refuses = False
+        self.before = lambda: None
 
     def put_events(self, *, Entries):  # noqa: N803 - boto3's name
+        self.before()
         if self.refuses:
             return {"Entries": [{"ErrorCode": "ThrottlingException"}]}
         self.heard += Entries
@@ -70,13 +73,19 @@ class Drop:
         s3.create_bucket(Bucket=self.results)
         self.settings = settings(ingest_queue_url="https://queue.example", input_retention_days=1)
         self.services = Services(
-            table, self.provider, self.settings, self.clock, UploadsBucket(self.bucket, s3=s3)
+            table,
+            self.provider,
+            self.settings,
+            self.clock,
+            FakeClients(),
+            UploadsBucket(self.bucket, s3=s3),
         )
         self.context = IngestContext(
             table,
             self.services.uploads,
             self.services.settings,
             self.clock,
+            self.services.clients,
             PairTable(dynamodb, f"taken-{number}"),
             self.bus,
             self.queue,
@@ -139,6 +148,17 @@ def test_two_looks_at_the_same_moment_pay_once(folder):
             look.result()
 
     assert folder.sent() == [("v1", "i1")]
+
+
+def test_the_id_of_a_folders_task_cannot_be_computed_from_its_files(aws, table, dynamodb):
+    ids = set()
+    for drop in (Drop(aws, table, dynamodb), Drop(aws, table, dynamodb)):
+        drop.put(VIDEO, videos("v1"))
+        drop.put(IMAGE, images("i1"))
+        drop.look()
+        ids.add(drop.context.pairs.read(FOLDER).task_id)
+
+    assert len(ids) == 2
 
 
 def test_a_retry_completes_a_pair_whose_first_attempt_stopped_between_claim_and_create(folder):
@@ -540,6 +560,82 @@ def test_a_refused_pair_says_that_both_files_have_to_be_put_again(folder):
     assert "put both files into the folder again" in folder.document("problem.json")["detail"]
 
 
+# ── Consent ───────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def strict(folder):
+    """A folder of a stack that requires consent."""
+    folder.services = replace(
+        folder.services, settings=replace(folder.settings, require_consent=True)
+    )
+    return folder
+
+
+def consents(name):
+    return json.dumps({"consent": name}).encode()
+
+
+def test_a_folder_without_required_consent_starts_once_task_json_is_put(strict):
+    strict.put(VIDEO, videos("v1"))
+    strict.put(IMAGE, images("i1"))
+    strict.look()
+
+    problem = strict.document("problem.json")
+    assert (problem["code"], problem["field"]) == ("consent-missing", "consent")
+    assert 'put task.json into the folder, such as {"consent"' in problem["detail"]
+    assert "both files" not in problem["detail"]
+    assert strict.sent() == []
+    [rejected] = strict.bus.heard
+    assert json.loads(rejected["Detail"])["problem"] == problem
+
+    strict.put("task.json", consents("release-114"))
+    strict.look("task.json")
+
+    assert strict.document("problem.json") is None
+    assert strict.sent() == [("v1", "i1")]
+
+
+def test_a_folder_that_names_its_consent_first_starts_at_once(strict):
+    strict.put("task.json", consents("release-114"))
+    strict.put(VIDEO, videos("v1"))
+    strict.put(IMAGE, images("i1"))
+    strict.look()
+
+    assert strict.sent() == [("v1", "i1")]
+    assert strict.document("problem.json") is None
+
+
+def test_a_task_of_before_consent_was_required_stays_the_folders_task(folder):
+    folder.put(VIDEO, videos("v1"))
+    folder.put(IMAGE, images("i1"))
+    folder.look()
+
+    folder.services = replace(
+        folder.services, settings=replace(folder.settings, require_consent=True)
+    )
+    for again in (False, True):
+        if again:
+            folder.put(VIDEO, videos("v1"))
+            folder.put(IMAGE, images("i1"))
+        folder.look()
+
+    assert folder.document("problem.json") is None
+    assert folder.sent() == [("v1", "i1")]
+
+
+def test_an_invalid_consent_is_told_and_rejected_without_it(folder):
+    folder.put("task.json", consents("two\nlines"))
+    folder.put(VIDEO, videos("v1"))
+    folder.put(IMAGE, images("i1"))
+    folder.look()
+
+    assert folder.document("problem.json")["code"] == "consent-invalid"
+    [rejected] = folder.bus.heard
+    assert json.loads(rejected["Detail"])["consent"] is None
+    assert folder.sent() == []
+
+
 def test_files_too_many_are_one_rejection(folder):
     for number in range(25):
         folder.put(f"{number}.png", images(f"i{number}"))
@@ -547,6 +643,137 @@ def test_files_too_many_are_one_rejection(folder):
 
     assert len(folder.bus.heard) == 1
     assert folder.document("problem.json")["code"] == "upload-ambiguous"
+
+
+def once(action):
+    """An action that is done the first time only."""
+    left = [action]
+
+    def act(*_):
+        if left:
+            left.pop()()
+
+    return act
+
+
+@pytest.mark.parametrize("more", [None, "third.png"], ids=["same files", "one more"])
+def test_a_folder_read_while_its_rejection_is_sent_gets_no_second_one(folder, more):
+    folder.put("first.png", images("i1"))
+    folder.put("second.png", images("i2"))
+
+    def read_meanwhile():
+        if more is not None:
+            folder.put(more, images("i3"))
+        folder.look("second.png")
+        assert folder.document("problem.json") is None
+
+    folder.bus.before = once(read_meanwhile)
+    folder.look("first.png")
+    [later] = folder.queue.messages
+    folder.clock.pass_by(later["DelaySeconds"])
+    take(later["MessageBody"], "m", folder.context, folder.submit)
+
+    assert len(folder.bus.heard) == 1
+    assert folder.document("problem.json")["detail"].startswith(
+        "the folder has 2 images" if more is None else "the folder has 3 images"
+    )
+
+
+@pytest.mark.parametrize("more", [None, "third.png"], ids=["same files", "one more"])
+def test_a_folder_read_before_its_rejection_was_sent_gets_no_second_one(folder, more, monkeypatch):
+    folder.put("first.png", images("i1"))
+    folder.put("second.png", images("i2"))
+    list_files = folder.services.uploads.list_files
+
+    def another_invocation():
+        if more is not None:
+            folder.put(more, images("i3"))
+        folder.look("second.png")
+
+    after_listing = once(another_invocation)
+
+    def listed(name):
+        files = list_files(name)
+        after_listing()
+        return files
+
+    monkeypatch.setattr(folder.services.uploads, "list_files", listed)
+    folder.look("first.png")
+
+    assert len(folder.bus.heard) == 1
+    assert folder.queue.messages == []
+
+
+def test_two_invocations_at_once_send_one_rejection(folder):
+    for number in range(21):
+        folder.put(f"{number}.png", images(f"i{number}"))
+    begin = Barrier(2)
+
+    def look(name):
+        begin.wait()
+        folder.look(name)
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(look, ["0.png", "20.png"]))
+
+    assert len(folder.bus.heard) == 1
+    assert folder.document("problem.json")["code"] == "upload-ambiguous"
+
+
+@pytest.mark.parametrize("sent", [False, True], ids=["before it is sent", "after it was sent"])
+def test_a_rejection_whose_sender_is_stopped_is_sent_again(folder, sent, monkeypatch):
+    folder.put("first.png", images("i1"))
+    folder.put("second.png", images("i2"))
+    put = folder.context.pairs.client.put_item
+
+    def stopped(*_, **__):
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        if sent:
+            patch.setattr(folder.services.uploads, "write_json", stopped)
+        else:
+            folder.bus.before = stopped
+        # Nothing is given back by a function that is gone.
+        patch.setattr(
+            folder.context.pairs.client,
+            "put_item",
+            lambda **asked: {} if asked["Item"].get("lease_until") == {"N": "0"} else put(**asked),
+        )
+        with pytest.raises(Killed):
+            folder.look("first.png")
+    folder.bus.before = lambda: None
+    folder.look("first.png")
+    assert len(folder.bus.heard) == sent
+
+    [later] = folder.queue.messages
+    folder.clock.pass_by(later["DelaySeconds"])
+    take(later["MessageBody"], "m", folder.context, folder.submit)
+
+    event_ids = [json.loads(event["Detail"])["event_id"] for event in folder.bus.heard]
+    assert len(event_ids) == 1 + sent
+    assert len(set(event_ids)) == 1
+    assert folder.document("problem.json")["code"] == "upload-ambiguous"
+
+
+def test_a_folder_that_was_repaired_meanwhile_gets_no_rejection(folder, monkeypatch):
+    folder.put(VIDEO, videos("v1"))
+    folder.put(IMAGE, images("i1"))
+    folder.put("third.png", images("i3"))
+    inspect = folder.services.uploads.inspect
+    repair = once(lambda: folder.s3.delete_object(Bucket=folder.bucket, Key=f"{FOLDER}third.png"))
+
+    def inspected(key, etag=None):
+        found = inspect(key, etag)
+        if key.endswith("third.png"):
+            repair()
+        return found
+
+    monkeypatch.setattr(folder.services.uploads, "inspect", inspected)
+    folder.look()
+
+    assert folder.bus.heard == []
+    assert folder.sent() == [("v1", "i1")]
 
 
 def test_a_rejection_has_the_metadata_of_its_folder(folder):
@@ -570,8 +797,33 @@ def test_an_unknown_field_of_task_json_lists_those_that_it_may_have(folder):
 
     problem = folder.document("problem.json")
     assert problem["code"] == "unknown-field"
-    assert "callback_url, metadata, preflight, webhook" in problem["detail"]
+    assert "callback_url, consent, metadata, preflight, webhook" in problem["detail"]
     assert "video" not in problem["detail"]
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "metadata"),
+    [
+        ('{"metadata": {"order": "42"}, "prompt": 1}', "unknown-field", {"order": "42"}),
+        ('{"metadata": {"order": "42"}, "video": 1}', "task-json-invalid", {"order": "42"}),
+        ('{"metadata": {"order": NaN}}', "metadata-number", {}),
+        ('{"metadata": {"order": 1e400}}', "metadata-number", {}),
+        ('{"metadata": {"order": "\\ud83d"}}', "metadata-not-text", {}),
+        ('{"metadata": ["42"]}', "metadata-not-object", {}),
+        ('["42"]', "task-json-invalid", {}),
+    ],
+)
+def test_a_rejection_has_the_metadata_of_task_json_only_if_it_can_be_used(
+    options, code, metadata, folder
+):
+    folder.put(VIDEO, videos("v1"))
+    folder.put(IMAGE, images("i1"))
+    folder.put("task.json", options.encode())
+    folder.look()
+
+    [rejected] = folder.bus.heard
+    detail = json.loads(rejected["Detail"])
+    assert (detail["problem"]["code"], detail["metadata"]) == (code, metadata)
 
 
 @pytest.mark.parametrize("name", ["Screen 9.41\u202fAM.mp4", "👩‍🎤.mp4", "é.mp4"])

@@ -5,6 +5,7 @@ from itertools import count
 
 import pytest
 
+from act_one.clients.client import Client
 from act_one.ingest.context import IngestContext
 from act_one.ingest.messages import take
 from act_one.ingest.pairs import PairTable
@@ -15,7 +16,7 @@ from act_one.tasks.identifiers import derive_task_id
 from local.emulator import ROOT
 from local.expand import expand
 from tests.schemas import faults_of
-from tests.unit.fakes import FakeClock, FakeProvider, settings, submitted
+from tests.unit.fakes import FakeClients, FakeClock, FakeProvider, settings, submitted
 
 NUMBERS = count(1)
 BODY = {"video": "https://a.example/v?sig=1", "image": "https://a.example/i"}
@@ -24,17 +25,27 @@ BODY = {"video": "https://a.example/v?sig=1", "image": "https://a.example/i"}
 class Requests:
     """The ingest queue's handler, and what it submits and sends."""
 
-    def __init__(self, table, dynamodb):
+    def __init__(self, table, dynamodb, *clients):
         name = f"requests-{next(NUMBERS)}"
         written = expand(ROOT / "template.yaml")["Resources"]["PairsTable"]["Properties"]
         asked = ("BillingMode", "AttributeDefinitions", "KeySchema")
         dynamodb.create_table(TableName=name, **{key: written[key] for key in asked})
-        self.services = Services(table, FakeProvider(), settings(), FakeClock(), UploadsBucket("u"))
+        self.services = Services(
+            *(
+                table,
+                FakeProvider(),
+                settings(),
+                FakeClock(),
+                FakeClients(*clients),
+                UploadsBucket("u"),
+            )
+        )
         self.context = IngestContext(
             table,
             self.services.uploads,
             self.services.settings,
             self.services.clock,
+            self.services.clients,
             PairTable(dynamodb, name),
             self,
             None,
@@ -67,8 +78,57 @@ def requests(table, dynamodb):
     return Requests(table, dynamodb)
 
 
-def event(detail, event_id="e-1"):
-    return {"id": event_id, "detail-type": "Task Requested", "detail": detail}
+def event(detail, event_id="e-1", **envelope):
+    return {"id": event_id, "detail-type": "Task Requested", "detail": detail, **envelope}
+
+
+ACME = Client(name="acme", event_sources=("my.shop",))
+GONE = Client(name="gone", event_sources=("my.shop",), revoked=True)
+
+
+def test_an_event_speaks_for_a_client_that_allows_its_source(table, dynamodb):
+    requests = Requests(table, dynamodb, ACME)
+
+    requests.take(event({**BODY, "client": "acme"}, source="my.shop"))
+
+    [task] = requests.tasks
+    assert (task.client_id, task.accounts) == ("acme", ("client#acme",))
+    assert requests.rejected == []
+
+
+@pytest.mark.parametrize(
+    ("client", "envelope", "code"),
+    [
+        ("acme", {"source": "another.shop"}, "client-not-yours"),
+        ("acme", {}, "client-not-yours"),
+        ("uploads", {"source": "my.shop"}, "client-not-yours"),
+        ("default", {"source": "my.shop"}, "client-not-yours"),
+        (7, {"source": "my.shop"}, "client-not-yours"),
+        ("nobody", {"source": "my.shop"}, "client-unknown"),
+        ("gone", {"source": "my.shop"}, "client-unknown"),
+        ("\ud800" * 99, {"source": "my.shop"}, "client-unknown"),
+    ],
+)
+def test_an_event_speaks_for_no_other_client(table, dynamodb, client, envelope, code):
+    requests = Requests(table, dynamodb, ACME, GONE)
+
+    requests.take(event({**BODY, "client": client}, **envelope))
+
+    [rejected] = requests.rejected
+    assert requests.tasks == []
+    assert (rejected["detail"]["problem"]["code"], rejected["detail"]["problem"]["field"]) == (
+        code,
+        "client",
+    )
+
+
+def test_a_message_without_an_event_speaks_for_no_client(table, dynamodb):
+    requests = Requests(table, dynamodb, ACME)
+
+    requests.take({**BODY, "client": "acme", "idempotency_key": "1", "source": "my.shop"})
+
+    assert requests.tasks == []
+    assert requests.rejected[0]["detail"]["problem"]["code"] == "client-not-yours"
 
 
 def test_the_id_of_a_requested_task_cannot_be_computed_from_its_key(requests):
@@ -113,6 +173,14 @@ def test_a_rejection_leaves_out_what_cannot_be_used(said, requests):
     assert faults_of(rejected) == []
 
 
+def test_a_rejection_has_the_consent_if_it_can_be_used(requests):
+    for consent in ("release-114", "two\nlines"):
+        requests.take({"consent": consent})
+
+    assert [one["detail"]["consent"] for one in requests.rejected] == ["release-114", None]
+    assert [faults_of(one) for one in requests.rejected] == [[], []]
+
+
 def test_a_key_that_is_no_string_is_not_called_missing(requests):
     requests.take({**BODY, "idempotency_key": 7})
 
@@ -126,3 +194,13 @@ def test_a_byte_order_mark_before_a_message_is_ignored(requests):
     requests.take("\ufeff" + json.dumps({**BODY, "idempotency_key": "order-44"}))
 
     assert len(requests.tasks) == 1
+
+
+def test_a_key_of_another_request_is_called_as_the_message_calls_it(requests):
+    requests.take({**BODY, "idempotency_key": "order-45"})
+    requests.take({**BODY, "idempotency_key": "order-45", "metadata": {"other": True}})
+
+    [rejected] = requests.rejected
+    problem = rejected["detail"]["problem"]
+    assert (problem["code"], problem["field"]) == ("idempotency-key-reused", "idempotency_key")
+    assert "idempotency_key" in problem["detail"]

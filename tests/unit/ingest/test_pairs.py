@@ -1,13 +1,23 @@
 """A pair is taken once, and the next one only when both of its files are newer."""
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from itertools import count
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from act_one.ingest.pairs import Content, Pair, PairTable, PairTakenError, Taken, Verdict, judge
+from act_one.ingest.pairs import (
+    REJECTION_SECONDS,
+    Content,
+    Pair,
+    PairTable,
+    PairTakenError,
+    Taken,
+    Verdict,
+    judge,
+)
 from local.emulator import ROOT
 from local.expand import expand
 
@@ -121,3 +131,29 @@ def test_of_two_that_saw_the_same_one_takes_the_pair(table):
         table.claim(pair("v4", 400.0, "i4", 400.0), "task_4", seen, 1.0)
 
     assert table.read(FOLDER).task_id == "task_3"
+
+
+def test_a_rejection_is_sent_by_one_at_a_time(table):
+    with table.rejecting("incoming/a/", 100.0) as ours:
+        with table.rejecting("incoming/a/", 100.0 + REJECTION_SECONDS - 1) as meanwhile:
+            assert (ours, meanwhile) == (True, False)
+        with table.rejecting("incoming/b/", 101.0) as other:
+            assert other
+
+    with table.rejecting("incoming/a/", 102.0) as next_one:
+        assert next_one
+
+
+def test_a_lease_that_ran_out_is_not_given_back_by_its_first_holder(table):
+    later = 100.0 + REJECTION_SECONDS
+    with ExitStack() as second:
+        with table.rejecting("incoming/a/", 100.0):
+            assert second.enter_context(table.rejecting("incoming/a/", later))
+
+        with table.rejecting("incoming/a/", later + 1) as third:
+            assert not third
+
+
+def test_a_rejection_leaves_the_folders_pair_alone(table):
+    with table.rejecting("incoming/a/", 100.0):
+        assert table.read("incoming/a/") is None

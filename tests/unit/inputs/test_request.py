@@ -7,19 +7,19 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from act_one.inputs.request import TransferRequest, read_request
+from act_one.inputs.request import TransferRequest, read_request, readable_metadata
 from act_one.problems import ProblemError
 from act_one.tasks.events import DEFAULT_WEBHOOK_EVENTS
 from act_one.tasks.identifiers import derive_task_id, hash_request
-from act_one.tasks.task import Webhook
+from act_one.tasks.task import Webhook, WebhookForm
 
 GOOD = {"video": "https://media.example/a.mp4", "image": "https://media.example/b.png"}
 MEMBERS = ["type", "title", "status", "detail", "code", "field"]
 
 
-def read(body, key=None, *, allow_addresses=False):
+def read(body, key=None, *, allow_addresses=False, from_cometapi=False):
     content = body if isinstance(body, bytes | None) else json.dumps(body).encode()
-    return read_request(content, key, allow_addresses=allow_addresses)
+    return read_request(content, key, allow_addresses=allow_addresses, from_cometapi=from_cometapi)
 
 
 def problem(body, key=None, *, allow_addresses=False):
@@ -337,6 +337,39 @@ def test_the_providers_callback_url_is_short_for_a_webhook():
     assert short.fingerprint() == read(with_hook()).fingerprint()
 
 
+def test_a_client_of_cometapi_is_called_back_in_its_form():
+    request = read(GOOD | {"callback_url": HOOK}, from_cometapi=True)
+
+    assert request.webhook == Webhook(
+        url=HOOK, events=DEFAULT_WEBHOOK_EVENTS, form=WebhookForm.COMETAPI
+    )
+    assert read(with_hook(), from_cometapi=True) == read(with_hook())
+    assert read(GOOD, from_cometapi=True) == read(GOOD)
+
+
+def test_a_request_that_asks_for_another_form_is_another_request():
+    asked = GOOD | {"callback_url": HOOK}
+
+    assert read(asked, from_cometapi=True).fingerprint() != read(asked).fingerprint()
+
+
+def test_other_fields_of_a_client_of_cometapi_are_ignored():
+    more = {"key": "SECRET", "model": "gen3", "options": {"seconds": 5}, "metadata": {"a": 1}}
+
+    assert read(GOOD | more, from_cometapi=True) == read(GOOD | {"metadata": {"a": 1}})
+    assert_says(problem(GOOD | more), "unknown-field", "key")
+
+
+def test_a_client_of_cometapi_is_told_what_is_wrong_as_well():
+    with pytest.raises(ProblemError) as caught:
+        read({"video": GOOD["video"], "callback_url": "http://baidu.com"}, from_cometapi=True)
+    assert_says(caught.value, "field-missing", "image")
+
+    with pytest.raises(ProblemError) as caught:
+        read(GOOD | {"callback_url": "http://baidu.com"}, from_cometapi=True)
+    assert_says(caught.value, "webhook-url-refused", "callback_url")
+
+
 def test_both_ways_to_name_a_webhook_are_one_too_many():
     assert_says(problem(with_hook() | {"callback_url": HOOK}), "webhook-twice", "callback_url")
 
@@ -435,6 +468,34 @@ def test_a_number_too_large_for_a_float_is_refused(number):
     assert_says(problem(body), "metadata-number", "metadata")
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"a": float("nan")},
+        {"a": [{"b": float("inf")}]},
+        {"a": [1, -float("inf")]},
+        {"a": [[2**53 + 1]]},
+        {"a": 10**5_000},
+        {"a": "\ud83d"},
+        {"\udc00": 1},
+        {"a": "x" * 2_040},
+        {"ä" * 1_025: 1},
+        nested(33),
+        [{"a": 1}],
+        None,
+        "a",
+    ],
+    ids=lambda value: str(type(value)),
+)
+def test_nothing_of_metadata_that_is_refused_is_readable(value):
+    assert readable_metadata(value) == {}
+
+
+@pytest.mark.parametrize("value", [{}, nested(32), {"": None}, {"a": [2**53, -0.5, "🎭", True]}])
+def test_metadata_that_is_taken_is_readable(value):
+    assert readable_metadata(value) == value
+
+
 @pytest.mark.parametrize("depth", [33, 34, 200])
 def test_metadata_deeper_than_32_levels_is_refused(depth):
     found = problem(GOOD | {"metadata": nested(depth)})
@@ -446,7 +507,9 @@ def test_metadata_deeper_than_32_levels_is_refused(depth):
 @pytest.mark.parametrize(
     ("url", "words"),
     [
-        ("https://exämple.com:99999/a.mp4", "xn--"),
+        ("https://exämple.com:99999/a.mp4", "port"),
+        ("https://exämple.com:\uff18\uff10/a.mp4", "port"),
+        ("https://exämple.com:8443/a.mp4", "xn--"),
         ("https://example.com:99999/ä.mp4", "port"),
         ("https://media..example/ä", "host"),
         ("https://media.example/ä.mp4", "percent-encode"),

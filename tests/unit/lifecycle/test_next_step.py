@@ -11,7 +11,7 @@ from act_one.clock import HOUR
 from act_one.lifecycle.advance import poll_seconds
 from act_one.lifecycle.next_step import next_step
 from act_one.provider.outcomes import NoAnswer, NotKnown, ProviderState, Report
-from act_one.tasks.moves import COPY_START_SECONDS, MOVES
+from act_one.tasks.moves import COPY_START_SECONDS, MOVES, Step
 from act_one.tasks.task import SETTLED, Billing, Evidence, MediaUrls, Notice, SettledBy, Stage
 from tests.unit.examples import SOURCE, notices, sources, task
 from tests.unit.fakes import BEGINNING, make_services
@@ -262,14 +262,10 @@ def test_every_step_is_a_legal_move_that_its_answer_supports(case):
 @settings(max_examples=200)
 @given(steps())
 def test_answers_change_no_copy_and_no_final_task(case):
-    before, _, _, _, step, after = case
+    before, _, _, _, step, _ = case
 
-    if before.stage in {Stage.SUCCEEDED, Stage.CANCELED}:
-        assert dataclasses.replace(after, feed_failing_since=before.feed_failing_since) == before
-    if before.stage is Stage.STORING:
-        assert step.target is None
-        assert after.copy_lease_until == before.copy_lease_until
-        assert after.source == before.source
+    if before.stage in {Stage.ACCEPTED, Stage.STORING, Stage.SUCCEEDED, Stage.CANCELED}:
+        assert step == Step()
 
 
 @settings(max_examples=300)

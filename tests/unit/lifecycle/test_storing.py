@@ -3,6 +3,7 @@
 import hashlib
 import json
 from dataclasses import replace
+from email.header import decode_header, make_header
 
 import pytest
 from botocore.exceptions import EndpointConnectionError
@@ -16,6 +17,7 @@ from tests.unit.content import HTML, MP4, PNG, serves_by_path, status, with_leng
 from tests.unit.examples import TASK, task
 from tests.unit.fakes import BEGINNING, make_services
 from tests.unit.hostile import peer
+from tools.media_files.c2pa import manifest_box
 from tools.media_files.small import small_mp4
 
 POLICY = downloads.Policy(allow_http=True, allow_private=True)
@@ -99,6 +101,29 @@ def test_the_succeeded_task_is_stored_beside_its_media(store, s3):
     assert document["progress"] == 100
     assert "?" not in text
     assert "SECRET" not in text
+
+
+def test_consent_and_disclosure_are_on_every_object(store, s3):
+    store(ALL, consent="release 114, signed by Zoë")
+
+    shown = json.loads(s3.get_object(Bucket=BUCKET, Key=f"{PREFIX}task.json")["Body"].read())
+    assert (shown["consent"], shown["disclosure"]) == (
+        *("release 114, signed by Zoë", "ai-generated"),
+    )
+    assert (shown["output"]["video"]["c2pa"], shown["output"]["poster"]["c2pa"]) == (False, False)
+    labels = [s3.head_object(Bucket=BUCKET, Key=key)["Metadata"] for key in objects(s3)]
+    assert len(labels) == 4
+    for one in labels:
+        consent = str(make_header(decode_header(one.pop("consent"))))
+        assert consent == "release 114, signed by Zoë"
+        assert one == {"task-id": TASK.task_id, "disclosure": "ai-generated"}
+
+
+def test_a_c2pa_manifest_of_the_result_is_recorded(store, table):
+    row = store(ALL | {"/video": with_length(MP4 + manifest_box())})
+
+    assert (row.output.video.c2pa, row.output.poster.c2pa) == (True, False)
+    assert table.read(TASK.task_id).output == row.output
 
 
 def test_a_result_without_images_succeeds(store):

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 from botocore.exceptions import ClientError
 
+from act_one.clients.client import Client
 from act_one.clock import DAY, HOUR
 from act_one.inputs.bucket import UploadsBucket
 from act_one.inputs.request import TransferRequest
@@ -20,12 +21,13 @@ from act_one.provider.outcomes import Ambiguous, Created, ProviderState, Rejecte
 from act_one.tasks.events import DEFAULT_WEBHOOK_EVENTS
 from act_one.tasks.identifiers import derive_task_id
 from act_one.tasks.moves import RESEND_MAX_SECONDS
-from act_one.tasks.table import MovedOnError, TaskTable
+from act_one.tasks.table import MovedOnError
 from act_one.tasks.task import Billing, Evidence, Notice, Stage, Webhook
 from tests.unit.examples import SOURCE, task
 from tests.unit.fakes import (
     BEGINNING,
     CALLBACK_KEYS,
+    FakeClients,
     FakeProvider,
     key_ring,
     make_services,
@@ -47,6 +49,57 @@ AMBIGUOUS = Ambiguous(reason=Notice(code="no_reply", message="TimeoutError"))
 
 def send(services, request=REQUEST, client="client-1", **named):
     return submitted(services, request, client, **named)
+
+
+# ── Consent ───────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def strict(table, provider):
+    """A stack that requires consent, with the same table as ``services``."""
+    return make_services(table, provider, require_consent=True)
+
+
+def test_a_requests_consent_is_stored(strict, table):
+    created, _ = send(strict, replace(REQUEST, consent="release-114"))
+
+    assert table.read(created.task_id).consent == "release-114"
+
+
+@pytest.mark.parametrize("key", [None, "order-42"])
+def test_a_request_without_required_consent_is_not_written_and_not_sent(
+    key, strict, table, provider
+):
+    with pytest.raises(ProblemError) as caught:
+        send(strict, replace(REQUEST, idempotency_key=key))
+
+    problem = caught.value
+    assert (problem.status, problem.code, problem.field) == (400, "consent-missing", "consent")
+    assert not problem.retryable
+    assert provider.creates == []
+    assert table.read(derive_task_id("client-1", "order-42")) is None
+
+
+def test_consent_may_be_required_of_one_client_only(services, provider):
+    strict = Client(name="studio", consent_required=True)
+
+    with pytest.raises(ProblemError) as caught:
+        send(services, client=strict)
+    send(services, client="another")
+    send(services, replace(REQUEST, consent="release-114"), strict)
+
+    assert caught.value.code == "consent-missing"
+    assert len(provider.creates) == 2
+
+
+def test_a_repeat_gets_its_task_when_consent_has_become_required_since(services, strict, provider):
+    created, _ = send(services)
+
+    assert send(strict) == (created, True)
+    with pytest.raises(ProblemError) as caught:
+        send(strict, replace(REQUEST, metadata={}))
+    assert caught.value.code == "idempotency-key-reused"
+    assert len(provider.creates) == 1
 
 
 # ── Webhooks ──────────────────────────────────────────────────────────────────────────────────
@@ -411,7 +464,7 @@ class Outage:
         self.times = times
         self.exceptions = client.exceptions
 
-        self.get_item, self.put_item = client.get_item, client.put_item
+        self.get_item, self.transact_write_items = client.get_item, client.transact_write_items
 
     def update_item(self, **request):
         self.times -= 1
@@ -421,7 +474,7 @@ class Outage:
 
 
 def test_recording_a_paid_create_is_retried_during_an_outage(table, provider):
-    services = make_services(TaskTable(Outage(table.client, 2), table.name), provider)
+    services = make_services(replace(table, client=Outage(table.client, 2)), provider)
 
     created, _ = send(services)
 
@@ -431,7 +484,7 @@ def test_recording_a_paid_create_is_retried_during_an_outage(table, provider):
 
 
 def test_recording_is_retried_only_while_time_is_left(table, provider):
-    services = make_services(TaskTable(Outage(table.client, 99), table.name), provider)
+    services = make_services(replace(table, client=Outage(table.client, 99)), provider)
     left = iter([28.0, 5.0, 1.9])
 
     with pytest.raises(ClientError):
@@ -625,3 +678,100 @@ def test_a_row_without_a_content_hash_is_replayed_by_its_upload_id_only(uploaded
     with pytest.raises(ProblemError) as caught:
         uploaded("2" * 16, FILES)
     assert caught.value.code == "idempotency-key-reused"
+
+
+# ── Clients, their limits, and the pause ──────────────────────────────────────────────────────
+
+
+def test_a_request_is_one_task_of_its_client_whichever_key_it_came_with(services):
+    first, _ = send(services, client=Client(name="acme"))
+    again, replayed = send(services, client=Client(name="acme", former_ids=frozenset({"0" * 16})))
+    other, _ = send(services, client=Client(name="other"))
+
+    assert (again.task_id, replayed) == (first.task_id, True)
+    assert other.task_id != first.task_id
+
+
+@pytest.mark.parametrize(
+    ("chosen", "client", "code"),
+    [
+        ({"daily_budget_usd": 0.5}, Client(name="acme"), "budget-exceeded"),
+        ({}, Client(name="acme", daily_budget=500_000), "budget-exceeded"),
+        ({}, Client(name="acme", max_open=1), "too-many-open-tasks"),
+    ],
+)
+def test_what_exceeds_a_limit_is_not_sent(table, provider, clock, chosen, client, code):
+    services = make_services(table, provider, clock, **chosen)
+    send(services, replace(REQUEST, idempotency_key="1"), client)
+
+    with pytest.raises(ProblemError) as caught:
+        send(services, replace(REQUEST, idempotency_key="2"), client)
+
+    problem = caught.value
+    assert (problem.status, problem.code) == (429, code)
+    assert problem.retry_after == (30 if client.max_open else DAY - BEGINNING % DAY)
+    assert len(provider.creates) == 1
+    assert table.read(derive_task_id("acme", "2")) is None
+    # The key was not used up, and the first task can still be asked for.
+    again, replayed = send(services, replace(REQUEST, idempotency_key="1"), client)
+    assert (again.stage, replayed) == (Stage.SUBMITTED, True)
+
+
+def test_a_budget_starts_anew_with_the_day(table, provider, clock):
+    client = Client(name="acme", daily_budget=400_000)
+    services = make_services(table, provider, clock)
+    send(services, replace(REQUEST, idempotency_key="1"), client)
+    clock.pass_by(DAY)
+
+    created, _ = send(services, replace(REQUEST, idempotency_key="2"), client)
+
+    assert created.stage is Stage.SUBMITTED
+
+
+def test_a_refusal_keeps_its_reservation_and_a_rejection_returns_it(table, provider, clock):
+    client = Client(name="acme", daily_budget=400_000)
+    services = make_services(table, provider, clock)
+    provider.outcome = REFUSED
+    waiting, _ = send(services, replace(REQUEST, idempotency_key="1"), client)
+    with pytest.raises(ProblemError):
+        send(services, replace(REQUEST, idempotency_key="2"), client)
+
+    provider.outcome = Rejected(reason=REASON)
+    resend(waiting, CALLBACK_KEYS, services, plenty)
+    provider.outcome = Created(provider_task_id="provider-2")
+    created, _ = send(services, replace(REQUEST, idempotency_key="2"), client)
+
+    assert created.stage is Stage.SUBMITTED
+
+
+def test_a_task_waits_while_sending_is_paused(table, provider, clock):
+    clients = FakeClients(paused=True)
+    services = make_services(table, provider, clock, clients)
+    held, replayed = send(services)
+
+    assert (held.stage, held.billing, held.version, replayed) == (
+        *(Stage.ACCEPTED, Billing.NONE, 1, False),
+    )
+    assert (held.attempt, held.sent_at) == (0, None)
+    assert [warning.code for warning in held.warnings] == ["sending_paused"]
+    assert (provider.creates, list(table.due(clock.now + 400 * DAY))) == ([], [])
+
+    clock.pass_by(2 * DAY)  # a pause is no fault of the provider's
+    released = table.release_held(held.task_id, held.due_at, clock.now)
+    clients.paused = False
+    sent = resend(released, CALLBACK_KEYS, services, plenty)
+
+    assert (sent.stage, len(provider.creates)) == (Stage.SUBMITTED, 1)
+
+
+def test_a_refused_task_is_held_when_it_is_due_during_a_pause(table, provider, clock):
+    clients = FakeClients()
+    services = make_services(table, provider, clock, clients)
+    provider.outcome = REFUSED
+    waiting, _ = send(services)
+    clients.paused = True
+
+    held = resend(waiting, CALLBACK_KEYS, services, plenty)
+
+    assert (held.stage, len(provider.creates)) == (Stage.ACCEPTED, 1)
+    assert [task_id for task_id, _ in table.held()] == [held.task_id]

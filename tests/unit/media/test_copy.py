@@ -5,6 +5,7 @@ import gzip
 import hashlib
 import socket
 import tracemalloc
+from dataclasses import replace
 from threading import Event
 from time import monotonic
 from types import SimpleNamespace
@@ -38,12 +39,14 @@ from tests.unit.content import (
     with_length,
 )
 from tests.unit.hostile import CA, peer, reset, server_tls
+from tools.media_files.c2pa import manifest_box
 from tools.media_files.small import small_mp4
 
 LIMIT = 1_000_000
 POLICY = downloads.Policy(allow_http=True, allow_private=True)
 QUERY = "sig=SECRET"
-DESTINATION = Destination(bucket="results", key="tasks/task_1/video", task_id="task_1")
+LABELS = {"task-id": "task_1", "consent": "release-114"}
+DESTINATION = Destination(bucket="results", key="tasks/task_1/video", metadata=LABELS)
 
 
 @pytest.fixture
@@ -74,7 +77,14 @@ def opener(policy):
 
 
 def copy_from(
-    found, s3, *, types=RESULT_VIDEO_TYPES, max_bytes=LIMIT, seconds=10.0, destination=DESTINATION
+    found,
+    s3,
+    *,
+    types=RESULT_VIDEO_TYPES,
+    max_bytes=LIMIT,
+    seconds=10.0,
+    destination=DESTINATION,
+    s3_once=None,
 ):
     return copy(
         f"http://127.0.0.1:{found.port}/a.bin?{QUERY}",
@@ -84,7 +94,7 @@ def copy_from(
         seconds=seconds,
         open_url=opener(POLICY),
         s3=s3,
-        s3_once=s3,
+        s3_once=s3_once or s3,
     )
 
 
@@ -119,7 +129,10 @@ def failure(content, s3, **more):
         (b"RIFF\x00\x00\x00\x00WEBP", "image/webp"),
         (b"GIF89a", "image/gif"),
         (b"GIF87a", "image/gif"),
-        (b"RIFF\x00\x00\x00\x00AVI ", None),
+        (b"RIFF\x00\x00\x00\x00AVI ", "video/x-msvideo"),
+        (b"G@\x11\x10\x00B\xf0%\x00\x01\xc1\x00", "video/mp2t"),
+        (b"G@\x00\x10\x00\x00\xb0\r\x00\x01\xc1\x00", "video/mp2t"),
+        (b"G@home, said the page", None),
         (HTML, None),
         (b'{"error": "expired"}', None),
         (b"ftyp", None),
@@ -147,11 +160,12 @@ def test_a_file_is_stored_with_its_size_hash_facts_and_extension(framing, s3):
         duration_seconds=5.0,
         width=640,
         height=360,
+        c2pa=False,
     )
     assert keys(s3) == ["tasks/task_1/video.mp4"]
     assert read(s3, "tasks/task_1/video.mp4") == MP4
     head = s3.head_object(Bucket=DESTINATION.bucket, Key="tasks/task_1/video.mp4")
-    assert (head["ContentType"], head["Metadata"]) == ("video/mp4", {"task-id": "task_1"})
+    assert (head["ContentType"], head["Metadata"]) == ("video/mp4", LABELS)
 
 
 @pytest.mark.parametrize("framing", FRAMINGS.values(), ids=FRAMINGS.keys())
@@ -194,6 +208,25 @@ def test_an_existing_object_is_adopted_and_not_replaced(s3):
     assert (again.size, again.sha256) == (len(MP4), hashlib.sha256(MP4).hexdigest())
     assert again.content_type == "video/mp4"
     assert read(s3, "tasks/task_1/video.mp4") == MP4
+
+
+def test_a_c2pa_manifest_is_stored_byte_for_byte_and_recorded_also_when_adopted(s3):
+    signed = MP4 + manifest_box()
+
+    stored = [copied(framing(signed), s3) for framing in (with_length, in_chunks)]
+
+    assert [one.c2pa for one in stored] == [True, True]
+    assert read(s3, "tasks/task_1/video.mp4") == signed
+
+
+def test_an_adopted_object_keeps_its_labels(s3):
+    copied(with_length(MP4), s3)
+    other = replace(DESTINATION, metadata=LABELS | {"consent": "another"})
+
+    copied(with_length(MP4), s3, destination=other)
+
+    head = s3.head_object(Bucket=DESTINATION.bucket, Key="tasks/task_1/video.mp4")
+    assert head["Metadata"] == LABELS
 
 
 @pytest.mark.parametrize("framing", [with_length, until_closed], ids=["with a length", "without"])
@@ -430,8 +463,18 @@ def test_a_private_address_is_refused(s3):
     assert found.requests == []
 
 
+@pytest.mark.parametrize("framing", [with_length, until_closed])
+def test_a_body_is_sent_by_the_client_that_repeats_no_call(s3, framing):
+    def put_object(**_):
+        pytest.fail("the body is sent by the client that repeats calls")
+
+    repeating = SimpleNamespace(meta=s3.meta, put_object=put_object)
+
+    assert copied(framing(MP4), repeating, s3_once=s3).size == len(MP4)
+
+
 def test_a_missing_bucket_is_a_store_error(s3):
-    nowhere = Destination(bucket="no-such-bucket", key="video", task_id="task_1")
+    nowhere = Destination(bucket="no-such-bucket", key="video", metadata=LABELS)
     with peer(serves(with_length(MP4))) as found, pytest.raises(MediaError) as caught:
         copy_from(found, s3, destination=nowhere)
 

@@ -8,7 +8,7 @@ from boto3.dynamodb.types import TypeSerializer
 from hypothesis import example, given
 
 from act_one.tasks.rows import read_item, to_item
-from act_one.tasks.task import Stage
+from act_one.tasks.task import Output, Stage, StoredMedia, Webhook
 from tests.unit.examples import TASK, task, tasks
 
 
@@ -44,6 +44,14 @@ def test_a_row_has_no_null_attributes(any_task):
     assert not nulls(to_item(any_task))
 
 
+def test_a_webhook_of_an_older_row_has_the_standard_form():
+    webhook = Webhook(url="https://user.example/hook", events=("task.failed",))
+    item = to_item(task(webhook=webhook))
+    del item["webhook"]["M"]["form"]
+
+    assert read_item(item).webhook == webhook
+
+
 @pytest.mark.parametrize("moment", [0.001, 1_800_000_000.123, 1_800_000_000.1, 4_102_444_799.999])
 def test_times_are_kept_to_the_millisecond(moment):
     read = read_item(to_item(task(due_at=moment, updated_at=moment + 0.00004)))
@@ -55,6 +63,18 @@ def test_an_unknown_attribute_is_ignored():
     item = to_item(TASK) | {"from_the_future": TypeSerializer().serialize({"a": 1})}
 
     assert read_item(item) == TASK
+
+
+def test_a_row_of_before_consent_and_c2pa_is_read():
+    media = StoredMedia(s3_uri="s3://b/k", size=1, sha256="00", content_type="video/mp4", c2pa=True)
+    item = to_item(task(Stage.SUCCEEDED, consent="a", output=Output(video=media)))
+    del item["consent"]
+    del item["output"]["M"]["video"]["M"]["c2pa"]
+
+    read = read_item(item)
+
+    assert read.consent is None
+    assert read.output.video == replace(media, c2pa=None)
 
 
 @pytest.mark.parametrize("stage", Stage)

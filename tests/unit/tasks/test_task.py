@@ -67,9 +67,10 @@ def test_only_succeeded_and_canceled_tasks_never_move():
 
 def test_a_document_has_the_documented_members():
     assert list(document(task())) == [
-        *("id", "status", "stage", "done", "version", "billing", "progress"),
+        *("id", "status", "stage", "done", "version", "billing", "cost_micro_usd"),
+        *("progress",),
         *("created_at", "updated_at", "input", "output", "error", "warnings", "metadata"),
-        *("settled_by", "late", "origin", "links", "webhook"),
+        *("consent", "disclosure", "settled_by", "late", "origin", "links", "webhook"),
     ]
 
 
@@ -127,6 +128,7 @@ def test_the_api_document_shows_webhook_and_deliveries():
     assert shown["webhook"] == {
         "url": "https://user.example/hook",
         "events": ["task.succeeded"],
+        "form": "standard",
         "deliveries": [
             {
                 "webhook_id": "t#4",

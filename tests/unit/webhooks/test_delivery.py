@@ -16,8 +16,9 @@ from act_one.clock import rfc3339
 from act_one.keys import KeyNotSetError, KeyRing, Keys
 from act_one.net import downloads
 from act_one.tasks.documents import document
-from act_one.tasks.events import DETAIL_TYPES, WEBHOOK_EVENTS, event_of
-from act_one.tasks.task import Delivery, Notice, Stage, Webhook
+from act_one.tasks.events import DEFAULT_WEBHOOK_EVENTS, DETAIL_TYPES, WEBHOOK_EVENTS, event_of
+from act_one.tasks.links import Links
+from act_one.tasks.task import Delivery, Notice, Stage, Webhook, WebhookForm
 from act_one.webhooks import delivery
 from act_one.webhooks.delivery import (
     LONGEST_WAIT,
@@ -50,6 +51,16 @@ SECRET = client_secrets(Keys(CURRENT), ENDED.client_id).current
 LOCAL = downloads.Policy(allow_http=True, allow_private=True)
 
 
+LINKS = Links(
+    video="https://results.example/v.mp4?X-Amz-Signature=1",
+    poster="https://results.example/p.png?X-Amz-Signature=2",
+)
+
+
+def link(_task):
+    return LINKS
+
+
 class FakeTable:
     """A table with one row, whose writes may fail."""
 
@@ -70,7 +81,7 @@ def sender(row, *, secret=CURRENT, policy=LOCAL, clock=None, outage=False, defau
     clock = clock or FakeClock(time.time())
     keys = KeyRing(FakeSecrets(secret), "webhook", clock)
     session = downloads.session(policy)
-    return DeliveryContext(FakeTable(row, outage), keys, session, clock, default_url)
+    return DeliveryContext(FakeTable(row, outage), keys, session, clock, link, default_url)
 
 
 def tried(row, times):
@@ -196,19 +207,53 @@ def test_each_attempt_has_a_timestamp_of_its_own_and_the_same_id_and_body():
     Receiver(SECRET).verify(second.body, second.headers)
 
 
+LEGACY = Webhook(
+    url="https://user.example/hook", events=DEFAULT_WEBHOOK_EVENTS, form=WebhookForm.COMETAPI
+)
+
+
+def test_a_receiver_of_cometapis_callbacks_gets_their_form_with_our_signature():
+    with endpoint() as found:
+        row = replace(ENDED, webhook=replace(LEGACY, url=f"{found.url}/hook"))
+        made = deliver(message(row), sender(row))
+
+    (received,) = found.received
+    body = Receiver(SECRET).verify(received.body, received.headers)
+    assert (body["task_id"], body["status"], body["video_url"]) == (row.task_id, "3", LINKS.video)
+    assert received.headers["webhook-id"] == f"{row.task_id}#4"
+    assert not {"type", "data", "code", "state"} & body.keys()
+    assert made.error is None
+
+
+def test_each_attempt_in_cometapis_form_has_links_of_its_own():
+    made = iter(range(9))
+    clock = FakeClock(time.time())
+    with endpoint(lambda *_: Answer(500)) as found:
+        row = replace(ENDED, webhook=replace(LEGACY, url=found.url))
+        using = replace(sender(row, clock=clock), link=lambda _: Links(video=f"v{next(made)}"))
+        deliver(message(row), using)
+        clock.pass_by(7_200)
+        deliver(message(row), using)
+
+    assert [json.loads(one.body)["video_url"] for one in found.received] == ["v0", "v1"]
+
+
 @pytest.mark.parametrize("stage", DETAIL_TYPES)
 def test_every_stage_with_an_event_has_a_name_in_webhooks(stage):
-    assert json.loads(write_body(replace(ENDED, stage=stage)))["type"] == WEBHOOK_EVENTS[stage]
+    assert (
+        json.loads(write_body(replace(ENDED, stage=stage), link))["type"] == WEBHOOK_EVENTS[stage]
+    )
 
 
 @given(tasks)
 def test_the_body_of_any_task_is_small(any_task):
     row = replace(any_task, stage=Stage.SUCCEEDED)
 
-    body = write_body(row)
+    body = write_body(row, link)
 
+    said = json.loads(body)
     assert len(body.encode()) <= MAX_WEBHOOK_BYTES
-    assert json.loads(body)["data"]["id"] == row.task_id
+    assert said.get("task_id", said.get("data", {}).get("id")) == row.task_id
 
 
 def test_a_body_that_is_too_large_says_what_it_lacks():
@@ -222,7 +267,7 @@ def test_a_body_that_is_too_large_says_what_it_lacks():
         video="https://media.example/" + "v" * 2_000,
     )
 
-    body = write_body(row)
+    body = write_body(row, link)
 
     read = json.loads(body)
     assert len(body.encode()) <= MAX_WEBHOOK_BYTES

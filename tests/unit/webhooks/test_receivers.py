@@ -18,7 +18,7 @@ from act_one.webhooks.secrets import client_secrets
 from tests.endpoints import COMMANDS, NODE, endpoint, receiver
 from tests.unit.examples import task
 from tests.unit.fakes import FakeSecrets
-from tests.unit.webhooks.test_delivery import LOCAL, FakeTable, message
+from tests.unit.webhooks.test_delivery import LOCAL, FakeTable, link, message
 
 STACK_SECRET = "c2VjcmV0IHRoYXQgaXMgbm9ib2R5IGVsc2UncyBh"
 CLIENT = task().client_id
@@ -45,7 +45,7 @@ def delivered(url, version=1, secret=STACK_SECRET):
         webhook=Webhook(url=url, events=("task.succeeded",)),
     )
     ring = KeyRing(FakeSecrets(secret), "webhook", time.time)
-    using = DeliveryContext(FakeTable(row), ring, downloads.session(LOCAL), time.time)
+    using = DeliveryContext(FakeTable(row), ring, downloads.session(LOCAL), time.time, link)
     return deliver(message(row), using)
 
 

@@ -1,6 +1,7 @@
 """Create a task from a folder of the uploads bucket that holds a video and an image.
 
-The folder is ``incoming/<name>/``.
+The folder is ``incoming/<name>/``, or ``incoming/@<client>/<name>/`` for a client's own tasks:
+whoever may write there speaks for the client.
 S3 events may arrive twice, late or in any order, so each one makes us read the whole folder as it
 is now. The pair is claimed, then submitted under an idempotency key derived from its contents: a
 message retried after a crash completes the same task. Why no task can be created, or what the
@@ -12,20 +13,23 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from aws_lambda_powertools import Logger
 
+from act_one.clients.client import Client
 from act_one.clock import DAY
 from act_one.ingest.context import IngestContext, Submit
 from act_one.ingest.pairs import Content, Pair, PairTakenError, Taken, Verdict, judge
 from act_one.ingest.results import RESULT, write_result
 from act_one.inputs.bucket import INCOMING, FileGoneError, FoundFile, ListedFile
+from act_one.inputs.consent import ConsentMissingError, readable_consent
 from act_one.inputs.request import (
     MAX_REQUEST_BYTES,
     TransferRequest,
-    read_request,
     readable_metadata,
+    refuse_unknown,
+    request_of,
 )
 from act_one.json_types import Json
 from act_one.problems import KeyReusedError, ProblemError
@@ -34,11 +38,14 @@ from act_one.tasks.events import rejection_of, send
 from act_one.tasks.identifiers import derive_task_id
 from act_one.tasks.task import UPLOADS_CLIENT, PinnedFile, Stage, Task
 
+if TYPE_CHECKING:
+    from mypy_boto3_events.type_defs import PutEventsRequestEntryTypeDef
+
 PROBLEM: Final = "problem.json"
 OWN_FILES: Final = frozenset({PROBLEM, RESULT})
 """Files that ingest writes. They are no trigger: that would be an endless loop."""
 OPTIONS: Final = "task.json"
-OPTION_FIELDS: Final = ("callback_url", "metadata", "preflight", "webhook")
+OPTION_FIELDS: Final = ("callback_url", "consent", "metadata", "preflight", "webhook")
 MAX_FILES: Final = 20
 """More files than this are refused without reading them."""
 WAIT_SECONDS: Final = 30
@@ -74,6 +81,12 @@ class _Folder:
         """The names of the files that may be a video or an image."""
         ours = OWN_FILES | {OPTIONS}
         return [name for name in self.files if name not in ours and name[:1] not in {"", "."}]
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether it is a folder of folders, from whose own files no task is made."""
+        inner = self.name.removeprefix(INCOMING)
+        return not inner or (inner.startswith("@") and inner.count("/") == 1)
 
     def state(self) -> str:
         """Return a text that changes when the client changes the folder."""
@@ -114,13 +127,19 @@ def take_folder(key: str, context: IngestContext, submit: Submit) -> None:
         except ProblemError as problem:
             if problem.retryable:
                 raise
-            wrote = _write_problem(problem, folder, context)
+            wrote = _write_problem(problem, key, folder, context)
         if wrote and _read_folder(name, context).state() != folder.state():
             continue  # the files have changed, and another invocation may have been faster
         if task is not None and task.done:
             write_result(task.task_id, context)
         return
     raise UnsettledError(name)
+
+
+def client_of_folder(name: str) -> str:
+    """Return whose folder it is: that of ``@<client>`` in ``incoming/@<client>/<name>/``."""
+    first = name.removeprefix(INCOMING).partition("/")[0]
+    return first.removeprefix("@") if first.startswith("@") else UPLOADS_CLIENT
 
 
 def _read_folder(name: str, context: IngestContext) -> _Folder:
@@ -132,6 +151,7 @@ def _take_pair(folder: _Folder, context: IngestContext, submit: Submit) -> Task 
     if found is None:
         return None
     pair, request = _read_pair(folder, found, context)
+    client = context.client(client_of_folder(folder.name))
     taken = context.pairs.read(folder.name)
     verdict = judge(pair, taken)
     if taken is None or verdict is Verdict.NEW:
@@ -146,19 +166,27 @@ def _take_pair(folder: _Folder, context: IngestContext, submit: Submit) -> Task 
     if task is None:
         if RESULT in folder.files:
             context.uploads.delete(folder.name + RESULT)  # it belongs to the previous pair
-        task = _submit(pair, taken, request, context, submit)
+        task = _submit(pair, taken, request, client, context, submit)
     # From now on the pair is never submitted again, even if the task's row is gone.
     context.pairs.claim(pair, task.task_id, taken, taken.expires_at, run=taken.run, created=True)
     return task
 
 
 def _submit(
-    pair: Pair, taken: Taken, request: TransferRequest, context: IngestContext, submit: Submit
+    pair: Pair,
+    taken: Taken,
+    request: TransferRequest,
+    client: Client,
+    context: IngestContext,
+    submit: Submit,
 ) -> Task:
     key = _request_key(pair, taken.run, context)
     try:
-        return submit(replace(request, idempotency_key=key), UPLOADS_CLIENT)
+        return submit(replace(request, idempotency_key=key), client)
     except KeyReusedError:
+        raise
+    except ConsentMissingError as problem:
+        problem.detail = _ADD_CONSENT
         raise
     except ProblemError as problem:
         if not problem.retryable:
@@ -166,6 +194,11 @@ def _submit(
         raise
 
 
+_ADD_CONSENT: Final = (
+    f"consent is required here; put {OPTIONS} into the folder, "
+    'such as {"consent": "release-114"}, with your own reference to the consent of the people who '
+    "are shown: that starts the task"
+)
 _BOTH_FILES: Final = (
     "; then put both files into the folder again, even if only one of them has to change: "
     "a new file beside an old one starts no task"
@@ -201,7 +234,7 @@ def _request_key(pair: Pair, run: int, context: IngestContext) -> str:
 
 
 def _task_id(pair: Pair, run: int, context: IngestContext) -> str:
-    return derive_task_id(UPLOADS_CLIENT, _request_key(pair, run, context))
+    return derive_task_id(client_of_folder(pair.folder), _request_key(pair, run, context))
 
 
 # ── The pair ──────────────────────────────────────────────────────────────────────────────────
@@ -216,13 +249,13 @@ def _two_files(folder: _Folder, context: IngestContext) -> dict[str, tuple[str, 
     names = folder.inputs
     if not names:
         return None
-    if folder.name == INCOMING:
+    if folder.is_shared:
         raise ProblemError(
             400,
             "upload-without-folder",
             "The file is not in a folder",
-            f"put a video and an image into a folder of their own, {INCOMING}<name>/; "
-            f"files directly in {INCOMING} start no task",
+            f"put a video and an image into a folder of their own, {folder.name}<name>/; "
+            f"files directly in {folder.name} start no task",
         )
     if len(names) > MAX_FILES:
         raise _too_many(f"more than {MAX_FILES} files", names[:3])
@@ -292,8 +325,8 @@ def _read_pair(
     pair = Pair(folder=folder.name, video=contents["video"], image=contents["image"])
     origin = context.uploads.uri(folder.name)
     uris = {kind: f"{origin}{name}" for kind, (name, _) in found.items()}
-    request = read_request(
-        json.dumps({**_options(folder, context), **uris}).encode(),
+    request = request_of(
+        {**_options(folder, context), **uris},
         None,
         allow_addresses=context.settings.unsafe_allow_private_media,
         own_files=origin,
@@ -312,6 +345,16 @@ def _content(file: ListedFile) -> Content:
 
 
 def _options(folder: _Folder, context: IngestContext) -> dict[str, Json]:
+    """Read ``task.json``, if there is one, and check the names of its fields."""
+    options = _read_options(folder, context)
+    for name in ("video", "image", "upload_id"):
+        if name in options:
+            raise _bad_options(f"it has {name}, but the files beside it are the inputs")
+    refuse_unknown(options, OPTION_FIELDS, OPTIONS)
+    return options
+
+
+def _read_options(folder: _Folder, context: IngestContext) -> dict[str, Json]:
     if OPTIONS not in folder.files:
         return {}
     if folder.files[OPTIONS].size > MAX_REQUEST_BYTES:
@@ -322,18 +365,6 @@ def _options(folder: _Folder, context: IngestContext) -> dict[str, Json]:
         raise _bad_options("it can't be read as JSON in UTF-8") from error
     if not isinstance(options, dict):
         raise _bad_options("it is JSON but not an object")
-    for name in ("video", "image", "upload_id"):
-        if name in options:
-            raise _bad_options(f"it has {name}, but the files beside it are the inputs")
-    for name in sorted(options.keys() - set(OPTION_FIELDS)):
-        shown = name[:64].encode("utf-8", "replace").decode()
-        raise ProblemError(
-            400,
-            "unknown-field",
-            "There is no such field",
-            f"{shown!r} is not a field of {OPTIONS}; the fields are {', '.join(OPTION_FIELDS)}",
-            field=shown,
-        )
     return options
 
 
@@ -366,6 +397,12 @@ def _write_waiting(
     rests = max(folder.files[name].modified for name in folder.inputs) + WAIT_SECONDS
     if PROBLEM in folder.files or context.clock() >= rests:
         return _write(readable_json(waiting.document()), folder, context)
+    _read_later(key, context)
+    return False
+
+
+def _read_later(key: str, context: IngestContext) -> None:
+    """Have the folder of a file read again after a while."""
     again = {
         "source": "aws.s3",
         "detail": {"bucket": {"name": context.uploads.bucket}, "object": {"key": key}},
@@ -375,25 +412,46 @@ def _write_waiting(
         DelaySeconds=WAIT_SECONDS,
         MessageBody=json.dumps(again),
     )
-    return False
 
 
-def _write_problem(problem: ProblemError, folder: _Folder, context: IngestContext) -> bool:
-    """Write the problem into the folder and send it to the bus, unless that was done already."""
-    logger.info("problem", extra={"code": problem.code, "folder": folder.name})
+def _write_problem(
+    problem: ProblemError, key: str, folder: _Folder, context: IngestContext
+) -> bool:
+    """Write the problem into the folder and send it to the bus, unless that was done already.
+
+    Returns whether the folder has to be compared with what was read of it.
+    """
     body = readable_json(problem.document())
-    if not _is_there(body, folder) and not _is_more_of(problem, folder, context):
-        # The event goes first: once the file exists, both have been sent.
-        origin = {"upload": context.uploads.uri(folder.name)}
-        entry = rejection_of(
-            problem.document(),
-            origin,
-            context.settings.event_bus,
-            folder.state(),
-            metadata=_metadata(folder, context),
-        )
-        send(context.events, entry)
-    return _write(body, folder, context)
+    if _is_there(body, folder):
+        return False
+    logger.info("problem", extra={"code": problem.code, "folder": folder.name})
+    with context.pairs.rejecting(folder.name, context.clock()) as ours:
+        if not ours:
+            # Another invocation is sending one. If it is stopped, the folder still gets its own.
+            _read_later(key, context)
+            return False
+        # Another invocation may have sent the rejection since the folder was read.
+        folder, read = _read_folder(folder.name, context), folder
+        if folder.state() != read.state():
+            return True
+        if not _is_there(body, folder) and not _is_more_of(problem, folder, context):
+            # The event goes first: once the file exists, both have been sent.
+            send(context.events, _rejection(problem, folder, context))
+        return _write(body, folder, context)
+
+
+def _rejection(
+    problem: ProblemError, folder: _Folder, context: IngestContext
+) -> "PutEventsRequestEntryTypeDef":
+    options = _readable_options(folder, context)
+    return rejection_of(
+        problem.document(),
+        {"upload": context.uploads.uri(folder.name)},
+        context.settings.event_bus,
+        folder.state(),
+        metadata=readable_metadata(options.get("metadata", {})),
+        consent=readable_consent(options.get("consent")),
+    )
 
 
 def _write(body: bytes, folder: _Folder, context: IngestContext) -> bool:
@@ -421,8 +479,8 @@ def _is_more_of(problem: ProblemError, folder: _Folder, context: IngestContext) 
     return isinstance(before, dict) and before.get("code") == _TOO_MANY
 
 
-def _metadata(folder: _Folder, context: IngestContext) -> dict[str, Json]:
+def _readable_options(folder: _Folder, context: IngestContext) -> dict[str, Json]:
     try:
-        return readable_metadata(_options(folder, context).get("metadata", {}))
+        return _read_options(folder, context)
     except (FileGoneError, ProblemError):
         return {}

@@ -7,17 +7,24 @@ files one after the other never pays for one old and one new file.
 
 S3's times have a resolution of one second, so other content of the same second counts as newer.
 
-The same table holds the secret from which ingest derives its tasks' ids. It is made once and never
+The same table has a lease on each folder's rejection, so that two invocations that read the folder
+at the same time don't send two:
+
+    reject  no live lease ──▶ a lease of 30 s, given back once the rejection is written
+
+It also holds the secret from which ingest derives its tasks' ids. It is made once and never
 replaced: with another secret, a repeated request would have another id and be paid again.
 """
 
 import hashlib
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, Final
 
+from act_one.clock import DAY
 from act_one.tasks.identifiers import new_claim_id
 
 if TYPE_CHECKING:
@@ -26,8 +33,13 @@ if TYPE_CHECKING:
 
 _ID_ROW: Final = "ids"
 """The key of the row with the secret; a folder's key begins with ``incoming/``."""
+_REJECTING: Final = "rejecting/"
+"""Before the name of a folder: the key of the row with the lease on its rejection."""
+REJECTION_SECONDS: Final = 30.0
+"""How long one invocation may take to send a rejection before another may send it."""
 _NONE_TAKEN: Final = "attribute_not_exists(folder)"
 _AS_SEEN: Final = "claim_id = :seen"
+_NO_LEASE: Final = f"{_NONE_TAKEN} OR lease_until <= :now"
 
 
 class PairTakenError(Exception):
@@ -135,19 +147,31 @@ class PairTable:
             run=run,
             created=created,
         )
-        asked: PutItemInputTypeDef = {
-            "TableName": self.name,
-            "Item": _to_item(taken),
-            "ConditionExpression": _NONE_TAKEN,
-        }
-        if seen is not None:
-            asked["ConditionExpression"] = _AS_SEEN
-            asked["ExpressionAttributeValues"] = {":seen": {"S": seen.claim_id}}
-        try:
-            self.client.put_item(**asked)
-        except self.client.exceptions.ConditionalCheckFailedException as error:
-            raise PairTakenError(pair.folder) from error
+        as_seen = (_NONE_TAKEN, {}) if seen is None else (_AS_SEEN, {":seen": {"S": seen.claim_id}})
+        if not self._put_if(_to_item(taken), *as_seen):
+            raise PairTakenError(pair.folder)
         return taken
+
+    @contextmanager
+    def rejecting(self, folder: str, now: float) -> Iterator[bool]:
+        """Reserve the sending of a folder's rejection; yield whether it is ours.
+
+        If the function is stopped meanwhile, the lease runs out by itself.
+        """
+        item: dict[str, Any] = {
+            "folder": {"S": f"{_REJECTING}{folder}"},
+            "claim_id": {"S": new_claim_id()},
+            "lease_until": {"N": str(now + REJECTION_SECONDS)},
+            "expires_at": {"N": str(int(now + DAY))},
+        }
+        if not self._put_if(item, _NO_LEASE, {":now": {"N": str(now)}}):
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            ended = {**item, "lease_until": {"N": "0"}}
+            self._put_if(ended, _AS_SEEN, {":seen": item["claim_id"]})
 
     def id_secret(self) -> bytes:
         """Return the secret for ids; make it at the first call."""
@@ -157,14 +181,24 @@ class PairTable:
             )
             if "Item" in answer:
                 return bytes.fromhex(answer["Item"]["secret"]["S"])
-            try:
-                self.client.put_item(
-                    TableName=self.name,
-                    Item={"folder": {"S": _ID_ROW}, "secret": {"S": secrets.token_hex(32)}},
-                    ConditionExpression=_NONE_TAKEN,
-                )
-            except self.client.exceptions.ConditionalCheckFailedException:
-                continue  # another invocation made it
+            # Another invocation may make it first: the next turn reads what there is.
+            secret = secrets.token_hex(32)
+            self._put_if({"folder": {"S": _ID_ROW}, "secret": {"S": secret}}, _NONE_TAKEN, {})
+
+    def _put_if(self, item: dict[str, Any], condition: str, values: dict[str, Any]) -> bool:
+        """Put a row if the one with its key meets a condition; return whether it did."""
+        asked: PutItemInputTypeDef = {
+            "TableName": self.name,
+            "Item": item,
+            "ConditionExpression": condition,
+        }
+        if values:
+            asked["ExpressionAttributeValues"] = values
+        try:
+            self.client.put_item(**asked)
+        except self.client.exceptions.ConditionalCheckFailedException:
+            return False
+        return True
 
 
 def _to_item(taken: Taken) -> dict[str, Any]:

@@ -120,10 +120,9 @@ def _facts_of(file: "_Input", types: frozenset[str]) -> MediaFacts | None:
     except UnsafeAddressError as error:
         file.refuse("unreachable", str(error), _READABLE)
     except MediaFileError as error:
-        kind = (error.media_type or "").partition("/")[0]
-        # Of videos in other containers nobody says that the provider refuses them.
-        if error.code in _PROBLEMS and kind != "video":
-            fix = _AS[file.name] if kind == file.name else None
+        # The provider takes videos that aren't recognised here, such as Ogg, but no other images.
+        if error.code in _PROBLEMS and (file.name, error.code) != ("video", "media_unknown_type"):
+            fix = _AS[file.name] if (error.media_type or "").startswith(file.name) else None
             file.refuse(_PROBLEMS[error.code], str(error), _needed(types), fix)
         file.warn("not_checked", str(error))
         return None
@@ -171,6 +170,7 @@ def _check_duration(file: "_Input", facts: MediaFacts, limits: Limits) -> None:
 
 _PROBLEMS: Final = {
     "media_wrong_type": "wrong-type",
+    "media_unknown_type": "wrong-type",
     "media_broken": "broken",
     "media_no_video": "no-video",
     "media_empty": "no-video",

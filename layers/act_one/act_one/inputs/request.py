@@ -3,18 +3,19 @@
 import json
 import re
 import unicodedata
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from math import inf
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
+from math import isfinite
 from typing import Final, NoReturn
 
+from act_one.inputs.consent import read_consent
 from act_one.json_types import Json
 from act_one.net.addresses import Policy
 from act_one.net.urls import UnsafeAddressError, Url, parse_url
 from act_one.problems import ProblemError
 from act_one.tasks.events import DEFAULT_WEBHOOK_EVENTS, WEBHOOK_EVENTS
 from act_one.tasks.identifiers import hash_request
-from act_one.tasks.task import Notice, PinnedFile, Webhook
+from act_one.tasks.task import Notice, PinnedFile, Webhook, WebhookForm
 
 MAX_REQUEST_BYTES: Final = 65_536
 MAX_INPUT_URL_CHARACTERS: Final = 2_048
@@ -28,7 +29,10 @@ MAX_KEY_CHARACTERS: Final = 255
 MAX_S3_KEY_BYTES: Final = 1_024
 
 FIELDS: Final = frozenset(
-    {"video", "image", "upload_id", "metadata", "preflight", "webhook", "callback_url"}
+    {
+        *("video", "image", "upload_id", "metadata", "consent", "preflight"),
+        *("webhook", "callback_url"),
+    }
 )
 _UPLOAD_ID: Final = re.compile(r"[0-9a-f]{16}")
 
@@ -40,6 +44,8 @@ class TransferRequest:
     video: str
     image: str
     metadata: Mapping[str, Json] = field(default_factory=dict)
+    consent: str | None = None
+    """The caller's reference to the consent of the people who are shown."""
     video_file: PinnedFile | None = None
     """Set for an input in the uploads bucket once it is pinned; likewise ``image_file``."""
     image_file: PinnedFile | None = None
@@ -65,8 +71,16 @@ class TransferRequest:
 
     def _hash(self, video: str, image: str) -> str:
         asked: dict[str, Json] = {"video": video, "image": image, "metadata": dict(self.metadata)}
+        if self.consent is not None:
+            asked["consent"] = self.consent
         if self.webhook is not None:
-            asked["webhook"] = {"url": self.webhook.url, "events": list(self.webhook.events)}
+            hook: dict[str, Json] = {
+                "url": self.webhook.url,
+                "events": list(self.webhook.events),
+            }
+            if self.webhook.form is not WebhookForm.STANDARD:
+                hook["form"] = str(self.webhook.form)
+            asked["webhook"] = hook
         return hash_request(asked)
 
 
@@ -80,31 +94,74 @@ def read_request(
     *,
     allow_addresses: bool,
     own_files: str = "",
+    from_cometapi: bool = False,
 ) -> TransferRequest:
     """Check a request's body and ``Idempotency-Key`` header.
 
     ``allow_addresses`` lets URLs name an address or a bare host (``UnsafeAllowPrivateMedia``).
     ``own_files`` is the ``s3://…/`` prefix whose files this client may name; empty: none.
+    ``from_cometapi``: the body is of a client of CometAPI. Other fields are ignored, as there, and
+    ``callback_url`` is called in CometAPI's form.
     Raises ``ProblemError`` (400, 413) naming the field and what to do.
     """
-    fields = _object_of(body)
-    for name in sorted(fields.keys() - FIELDS):
-        shown = name[:64].encode("utf-8", "replace").decode()
-        _refuse(
-            "unknown-field",
-            "There is no such field",
-            f"{shown!r} is not a field of a task; the fields are {', '.join(sorted(FIELDS))}",
-            shown,
-        )
+    key = None if idempotency_key is None else checked_key(idempotency_key, "Idempotency-Key")
+    return request_of(
+        _object_of(body),
+        key,
+        allow_addresses=allow_addresses,
+        own_files=own_files,
+        from_cometapi=from_cometapi,
+    )
+
+
+def request_of(
+    fields: dict[str, Json],
+    key: str | None,
+    *,
+    allow_addresses: bool,
+    own_files: str = "",
+    from_cometapi: bool = False,
+) -> TransferRequest:
+    """Check the fields of a request, as ``read_request`` does; ``key`` was checked before."""
+    if from_cometapi:
+        fields = {name: value for name, value in fields.items() if name in FIELDS}
+    refuse_unknown(fields, FIELDS, "a task")
     fields = _with_files_of_upload(fields, own_files)
     return TransferRequest(
         video=_url(fields, "video", own_files, allow_addresses=allow_addresses),
         image=_url(fields, "image", own_files, allow_addresses=allow_addresses),
         metadata=_metadata(fields.get("metadata", {})),
+        consent=read_consent(fields["consent"]) if "consent" in fields else None,
         preflight=_preflight(fields.get("preflight", "on")),
-        webhook=_webhook(fields, allow_addresses=allow_addresses),
-        idempotency_key=_key(idempotency_key),
+        webhook=_webhook(
+            fields,
+            WebhookForm.COMETAPI if from_cometapi else WebhookForm.STANDARD,
+            allow_addresses=allow_addresses,
+        ),
+        idempotency_key=key,
     )
+
+
+def checked_key(value: str, name: str) -> str:
+    """Return an idempotency key. Raises ``ProblemError`` 400; ``name`` is that of its field."""
+    if not value.strip():
+        detail = f"{name} is empty; give each intended transfer a key of its own"
+        _refuse("idempotency-key-empty", "The key is empty", detail, name)
+    if len(value) > MAX_KEY_CHARACTERS:
+        detail = f"{name} may have {MAX_KEY_CHARACTERS} characters; a UUID has 36"
+        _refuse("idempotency-key-too-long", "The key is too long", detail, name)
+    return value
+
+
+def refuse_unknown(given: Collection[str], known: Collection[str], of: str, at: str = "") -> None:
+    """Refuse the first name that isn't ``known``, and list those that are.
+
+    ``of`` says whose fields they are, ``at`` is the path to them. Raises ``ProblemError`` 400.
+    """
+    for name in sorted({*given} - {*known}):
+        shown = name[:64].encode("utf-8", "replace").decode()
+        detail = f"{shown!r} is not a field of {of}; the fields are {', '.join(sorted(known))}"
+        _refuse("unknown-field", "There is no such field", detail, f"{at}{shown}")
 
 
 def _refuse(code: str, title: str, detail: str, name: str, *, status: int = 400) -> NoReturn:
@@ -254,10 +311,11 @@ def _metadata(value: Json) -> dict[str, Json]:
 
 def _check_json(value: Json, depth: int = 1) -> None:
     """Refuse what is JSON here but not to every JSON parser that metadata reaches."""
-    if value in (inf, -inf) or (isinstance(value, int) and abs(value) > MAX_INTEGER):
-        detail = "metadata has a number too large for many JSON parsers; send it as a string"
-        _refuse("metadata-number", "metadata holds too large a number", detail, "metadata")
     match value:
+        case int() if abs(value) > MAX_INTEGER:
+            _refuse_number()
+        case float() if not isfinite(value):
+            _refuse_number()
         case dict() | list() if depth > MAX_METADATA_DEPTH:
             detail = f"metadata is nested more than {MAX_METADATA_DEPTH} levels deep; flatten it"
             _refuse("metadata-too-deep", "metadata is nested too deeply", detail, "metadata")
@@ -269,6 +327,11 @@ def _check_json(value: Json, depth: int = 1) -> None:
                 _check_json(member, depth + 1)
 
 
+def _refuse_number() -> NoReturn:
+    detail = "metadata has a number that many JSON parsers can't read; send it as a string"
+    _refuse("metadata-number", "metadata has a number that can't be read", detail, "metadata")
+
+
 def _preflight(value: Json) -> bool:
     if value not in ("on", "off"):
         detail = 'preflight is "on", which looks at the inputs before they are paid for, or "off"'
@@ -276,24 +339,27 @@ def _preflight(value: Json) -> bool:
     return value == "on"
 
 
-def _webhook(fields: Mapping[str, Json], *, allow_addresses: bool) -> Webhook | None:
-    """Read ``webhook``, or ``callback_url``, the provider's own word, as short for its URL."""
+def _webhook(
+    fields: Mapping[str, Json], callback_form: WebhookForm, *, allow_addresses: bool
+) -> Webhook | None:
+    """Read ``webhook``, or ``callback_url``, the provider's own word, as short for its URL.
+
+    What is sent to a ``callback_url`` has the form ``callback_form``.
+    """
     if "callback_url" in fields:
         if "webhook" in fields:
             detail = "callback_url is short for webhook.url; give one of the two"
             _refuse("webhook-twice", "Both webhook and callback_url", detail, "callback_url")
         url = fields["callback_url"]
-        return _called(url, DEFAULT_WEBHOOK_EVENTS, "callback_url", allow_addresses=allow_addresses)
+        hook = _called(url, DEFAULT_WEBHOOK_EVENTS, "callback_url", allow_addresses=allow_addresses)
+        return replace(hook, form=callback_form)
     if "webhook" not in fields:
         return None
     given = fields["webhook"]
     if not isinstance(given, dict):
         detail = 'webhook must be an object such as {"url": "https://…"}; without one, leave it out'
         _refuse("webhook-not-object", "webhook is not an object", detail, "webhook")
-    for name in sorted(given.keys() - {"url", "events"}):
-        shown = name[:64].encode("utf-8", "replace").decode()
-        detail = f"{shown!r} is not a field of webhook; its fields are url and events"
-        _refuse("unknown-field", "There is no such field", detail, f"webhook.{shown}")
+    refuse_unknown(given, {"url", "events"}, "webhook", "webhook.")
     events = _events(given.get("events", list(DEFAULT_WEBHOOK_EVENTS)))
     return _called(given.get("url"), events, "webhook.url", allow_addresses=allow_addresses)
 
@@ -321,15 +387,3 @@ def _events(value: Json) -> tuple[str, ...]:
         detail = f"webhook.events is a list of one or more of {', '.join(known)}"
         _refuse("webhook-events", "webhook.events is invalid", detail, "webhook.events")
     return tuple(event for event in known if event in value)
-
-
-def _key(value: str | None) -> str | None:
-    if value is None:
-        return None
-    if not value.strip():
-        detail = "Idempotency-Key is empty; give each intended transfer a key of its own or none"
-        _refuse("idempotency-key-empty", "The key is empty", detail, "Idempotency-Key")
-    if len(value) > MAX_KEY_CHARACTERS:
-        detail = f"Idempotency-Key may have {MAX_KEY_CHARACTERS} characters; a UUID has 36"
-        _refuse("idempotency-key-too-long", "The key is too long", detail, "Idempotency-Key")
-    return value

@@ -1,7 +1,5 @@
 """What the feed's answer means for a task. Pure: the decision that callback and fallback share.
 
-A `storing` task is not polled: `advance` only asks for fresh URLs of its media.
-
 The feed is believed. A callback's body is trusted only where the feed can't answer: if it has
 given no answer for ten minutes, and only a success with a media URL, never a failure.
 """
@@ -21,6 +19,9 @@ TRUST_CALLBACK_AFTER_SECONDS: Final = 600.0
 HAS_CREATE: Final = frozenset({Stage.UNCONFIRMED, Stage.SUBMITTED, Stage.RUNNING})
 """Stages in which the provider has the task, or may have it, and a result is awaited."""
 
+_NOT_POLLED: Final = frozenset({Stage.ACCEPTED, Stage.STORING, Stage.SUCCEEDED, Stage.CANCELED})
+"""Stages that no answer changes. For a `storing` task, `advance` asks for fresh URLs only."""
+
 
 def next_step(
     task: Task, answer: FeedAnswer, now: float, by: SettledBy, settings: Settings
@@ -29,6 +30,8 @@ def next_step(
 
     ``by`` is who asked. Never moves a task to a stage that it may not go to.
     """
+    if task.stage in _NOT_POLLED:
+        return Step()
     step = _step_after(task, answer, now, by, settings)
     if not isinstance(answer, Report) or _is_bare_success(answer):
         callback = success_callback(task)
@@ -66,18 +69,12 @@ def _step_after(
 def _step_after_report(
     task: Task, report: Report, now: float, by: SettledBy, settings: Settings
 ) -> Step:
-    if task.stage in {Stage.SUCCEEDED, Stage.CANCELED, Stage.ACCEPTED}:
-        return Step()
     known = _known_from_report(task, report, now)
     if report.state is ProviderState.SUCCEEDED and report.media is not None:
-        if task.stage is Stage.STORING:
-            return Step(changes=known)
         return _along(moves.to_storing(task, report.media, by, now, settings), known)
     if task.stage is Stage.FAILED:
         return Step(changes={**known, **_due_after_failure(task, report, now)})
     if report.state is ProviderState.FAILED and report.failure is not None:
-        if task.stage is Stage.STORING:
-            return Step(changes=known)
         return _along(moves.to_failed(report.failure, now, settings, settled_by=by), known)
     if report.progress is not None and report.progress > task.progress and not task.done:
         known["progress"] = min(report.progress, 99)

@@ -1,29 +1,29 @@
 """Reading a task: clients see their own tasks, and get links to results that last an hour."""
 
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
-from act_one.aws import LINK_SECONDS
+from act_one.clients.client import Client
 from act_one.json_types import Json
 from act_one.problems import ProblemError
 from act_one.settings import Settings
 from act_one.tasks.documents import api_document
 from act_one.tasks.identifiers import is_task_id
+from act_one.tasks.links import presigned
 from act_one.tasks.table import TaskTable
-from act_one.tasks.task import SHARED_CLIENTS, Task
+from act_one.tasks.task import Task
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 
-def own_task(task_id: str, client_id: str, table: TaskTable) -> Task:
-    """Read a task of this client, or one that was made from the bucket or the bus.
+def own_task(task_id: str, client: Client, table: TaskTable) -> Task:
+    """Read a task of this client, or of a shared one whose tasks it may read.
 
     Raises ``ProblemError`` 404 for a task that does not exist and for one of another client alike,
     so that ids of other clients can't be probed.
     """
     task = table.read(task_id) if is_task_id(task_id) else None
-    if task is None or task.client_id not in {client_id, *SHARED_CLIENTS}:
+    if task is None or task.client_id not in client.readable:
         raise task_not_found()
     return task
 
@@ -34,7 +34,8 @@ def task_not_found() -> ProblemError:
         404,
         "task-not-found",
         "The task does not exist",
-        "no task of this API key has that id; it may have been removed after its retention",
+        "no task that this client may read has that id; "
+        "it may have been removed after its retention",
         field="task_id",
     )
 
@@ -60,10 +61,4 @@ def _linked(stored: Json, s3: "S3Client", *, expired: bool) -> Json:
         return stored
     if expired:
         return {"url": None, **stored}
-    place = urlsplit(str(stored["s3_uri"]))
-    url = s3.generate_presigned_url(
-        "get_object",
-        Params={"Bucket": place.netloc, "Key": place.path.lstrip("/")},
-        ExpiresIn=LINK_SECONDS,
-    )
-    return {"url": url, **stored}
+    return {"url": presigned(str(stored["s3_uri"]), s3), **stored}

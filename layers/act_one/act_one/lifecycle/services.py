@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import boto3
 
 from act_one.aws import QUICK
+from act_one.clients.directory import ClientDirectory
 from act_one.clock import Clock, system_clock
 from act_one.inputs.bucket import UploadsBucket
 from act_one.keys import KeyRing
@@ -14,17 +15,19 @@ from act_one.settings import Settings
 from act_one.tasks.table import TaskTable
 
 if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The tasks table, the provider, the settings, the clock and the uploads bucket."""
+    """The tasks table, the provider, the settings, the clock, the clients and the uploads."""
 
     table: TaskTable
     provider: CometApi
     settings: Settings
     clock: Clock
+    clients: ClientDirectory
     uploads: UploadsBucket = field(default_factory=UploadsBucket)
 
 
@@ -36,7 +39,8 @@ def key_ring(secret: str, clock: Clock = system_clock) -> KeyRing:
 
 def task_table(settings: Settings) -> TaskTable:
     """Build the stack's tasks table."""
-    return TaskTable(boto3.client("dynamodb", config=QUICK), settings.tasks_table)
+    client: DynamoDBClient = boto3.client("dynamodb", config=QUICK)
+    return TaskTable(client, settings.tasks_table, settings.ledger_table)
 
 
 def build_services(settings: Settings, clock: Clock = system_clock) -> Services:
@@ -48,4 +52,6 @@ def build_services(settings: Settings, clock: Clock = system_clock) -> Services:
         clock=clock,
     )
     uploads = UploadsBucket(settings.uploads_bucket, settings.input_base_url)
-    return Services(task_table(settings), provider, settings, clock, uploads)
+    table = task_table(settings)
+    directory = ClientDirectory(table.client, settings.clients_table, clock)
+    return Services(table, provider, settings, clock, directory, uploads)

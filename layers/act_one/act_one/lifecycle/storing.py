@@ -18,6 +18,7 @@ from act_one.clock import HOUR, day_path
 from act_one.lifecycle.services import Services
 from act_one.media import copy
 from act_one.media.copy import RESULT_IMAGE_TYPES, RESULT_VIDEO_TYPES, Destination, MediaError
+from act_one.media.labels import object_labels
 from act_one.net import downloads
 from act_one.settings import Settings
 from act_one.tasks import moves
@@ -140,7 +141,7 @@ def _copy_images(
 
 def _destination(task: Task, name: str, storage: Storage) -> Destination:
     key = f"{result_prefix(task)}{name}"
-    return Destination(bucket=storage.bucket, key=key, task_id=task.task_id)
+    return Destination(bucket=storage.bucket, key=key, metadata=object_labels(task))
 
 
 def _succeed(
@@ -168,7 +169,7 @@ def _write_task_json(task: Task, storage: Storage) -> None:
         Key=f"{result_prefix(task)}task.json",
         Body=readable_json(document(task)),
         ContentType="application/json",
-        Metadata={"task-id": task.task_id},
+        Metadata=object_labels(task),
     )
 
 

@@ -4,31 +4,39 @@ The row is written before the provider is called and is itself the idempotency r
 crash and no repetition can lead to a second create for one request.
 """
 
+import math
 import time
+from dataclasses import replace
 from typing import Final
 
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from botocore.exceptions import BotoCoreError, ClientError
 
-from act_one.clock import HOUR, SecondsLeft
+from act_one.clients.client import Client
+from act_one.clock import HOUR, SecondsLeft, next_utc_day, rfc3339
+from act_one.inputs.consent import ConsentMissingError
 from act_one.inputs.request import InputsCheck, TransferRequest
 from act_one.keys import KeyNotSetError, Keys
 from act_one.lifecycle.services import Services
 from act_one.problems import KeyReusedError, ProblemError
 from act_one.provider.callback_token import callback_url
 from act_one.provider.outcomes import Ambiguous, Created, CreateOutcome, Rejected, Retryable
-from act_one.tasks import moves
+from act_one.settings import Settings
+from act_one.tasks import ledger, moves
 from act_one.tasks.events import DEFAULT_WEBHOOK_EVENTS
 from act_one.tasks.identifiers import derive_task_id, new_claim_id
+from act_one.tasks.ledger import Limit
 from act_one.tasks.moves import SEND_LEASE_SECONDS, Step
-from act_one.tasks.table import MovedOnError
+from act_one.tasks.table import MovedOnError, OverLimitError
 from act_one.tasks.task import Billing, Notice, Stage, Task, Webhook
 
 ACCEPTED_LIMIT_SECONDS: Final = 6 * HOUR
 CREATE_NEEDS_SECONDS: Final = 20.0
 """A create may take 15 s, and its outcome must be written after it."""
 WRITE_NEEDS_SECONDS: Final = 2.0
+OPEN_RETRY_SECONDS: Final = 30
+"""When to try again while too many tasks are open, which take minutes."""
 
 logger = Logger(child=True)
 metrics = Metrics()
@@ -36,7 +44,7 @@ metrics = Metrics()
 
 def submit(
     request: TransferRequest,
-    client_id: str,
+    client: Client,
     keys: Keys,
     services: Services,
     seconds_left: SecondsLeft,
@@ -45,36 +53,58 @@ def submit(
     """Turn a request into a task and send it, unless the same request has a task already.
 
     Returns the task and whether it existed before. ``keys`` sign the callback URL. With too little
-    time left for a create, the task stays `accepted` and the fallback sends it. Raises
-    ``ProblemError``: 503 while the provider key is not set, 409 for a reused idempotency key, and
-    422 for inputs that the provider would fail on or that are not in the uploads bucket.
+    time left for a create, or while sending is paused, the task stays `accepted` and the fallback
+    sends it. Raises ``ProblemError``: 400 for missing consent, 429 over a budget or a limit of open
+    tasks, 503 while the provider key is not set, 409 for a reused idempotency key, and 422 for
+    inputs that the provider would fail on or that are not in the uploads bucket.
     """
-    task_id = derive_task_id(client_id, request.idempotency_key)
-    try:
-        services.provider.key_ring.keys()
-    except KeyNotSetError as error:
-        if request.idempotency_key and (existing := services.table.read(task_id)):
-            return _replay(request, existing, services), True
-        raise _key_not_set() from error
+    task_id = derive_task_id(client.name, request.idempotency_key)
+    refused = _refused(request, client, services)
+    inspected = request.preflight or services.uploads.has(request)
+    if (
+        (refused is not None or inspected)
+        and request.idempotency_key is not None
+        and (existing := services.table.read(task_id)) is not None
+    ):
+        # A repeat gets its task even if consent is required, or the inputs are gone, by now.
+        return _replay(request, existing, services), True
+    if refused is not None:
+        raise refused
     warnings: tuple[Notice, ...] = ()
-    if request.preflight or services.uploads.has(request):
-        # A repeat gets its task even if the inputs are gone by now.
-        if request.idempotency_key and (existing := services.table.read(task_id)):
-            return _replay(request, existing, services), True
+    if inspected:
         request = services.uploads.pin_versions(request)
     if request.preflight:
         warnings = check_inputs(services.uploads.presign(request))
-    task = _new_task(request, client_id, task_id, warnings, services)
+    task = _new_task(request, client, task_id, warnings, services)
+    paused = services.clients.is_paused()
+    if paused:
+        unsent = replace(task, stage=Stage.ACCEPTED, sent_at=None, attempt=0, billing=Billing.NONE)
+        task = replace(unsent, **moves.held(unsent).changes)
     try:
-        created = services.table.create(task)
+        created = services.table.create(task, _limits(client, services.settings))
     except MovedOnError as error:
         return _replay(request, error.current, services), True
+    except OverLimitError as error:
+        raise _over_limit(error.limit, services.clock()) from error
+    if paused:
+        return created, False
     return _send(created, keys, services, seconds_left), False
+
+
+def _refused(request: TransferRequest, client: Client, services: Services) -> ProblemError | None:
+    """Return why a request can't become a task, whatever its inputs are; None if it can."""
+    if request.consent is None and (services.settings.require_consent or client.consent_required):
+        return ConsentMissingError()
+    try:
+        services.provider.key_ring.keys()
+    except KeyNotSetError:
+        return _key_not_set()
+    return None
 
 
 def _new_task(
     request: TransferRequest,
-    client_id: str,
+    client: Client,
     task_id: str,
     warnings: tuple[Notice, ...],
     services: Services,
@@ -83,7 +113,7 @@ def _new_task(
     now = services.clock()
     return Task(
         task_id=task_id,
-        client_id=client_id,
+        client_id=client.name,
         stage=Stage.SUBMITTING,
         created_at=now,
         updated_at=now,
@@ -93,8 +123,11 @@ def _new_task(
         image_file=request.image_file,
         origin=request.origin,
         metadata=request.metadata,
+        consent=request.consent,
         request_hash=request.fingerprint(),
         content_hash=request.content_fingerprint(),
+        price=services.settings.price,
+        accounts=_accounts(client, services.settings),
         claim_id=new_claim_id(),
         sent_at=now,
         attempt=1,
@@ -102,6 +135,51 @@ def _new_task(
         billing=Billing.UNKNOWN,
         warnings=warnings,
         webhook=request.webhook or _default_webhook(services.settings.webhook_url),
+    )
+
+
+def _accounts(client: Client, settings: Settings) -> tuple[str, ...]:
+    """Name the accounts of a client's new task: one that nothing limits isn't kept."""
+    accounts = [ledger.client_account(client.name)]
+    if settings.daily_budget is not None:
+        accounts.append(ledger.STACK)
+    if client.max_open is not None:
+        accounts.append(ledger.open_account(client.name))
+    return tuple(accounts)
+
+
+def _limits(client: Client, settings: Settings) -> list[Limit]:
+    limits = (
+        (ledger.client_account(client.name), "committed", client.daily_budget),
+        (ledger.STACK, "committed", settings.daily_budget),
+        (ledger.open_account(client.name), "open", client.max_open),
+    )
+    return [
+        Limit(account=account, attribute=attribute, most=most)
+        for account, attribute, most in limits
+        if most is not None
+    ]
+
+
+def _over_limit(limit: Limit, now: float) -> ProblemError:
+    if limit.attribute == "open":
+        return ProblemError(
+            429,
+            "too-many-open-tasks",
+            "The client has too many open tasks",
+            f"at most {limit.most} tasks of this client may be open at once; wait until one ends",
+            retry_after=OPEN_RETRY_SECONDS,
+        )
+    whose = "the stack's" if limit.account == ledger.STACK else "this client's"
+    resets_at = next_utc_day(now)
+    return ProblemError(
+        429,
+        "budget-exceeded",
+        "The budget of today is used up",
+        f"the task would exceed {whose} budget of ${limit.most / 1_000_000:,.2f} a day, "
+        f"in which open tasks count in full; it starts anew at {rfc3339(resets_at)}",
+        retry_after=math.ceil(resets_at - now),
+        extensions={"resets_at": rfc3339(resets_at)},
     )
 
 
@@ -116,7 +194,9 @@ def resend(task: Task, keys: Keys, services: Services, seconds_left: SecondsLeft
     if task.evidence is not None:
         # A caller back has the task, so the create was not refused: never send it again.
         return services.table.apply(task, moves.to_unconfirmed(task, now, settings), now)
-    if now - task.created_at > ACCEPTED_LIMIT_SECONDS:
+    if services.clients.is_paused():
+        return services.table.apply(task, moves.held(task), now)
+    if now - (task.released_at or task.created_at) > ACCEPTED_LIMIT_SECONDS:
         return services.table.apply(task, moves.to_failed(_UNAVAILABLE, now, settings), now)
     try:
         # Read before the move: a task whose key can't be read is certainly not sent.

@@ -1,7 +1,12 @@
-"""The sweep: starts an execution of the fallback for each task that is due."""
+"""The sweep: starts an execution of the fallback for each task that is due.
+
+After a pause it first makes the tasks due that were held, in the order of their creation.
+"""
 
 import json
+from collections.abc import Callable
 from contextlib import suppress
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from aws_lambda_powertools import Logger, Metrics
@@ -29,14 +34,22 @@ logger = Logger(child=True)
 metrics = Metrics()
 
 
-def sweep(table: TaskTable, stepfunctions: "SFNClient", fallback_arn: str, clock: Clock) -> int:
+def sweep(
+    table: TaskTable,
+    stepfunctions: "SFNClient",
+    fallback_arn: str,
+    clock: Clock,
+    is_paused: Callable[[], bool],
+) -> int:
     """Claim due rows and start their fallback; return how many were started.
 
     A row that can't be read is reported, and set aside so that it isn't claimed by each sweep.
     """
     began_at = clock()
+    if not is_paused():
+        _release_held(table, clock)
     started = 0
-    for task_id, due_at in table.due(began_at):
+    for task_id, due_at in table.due(clock()):
         if clock() - began_at > SWEEP_SECONDS or started == MAX_STARTS:
             break
         now = clock()
@@ -53,6 +66,13 @@ def sweep(table: TaskTable, stepfunctions: "SFNClient", fallback_arn: str, clock
         _start(task, stepfunctions, fallback_arn)
         started += 1
     return started
+
+
+def _release_held(table: TaskTable, clock: Clock) -> None:
+    """Make held tasks due now, no more than a sweep can start."""
+    for task_id, due_at in islice(table.held(), MAX_STARTS):
+        with suppress(MovedOnError, UnreadableRowError):
+            table.release_held(task_id, due_at, clock())
 
 
 def _start(task: Task, stepfunctions: "SFNClient", fallback_arn: str) -> None:

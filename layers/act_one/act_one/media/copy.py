@@ -54,7 +54,8 @@ class Destination:
 
     bucket: str
     key: str
-    task_id: str
+    metadata: Mapping[str, str]
+    """S3's user metadata of the object: ASCII."""
 
 
 RESULT_VIDEO_TYPES: Final = {"video/mp4": "mp4", "video/quicktime": "mov", "video/webm": "webm"}
@@ -228,7 +229,7 @@ def _put_object(
             Body=source,  # type: ignore[arg-type]  # botocore reads anything that has read()
             ContentLength=length,
             ContentType=media_type,
-            Metadata={"task-id": destination.task_id},
+            Metadata=destination.metadata,
             IfNoneMatch="*",
             **checksum,
         )
@@ -291,4 +292,5 @@ def _stored(
         duration_seconds=facts.duration_seconds if facts else None,
         width=facts.width if facts else None,
         height=facts.height if facts else None,
+        c2pa=facts.c2pa if facts else None,
     )

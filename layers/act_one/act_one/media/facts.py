@@ -46,6 +46,8 @@ class MediaFacts:
     pixel_aspect: float = 1.0
     """Width of a stored pixel divided by its height."""
     has_audio: bool | None = None
+    c2pa: bool | None = None
+    """Whether it carries a C2PA manifest; None if that wasn't or can't be found out."""
 
 
 def display_size(

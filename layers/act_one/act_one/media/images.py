@@ -1,8 +1,10 @@
 """PNG, JPEG, WebP and GIF: the structure of the file and the size of the picture."""
 
 import struct
+from dataclasses import replace
 from typing import Final
 
+from act_one.media.c2pa import STORE_HEAD_BYTES, begins_store
 from act_one.media.facts import MediaFacts, broken, display_size
 from act_one.media.stream import MAX_CHILDREN, Parser, Stream
 
@@ -11,6 +13,7 @@ _EXIF_ROTATIONS: Final = {3: 180, 4: 180, 5: 270, 6: 90, 7: 90, 8: 270}
 _EXIF_ORIENTATION: Final = 0x0112
 
 _APP1: Final = 0xE1
+_APP11: Final = 0xEB
 _START_OF_SCAN: Final = 0xDA
 _START_OF_FRAME: Final = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 
@@ -26,6 +29,7 @@ def parse_png(stream: Stream, media_type: str, *, whole: bool) -> Parser[MediaFa
     """Parse a PNG up to its IEND chunk, or only its IHDR. Bytes after IEND are ignored."""
     yield from stream.skip(8)
     width = height = 0
+    c2pa: bool | None = None
     kinds: set[bytes] = set()
     while stream.has_part():
         size, kind = struct.unpack(">I4s", (yield from stream.take(8)))
@@ -38,15 +42,18 @@ def parse_png(stream: Stream, media_type: str, *, whole: bool) -> Parser[MediaFa
             size -= 8
             if not whole:
                 break
+        elif kind == b"caBX":
+            c2pa = begins_store((yield from stream.peek(min(size, STORE_HEAD_BYTES)))) or c2pa
         kinds.add(kind)
         yield from stream.skip(size + 4)
         if kind == b"IEND":
             if b"IDAT" not in kinds:
                 raise broken("it has no image data (IDAT)")
+            c2pa = bool(c2pa)
             break
     if whole:
         yield from stream.skip_rest()
-    return _facts(media_type, width, height)
+    return _facts(media_type, width, height, c2pa=c2pa)
 
 
 # ── JPEG ──────────────────────────────────────────────────────────────────────────────────────
@@ -56,6 +63,7 @@ def parse_jpeg(stream: Stream, media_type: str, *, whole: bool) -> Parser[MediaF
     """Parse a JPEG's segments up to its scan, then search for the end marker."""
     yield from stream.skip(2)
     width = height = rotation = 0
+    c2pa: bool | None = None
     while stream.has_part():
         marker, size = yield from _next_segment(stream)
         if marker == _APP1:
@@ -66,10 +74,13 @@ def parse_jpeg(stream: Stream, media_type: str, *, whole: bool) -> Parser[MediaF
                 raise broken("its frame header is too short")
             height, width = struct.unpack_from(">HH", frame, 1)
         else:
+            if marker == _APP11 and whole:
+                c2pa = (yield from _begins_manifest(stream, size)) or c2pa
             yield from stream.skip(size)
         if marker == _START_OF_SCAN or (width and not whole):
+            c2pa = bool(c2pa) if whole else None
             break
-    facts = _facts(media_type, width, height, rotation)
+    facts = _facts(media_type, width, height, rotation, c2pa=c2pa)
     if whole:
         yield from _skip_to_end_marker(stream)
     return facts
@@ -88,6 +99,15 @@ def _next_segment(stream: Stream) -> Parser[tuple[int, int]]:
     if size < 2:
         raise broken("a segment has an invalid size")
     return marker, size - 2
+
+
+def _begins_manifest(stream: Stream, size: int) -> Parser[bool]:
+    """Return whether an APP11 segment begins a C2PA manifest; the segment is not taken.
+
+    Its JUMBF follows "JP", the number of the box and the number of the segment.
+    """
+    segment = yield from stream.peek(min(size, 8 + STORE_HEAD_BYTES))
+    return segment.startswith(b"JP") and begins_store(segment[8:])
 
 
 def _skip_to_end_marker(stream: Stream) -> Parser[None]:
@@ -127,7 +147,10 @@ def _exif_rotation(segment: bytes) -> int:
 
 
 def parse_webp(stream: Stream, media_type: str, *, whole: bool) -> Parser[MediaFacts]:
-    """Read a WebP's header; if ``whole``, check that the file has the size that RIFF states."""
+    """Read a WebP's header; if ``whole``, check that the file has the size that RIFF states.
+
+    Its chunks are only searched for a C2PA manifest: invalid ones leave that unknown.
+    """
     head = yield from stream.peek(30)
     size = 8 + int.from_bytes(head[4:8], "little")
     stream.must_reach(size)
@@ -144,9 +167,28 @@ def parse_webp(stream: Stream, media_type: str, *, whole: bool) -> Parser[MediaF
         width, height = (side & 0x3FFF for side in struct.unpack_from("<HH", head, 26))
     facts = _facts(media_type, width, height)
     if whole:
-        yield from stream.skip(size)
+        c2pa = yield from _skip_chunks(stream, size)
         yield from stream.skip_rest()
+        return replace(facts, c2pa=c2pa)
     return facts
+
+
+def _skip_chunks(stream: Stream, end: int) -> Parser[bool | None]:
+    """Skip the chunks of a RIFF file that ends at ``end``; returns whether one is C2PA's.
+
+    None if that can't be told.
+    """
+    found = False
+    yield from stream.skip(min(12, end))
+    while stream.position + 8 <= end and stream.has_part():
+        kind, size = struct.unpack("<4sI", (yield from stream.take(8)))
+        if stream.position + size > end:
+            break
+        found = found or kind == b"C2PA"
+        yield from stream.skip(min(size + size % 2, end - stream.position))
+    complete = stream.position == end
+    yield from stream.skip(end - stream.position)
+    return found or (False if complete else None)
 
 
 # ── GIF ───────────────────────────────────────────────────────────────────────────────────────
@@ -193,8 +235,12 @@ def _colour_table_bytes(flags: int) -> int:
     return 3 << (flags & 7) + 1 if flags & 0x80 else 0
 
 
-def _facts(media_type: str, width: int, height: int, rotation: int = 0) -> MediaFacts:
+def _facts(
+    media_type: str, width: int, height: int, rotation: int = 0, *, c2pa: bool | None = None
+) -> MediaFacts:
     if not width or not height:
         raise broken("its width or height is 0 or missing")
     size = display_size(width, height, rotation=rotation)
-    return MediaFacts(media_type=media_type, width=size[0], height=size[1], rotation=rotation)
+    return MediaFacts(
+        media_type=media_type, width=size[0], height=size[1], rotation=rotation, c2pa=c2pa
+    )

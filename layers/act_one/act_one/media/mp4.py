@@ -11,11 +11,13 @@ from dataclasses import dataclass, replace
 from math import atan2, pi
 from typing import Final
 
+from act_one.media.c2pa import BOX_HEAD_BYTES, is_store_box
 from act_one.media.facts import MediaFacts, MediaFileError, broken, display_size
 from act_one.media.stream import MAX_CHILDREN, Parser, Stream
 
 MAX_MOOV_BYTES: Final = 8_388_608
 """A larger ``moov`` or ``sidx`` is skipped, and its facts stay unknown."""
+_MEDIA: Final = frozenset({b"moof", b"mdat"})
 _MAX_TRACKS: Final = 32
 _MAX_PIXEL_ASPECT: Final = 16.0
 _VISUAL_SAMPLE_ENTRY_BYTES: Final = 86
@@ -50,6 +52,8 @@ class _Movie:
     segments_end: int = 0
     """End of the fragments that ``sidx`` boxes have listed so far."""
     segments_seconds: float = 0.0
+    c2pa: bool | None = None
+    """True once a C2PA manifest was found; False if there is none in any box of the file."""
 
 
 # ── The file ──────────────────────────────────────────────────────────────────────────────────
@@ -65,9 +69,9 @@ def parse_mp4(stream: Stream, media_type: str, *, whole: bool) -> Parser[MediaFa
     while stream.has_part():
         header = yield from _peek_header(stream, padded=movie.has_moov and movie.has_media)
         if header is None:
+            movie.c2pa = bool(movie.c2pa) if whole else None
             break
-        is_media = header.kind in {b"moof", b"mdat"}
-        if is_media and movie.has_moov and not whole:
+        if header.kind in _MEDIA and movie.has_moov and not whole:
             return movie.facts
         if header.kind == b"moov" and not movie.has_moov:
             yield from _take_moov(stream, header, movie)
@@ -79,12 +83,9 @@ def parse_mp4(stream: Stream, media_type: str, *, whole: bool) -> Parser[MediaFa
             if not whole and movie.segments_end:
                 return (yield from _facts_by_sidx(stream, movie))
         else:
-            if is_media:
-                movie.has_media, movie.mdat_missing = True, header.kind == b"moof"
-            if header.size is None:
-                yield from stream.skip_rest()
-            else:
-                yield from stream.skip(header.size)
+            if header.kind == b"uuid" and whole:
+                movie.c2pa = (yield from _is_manifest(stream, header)) or movie.c2pa
+            yield from _skip_box(stream, header, movie)
     yield from stream.skip_rest()
     return _facts_at_end(stream, movie)
 
@@ -112,6 +113,22 @@ def _peek_header(stream: Stream, *, padded: bool) -> Parser[_Header | None]:
     if not header_size <= size <= sys.maxsize:
         raise broken(f"its box at byte {stream.position:,} has an invalid size")
     return _Header(kind=kind, header_size=header_size, size=size)
+
+
+def _skip_box(stream: Stream, header: _Header, movie: _Movie) -> Parser[None]:
+    if header.kind in _MEDIA:
+        movie.has_media, movie.mdat_missing = True, header.kind == b"moof"
+    if header.size is None:
+        yield from stream.skip_rest()
+    else:
+        yield from stream.skip(header.size)
+
+
+def _is_manifest(stream: Stream, header: _Header) -> Parser[bool]:
+    """Return whether a ``uuid`` box has a C2PA manifest; the box is not taken."""
+    size = header.header_size + BOX_HEAD_BYTES
+    head = yield from stream.peek(size if header.size is None else min(size, header.size))
+    return is_store_box(head[header.header_size :])
 
 
 def _take_payload(stream: Stream, header: _Header) -> Parser[memoryview | None]:
@@ -179,9 +196,8 @@ def _facts_at_end(stream: Stream, movie: _Movie) -> MediaFacts:
             "media_cut_off",
             f"it is cut off after {stream.position:,} of at least {movie.data_end:,} bytes",
         )
-    if movie.facts.duration_seconds is None and movie.segments_seconds:
-        return replace(movie.facts, duration_seconds=movie.segments_seconds)
-    return movie.facts
+    seconds = movie.facts.duration_seconds or movie.segments_seconds or None
+    return replace(movie.facts, duration_seconds=seconds, c2pa=movie.c2pa)
 
 
 # ── moov ──────────────────────────────────────────────────────────────────────────────────────

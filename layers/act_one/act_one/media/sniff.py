@@ -28,6 +28,10 @@ _FTYP_BRANDS: Final = {
 _QUICKTIME_FIRST_BOXES: Final = {b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"}
 """First boxes of QuickTime files that are older than ``ftyp``."""
 
+_RIFF_FORMS: Final = {b"WEBP": "image/webp", b"AVI ": "video/x-msvideo"}
+_TRANSPORT_STREAM_TABLES: Final = {b"G@\x00", b"G@\x11"}
+"""The first packet of an MPEG transport stream begins its table of programs or of services."""
+
 
 def sniff(head: bytes) -> str | None:
     """Return the media type of a file that begins with ``head``, or None if it isn't recognised.
@@ -45,8 +49,10 @@ def sniff(head: bytes) -> str | None:
         return "image/png"
     if head.startswith(b"\xff\xd8\xff"):
         return "image/jpeg"
-    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        return "image/webp"
+    if head[:4] == b"RIFF":
+        return _RIFF_FORMS.get(head[8:12])
+    if head[:3] in _TRANSPORT_STREAM_TABLES and head[3:4] and head[3] & 0xF0 == 0x10:
+        return "video/mp2t"
     if head.startswith((b"GIF87a", b"GIF89a")):
         return "image/gif"
     return None

@@ -16,6 +16,7 @@ DEFAULT_PORTS: Final = {"https": 443, "http": 80}
 _URL: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):(?://([^/?#]*)([^#]*))?")
 _LABEL: Final = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
 _NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*")
+_PORT: Final = re.compile(r"[0-9]{1,5}")
 _FORBIDDEN: Final = re.compile(r"[\x00-\x1f\x7f\\]")
 _NOT_QUOTED: Final = "!$%&'()*+,/:;=?@[]~"
 
@@ -77,6 +78,10 @@ def parse_url(text: str) -> Url:
     if authority is None:
         raise UnsafeAddressError("invalid", "it has no host")
     host, port = _split_authority(authority)
+    number = DEFAULT_PORTS[scheme] if port is None else _port(port)
+    if not host.isascii():
+        message = "its host is not ASCII; write international names in their xn-- form"
+        raise UnsafeAddressError("host", message)
     address = _address(host)
     try:
         path = quote(path if path.startswith("/") else f"/{path}", safe=_NOT_QUOTED)
@@ -85,7 +90,7 @@ def parse_url(text: str) -> Url:
     return Url(
         scheme=scheme,
         host=_name(host) if address is None else address,
-        port=DEFAULT_PORTS[scheme] if port is None else _port(port),
+        port=number,
         path=path,
         is_address=address is not None,
     )
@@ -109,9 +114,6 @@ def redirect_url(url: str, location: str) -> str:
 
 def _split_authority(authority: str) -> tuple[str, str | None]:
     """Split host and port; None: there is no port."""
-    if not authority.isascii():
-        message = "its host is not ASCII; write international names in their xn-- form"
-        raise UnsafeAddressError("host", message)
     if ("[" in authority) != ("]" in authority):
         raise UnsafeAddressError("invalid", "its host has unbalanced brackets")
     _, at_sign, rest = authority.rpartition("@")
@@ -126,7 +128,7 @@ def _split_authority(authority: str) -> tuple[str, str | None]:
 
 
 def _port(text: str) -> int:
-    if not (text.isdigit() and len(text) <= 5 and 0 < int(text) < 65_536):
+    if not (_PORT.fullmatch(text) and 0 < int(text) < 65_536):
         raise UnsafeAddressError("port", "its port is not a number from 1 to 65,535")
     return int(text)
 

@@ -23,6 +23,10 @@ _STATUS: Final[Mapping[Stage, str]] = {
 }
 
 
+DISCLOSURE: Final = "ai-generated"
+"""What every result is, and what its documents and objects say of it."""
+
+
 def without_query(url: str) -> str:
     """Remove a URL's query and fragment: they may carry a signature.
 
@@ -63,6 +67,7 @@ def _document(task: Task, video: str, image: str) -> dict[str, Json]:
         "done": task.done,
         "version": task.version,
         "billing": str(task.billing),
+        "cost_micro_usd": task.cost,
         "progress": task.progress,
         "created_at": rfc3339(task.created_at),
         "updated_at": rfc3339(task.updated_at),
@@ -71,6 +76,8 @@ def _document(task: Task, video: str, image: str) -> dict[str, Json]:
         "error": None if task.error is None else _notice_document(task.error),
         "warnings": [_notice_document(warning) for warning in task.warnings],
         "metadata": dict(task.metadata),
+        "consent": task.consent,
+        "disclosure": DISCLOSURE,
         "settled_by": None if task.settled_by is None else str(task.settled_by),
         "late": task.late,
         "origin": None if task.origin is None else _origin_document(task.origin),
@@ -105,7 +112,11 @@ def _webhook_document(task: Task) -> dict[str, Json] | None:
     """Write a task's webhook, without the query of its URL."""
     if task.webhook is None:
         return None
-    return {"url": without_query(task.webhook.url), "events": list(task.webhook.events)}
+    return {
+        "url": without_query(task.webhook.url),
+        "events": list(task.webhook.events),
+        "form": str(task.webhook.form),
+    }
 
 
 def _delivery_document(delivery: Delivery) -> dict[str, Json]:
@@ -143,4 +154,5 @@ def _media_document(media: StoredMedia) -> dict[str, Json]:
         "duration_seconds": media.duration_seconds,
         "width": media.width,
         "height": media.height,
+        "c2pa": media.c2pa,
     }

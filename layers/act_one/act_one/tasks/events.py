@@ -72,13 +72,14 @@ def rejection_of(
     state: str = "",
     *,
     metadata: Mapping[str, Json] | None = None,
+    consent: str | None = None,
     idempotency_key: str | None = None,
 ) -> "PutEventsRequestEntryTypeDef":
     """Write the event for a refused request.
 
     ``origin`` is the folder (``upload``), ``event`` or ``message`` that it came from. The same
-    problem in the same ``state`` of the origin has the same ``event_id``. ``metadata`` and
-    ``idempotency_key`` are those of the request, as far as they could be read.
+    problem in the same ``state`` of the origin has the same ``event_id``. ``metadata``,
+    ``consent`` and ``idempotency_key`` are those of the request, as far as they could be read.
     """
     identity = json.dumps([problem, origin, state], sort_keys=True)
     digest = hashlib.sha256(identity.encode()).hexdigest()
@@ -87,6 +88,7 @@ def rejection_of(
         "origin": origin,
         "problem": problem,
         "metadata": metadata or {},
+        "consent": consent,
         "idempotency_key": idempotency_key,
     }
     return {

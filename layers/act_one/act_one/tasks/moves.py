@@ -63,6 +63,13 @@ LATE_POLL_SECONDS: Final = HOUR
 LATE_SECONDS: Final = DAY
 """How long after the send a result is still looked for: the provider's URLs live no longer."""
 
+HELD_SECONDS: Final = 36_525 * DAY
+"""How long after its creation a held task is due: no one comes to that."""
+
+_HELD: Final = Notice(
+    code="sending_paused",
+    message="sending is paused by the stack's operator; the task waits, and nothing is billed",
+)
 _UNCONFIRMED: Final = Notice(
     code="create_unconfirmed",
     message="it is not known whether the provider accepted the task; it is not sent again, "
@@ -138,6 +145,15 @@ def to_accepted(task: Task, refusal: Notice, now: float, retry_after_seconds: fl
         "due_at": now + max(jittered, retry_after_seconds or 0.0),
     }
     return Step(Stage.ACCEPTED, changes, unless_called_back=True)
+
+
+def held(task: Task) -> Step:
+    """Keep an `accepted` task while sending is paused: until an operator lets it go.
+
+    Due times a century away keep the order in which tasks were created.
+    """
+    due_at = task.created_at + HELD_SECONDS
+    return Step(changes={"due_at": due_at, "warnings": task.with_warning(_HELD)})
 
 
 def to_unconfirmed(

@@ -21,6 +21,7 @@ from act_one.tasks.task import (
     StoredMedia,
     Task,
     Webhook,
+    WebhookForm,
 )
 
 WATCHED: Final = "open"
@@ -107,6 +108,7 @@ def _read_item(item: Mapping[str, Any]) -> Task:
     values["stage"] = Stage(values["stage"])
     values["billing"] = Billing(values["billing"])
     values["metadata"] = json.loads(values["metadata"])
+    values["accounts"] = tuple(values.get("accounts", ()))
     values["warnings"] = tuple(Notice(**warning) for warning in values.get("warnings", ()))
     values["deliveries"] = tuple(Delivery(**one) for one in values.get("deliveries", ()))
     for name, read in _NESTED.items():
@@ -119,6 +121,14 @@ def _read_output(stored: Mapping[str, Any]) -> Output:
     return Output(**{name: StoredMedia(**media) for name, media in stored.items()})
 
 
+def _read_webhook(stored: Mapping[str, Any]) -> Webhook:
+    return Webhook(
+        url=stored["url"],
+        events=tuple(stored["events"]),
+        form=WebhookForm(stored.get("form", WebhookForm.STANDARD)),
+    )
+
+
 _NESTED: Final[Mapping[str, Any]] = {
     "evidence": lambda value: Evidence(**value),
     "success_callback": lambda value: Evidence(**value),
@@ -128,7 +138,7 @@ _NESTED: Final[Mapping[str, Any]] = {
     "output": _read_output,
     "error": lambda value: Notice(**value),
     "settled_by": SettledBy,
-    "webhook": lambda value: Webhook(url=value["url"], events=tuple(value["events"])),
+    "webhook": _read_webhook,
 }
 
 

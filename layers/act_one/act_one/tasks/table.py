@@ -9,26 +9,35 @@ the same write succeeded and only its reply was lost.
     move             version = seen, some only without a callback ──▶ version + 1
     record           version = seen ──▶ other fields; no new version, no event
     claim_due        due_at = seen ──▶ due_at = now + lease, fallback_runs + 1
+    release_held     due_at = seen ──▶ due now, after a pause
     claim_copy       storing, no live lease ──▶ copy_lease_until = now + lease
     claim_webhook    not requested lately ──▶ webhook_asked_at = now
     release_copy     storing, the lease is ours ──▶ no lease, due again
     learn_id         provider_task_id absent ──▶ present
     record_callback  a result is awaited ──▶ the callback's body; due soon
     record_delivery  deliveries = seen ──▶ one more; no new version, no event
+
+A write that changes what a task costs or whether it is open is one transaction with the ledger
+(``ledger``), on condition that the row's ``billing`` is as seen.
 """
 
+import random
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Unpack
 
+from botocore.exceptions import ClientError
+
+from act_one.tasks import ledger
 from act_one.tasks.identifiers import new_claim_id
-from act_one.tasks.moves import Step, may_move
+from act_one.tasks.moves import HELD_SECONDS, Step, may_move
 from act_one.tasks.rows import WATCHED, attribute, read_item, stored_name, to_item
 from act_one.tasks.task import Delivery, Evidence, Stage, Task, TaskChanges
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_dynamodb.type_defs import PutTypeDef, TransactWriteItemTypeDef, UpdateTypeDef
 
 DUE_INDEX: Final = "due"
 PROVIDER_TASK_INDEX: Final = "provider-task"
@@ -39,11 +48,22 @@ _DELIVERY_WRITES: Final = 10
 
 _TRANSACTION_TRIES: Final = 5
 _TRANSACTION_SECONDS: Final = 0.1
+_LEDGER_TRIES: Final = 12
+_LEDGER_SECONDS: Final = 0.02
+"""The first wait after a conflict of transactions; each next one may be twice as long."""
+_LEDGER_MAX_SECONDS: Final = 1.0
+_BILLING_TRIES: Final = 3
+_TRANSIENT: Final = frozenset(
+    {"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"}
+)
+"""Codes of a canceled transaction's reasons for which it is tried again."""
+_FAILED: Final = "ConditionalCheckFailed"
 
 _EXISTS: Final = "attribute_exists(task_id)"
 _ABSENT: Final = "attribute_not_exists(task_id)"
 _VERSION_SEEN: Final = "version = :seen_version"
 _NOT_CALLED_BACK: Final = "attribute_not_exists(evidence)"
+_BILLING_SEEN: Final = "billing = :seen_billing"
 _DUE_SEEN: Final = "due_at = :seen_due"
 _STORING: Final = "stage = :storing"
 _NO_LIVE_LEASE: Final = "(attribute_not_exists(copy_lease_until) OR copy_lease_until <= :now)"
@@ -66,12 +86,22 @@ class MovedOnError(Exception):
         self.current = current
 
 
+class OverLimitError(Exception):
+    """An account's number would be more than its limit, so that the row was not written."""
+
+    def __init__(self, limit: ledger.Limit) -> None:
+        super().__init__(f"{limit.account} has reached its limit")
+        self.limit = limit
+
+
 @dataclass(frozen=True, slots=True)
 class TaskTable:
-    """The table ``name``, reached through ``client``."""
+    """The table ``name``, reached through ``client``, and the ledger's table."""
 
     client: "DynamoDBClient"
     name: str
+    ledger_name: str = ""
+    """Only tasks that are in no account can be written without one."""
 
     # ── Reading ───────────────────────────────────────────────────────────────────────────────
 
@@ -92,6 +122,21 @@ class TaskTable:
             for item in page["Items"]:
                 yield item["task_id"]["S"], float(item["due_at"]["N"])
 
+    def held(self) -> Iterator[tuple[str, float]]:
+        """List the ids and due times of the tasks that a pause holds, the oldest first."""
+        pages = self.client.get_paginator("query").paginate(
+            TableName=self.name,
+            IndexName=DUE_INDEX,
+            KeyConditionExpression="watched = :open AND due_at > :century",
+            ExpressionAttributeValues={
+                ":open": {"S": WATCHED},
+                ":century": attribute(HELD_SECONDS),
+            },
+        )
+        for page in pages:
+            for item in page["Items"]:
+                yield item["task_id"]["S"], float(item["due_at"]["N"])
+
     def owners_of(self, provider_task_id: str) -> list[str]:
         """List the ids of the tasks that hold a provider id (eventually consistent)."""
         answer = self.client.query(
@@ -104,19 +149,24 @@ class TaskTable:
 
     # ── Moves ─────────────────────────────────────────────────────────────────────────────────
 
-    def create(self, task: Task) -> Task:
-        """Write a new row. Raises ``MovedOnError`` with the row that has the id already."""
+    def create(self, task: Task, limits: Sequence[ledger.Limit] = ()) -> Task:
+        """Write a new row and add it to its accounts, unless that exceeds one of the ``limits``.
+
+        Raises ``MovedOnError`` with the row that has the id already, and ``OverLimitError``.
+        """
+        asked: PutTypeDef = {
+            "TableName": self.name,
+            "Item": to_item(task),
+            "ConditionExpression": _ABSENT,
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+        }
+        postings = ledger.postings(None, task, limits)
+        if postings:
+            return self._with_ledger({"Put": asked}, postings, task.claim_id) or task
         try:
-            self._write(
-                lambda: self.client.put_item(
-                    TableName=self.name,
-                    Item=to_item(task),
-                    ConditionExpression=_ABSENT,
-                    ReturnValuesOnConditionCheckFailure="ALL_OLD",
-                )
-            )
+            self._write(lambda: self.client.put_item(**asked))
         except self.client.exceptions.ConditionalCheckFailedException as error:
-            return _ours_or_raise(error.response, task.claim_id)
+            return _ours_or_raise(_item_of(error), task.claim_id)
         return task
 
     def apply(self, task: Task, step: Step, now: float, **changes: Unpack[TaskChanges]) -> Task:
@@ -157,8 +207,8 @@ class TaskTable:
             condition, values = f"{condition} AND {_NO_LIVE_LEASE}", {**values, ":now": now}
         if unless_called_back:
             condition = f"{condition} AND {_NOT_CALLED_BACK}"
-        return self._update(
-            task.task_id,
+        return self._update_seen(
+            task,
             {**changes, "stage": target, "version": task.version + 1, "updated_at": now},
             condition=condition,
             values=values,
@@ -176,6 +226,15 @@ class TaskTable:
             condition=_DUE_SEEN,
             values={":seen_due": seen_due},
             claim_id=new_claim_id(),
+        )
+
+    def release_held(self, task_id: str, seen_due: float, now: float) -> Task:
+        """Make a held task due now. Raises ``MovedOnError`` when another released or moved it."""
+        return self._update(
+            task_id,
+            {"due_at": now, "released_at": now},
+            condition=_DUE_SEEN,
+            values={":seen_due": seen_due},
         )
 
     def claim_copy(self, task_id: str, now: float, lease_seconds: float) -> Task:
@@ -231,20 +290,24 @@ class TaskTable:
         cases.
         """
         condition, values = _as_seen(task, changes)
-        return self._update(task.task_id, changes, condition=condition, values=values)
+        return self._update_seen(task, changes, condition=condition, values=values)
 
     def learn_id(
         self, task: Task, provider_task_id: str, /, **changes: Unpack[TaskChanges]
     ) -> Task:
         """Write the provider's id, in any stage in which it isn't known yet.
 
-        Raises ``MovedOnError`` when the row has an id already.
+        Raises ``MovedOnError`` when the row has an id already, or has moved though ``changes``
+        change its billing, which depends on the stage.
         """
-        return self._update(
-            task.task_id,
-            {**changes, "provider_task_id": provider_task_id},
-            condition=f"{_EXISTS} AND {_ID_UNKNOWN}",
-        )
+        condition, values = f"{_EXISTS} AND {_ID_UNKNOWN}", {}
+        if "billing" in changes and task.accounts:
+            condition, values = (
+                f"{_ID_UNKNOWN} AND {_VERSION_SEEN}",
+                {":seen_version": task.version},
+            )
+        learnt: TaskChanges = {**changes, "provider_task_id": provider_task_id}
+        return self._update_seen(task, learnt, condition=condition, values=values)
 
     def record_callback(
         self,
@@ -320,6 +383,57 @@ class TaskTable:
 
     # ── One write ─────────────────────────────────────────────────────────────────────────────
 
+    def _update_seen(
+        self,
+        task: Task,
+        changes: Mapping[str, Any],
+        *,
+        condition: str,
+        values: Mapping[str, object],
+        claim_id: str | None = None,
+    ) -> Task:
+        """Write changes of a row that was read, and what they change in the ledger.
+
+        Again, with the ledger's change reckoned anew, if only the row's billing became known since.
+        """
+        for _ in range(_BILLING_TRIES - 1):
+            try:
+                return self._update_once(task, changes, condition, values, claim_id)
+            except MovedOnError as error:
+                current = error.current
+                if current is None or current.version != task.version:
+                    raise
+                if current.billing is task.billing:
+                    raise
+                task = replace(task, billing=current.billing)
+        return self._update_once(task, changes, condition, values, claim_id)
+
+    def _update_once(
+        self,
+        task: Task,
+        changes: Mapping[str, Any],
+        condition: str,
+        values: Mapping[str, object],
+        claim_id: str | None,
+    ) -> Task:
+        postings = ledger.postings(task, replace(task, **changes))
+        if not postings:
+            return self._update(
+                task.task_id, changes, condition=condition, values=values, claim_id=claim_id
+            )
+        asked = self._update_request(
+            task.task_id,
+            changes,
+            condition=f"{condition} AND {_BILLING_SEEN}",
+            values={**values, ":seen_billing": task.billing},
+            claim_id=claim_id,
+        )
+        current = self._with_ledger({"Update": asked}, postings, claim_id)
+        current = current or self.read(task.task_id)
+        if current is None:
+            raise MovedOnError(None)
+        return current
+
     def _update(
         self,
         task_id: str,
@@ -334,6 +448,25 @@ class TaskTable:
 
         An absent row fails every condition here, so that an update never creates one.
         """
+        asked = self._update_request(
+            task_id, changes, condition=condition, values=values, add=add, claim_id=claim_id
+        )
+        try:
+            answer = self._write(lambda: self.client.update_item(**asked, ReturnValues="ALL_NEW"))
+        except self.client.exceptions.ConditionalCheckFailedException as error:
+            return _ours_or_raise(_item_of(error), claim_id)
+        return read_item(answer["Attributes"])
+
+    def _update_request(
+        self,
+        task_id: str,
+        changes: Mapping[str, object],
+        *,
+        condition: str,
+        values: Mapping[str, object] | None = None,
+        add: Mapping[str, int] | None = None,
+        claim_id: str | None = None,
+    ) -> "UpdateTypeDef":
         written = dict(changes)
         if claim_id is not None:
             written["claim_id"] = claim_id
@@ -341,22 +474,47 @@ class TaskTable:
             written["watched"] = None if written["due_at"] is None else WATCHED
         expression, names, bound = _expression(written, add or {})
         bound.update({name: attribute(value) for name, value in (values or {}).items()})
-        try:
-            answer = self._write(
-                lambda: self.client.update_item(
-                    TableName=self.name,
-                    Key=_key(task_id),
-                    UpdateExpression=expression,
-                    ConditionExpression=condition,
-                    ExpressionAttributeNames=names,
-                    ExpressionAttributeValues=bound,
-                    ReturnValues="ALL_NEW",
-                    ReturnValuesOnConditionCheckFailure="ALL_OLD",
-                )
-            )
-        except self.client.exceptions.ConditionalCheckFailedException as error:
-            return _ours_or_raise(error.response, claim_id)
-        return read_item(answer["Attributes"])
+        return {
+            "TableName": self.name,
+            "Key": _key(task_id),
+            "UpdateExpression": expression,
+            "ConditionExpression": condition,
+            "ExpressionAttributeNames": names,
+            "ExpressionAttributeValues": bound,
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+        }
+
+    def _with_ledger(
+        self,
+        write: "TransactWriteItemTypeDef",
+        postings: Sequence[ledger.Posting],
+        claim_id: str | None,
+    ) -> Task | None:
+        """Write a row and its postings in one transaction, again after conflicts with others.
+
+        Returns the row if an earlier attempt of the same write is found to have succeeded, None
+        after a write. Raises ``MovedOnError`` and ``OverLimitError``.
+        """
+        items = [write, *(_posting_write(posting, self.ledger_name) for posting in postings)]
+        wait = _LEDGER_SECONDS
+        for attempt in range(_LEDGER_TRIES):
+            try:
+                self.client.transact_write_items(TransactItems=items)
+            except self.client.exceptions.TransactionCanceledException as error:
+                row, *accounts = error.response["CancellationReasons"]
+                if row.get("Code") == _FAILED:
+                    return _ours_or_raise(row.get("Item"), claim_id)
+                for posting, reason in zip(postings, accounts, strict=True):
+                    if reason.get("Code") == _FAILED and posting.limit is not None:
+                        raise OverLimitError(posting.limit) from error
+                codes = {reason.get("Code", "None") for reason in (row, *accounts)} - {"None"}
+                if not codes <= _TRANSIENT or attempt == _LEDGER_TRIES - 1:
+                    raise
+                time.sleep(wait * random.uniform(0.5, 1.0))  # noqa: S311 - spreads load
+                wait = min(2 * wait, _LEDGER_MAX_SECONDS)
+            else:
+                return None
+        raise AssertionError  # the last attempt returned or raised
 
     def _write[Answer](self, write: Callable[[], Answer]) -> Answer:
         """Write, again if a transaction holds the row: that is not a failed condition."""
@@ -376,8 +534,37 @@ def _as_seen(task: Task, changes: TaskChanges) -> tuple[str, dict[str, object]]:
     return f"{_VERSION_SEEN} AND {_DUE_SEEN}", {**values, ":seen_due": task.due_at}
 
 
-def _ours_or_raise(response: Mapping[str, Any], claim_id: str | None) -> Task:
-    item = response.get("Item")
+def _posting_write(posting: ledger.Posting, table: str) -> "TransactWriteItemTypeDef":
+    """Write the change of one account, and its limit as the condition."""
+    names = {f"#{name}": name for name in posting.amounts}
+    values = {f":{name}": attribute(amount) for name, amount in posting.amounts.items()}
+    added = ", ".join(f"#{name} :{name}" for name in posting.amounts)
+    asked: UpdateTypeDef = {
+        "TableName": table,
+        "Key": {"owner": {"S": posting.owner}, "day": {"S": posting.day}},
+        "UpdateExpression": f"ADD {added}",
+        "ExpressionAttributeNames": names,
+        "ExpressionAttributeValues": values,
+    }
+    limit = posting.limit
+    if limit is not None:
+        room = limit.most - posting.amounts[limit.attribute]
+        asked["ConditionExpression"] = (
+            f"#{limit.attribute} <= :room"
+            if room < 0
+            else f"attribute_not_exists(#{limit.attribute}) OR #{limit.attribute} <= :room"
+        )
+        values[":room"] = attribute(room)
+    return {"Update": asked}
+
+
+def _item_of(error: ClientError) -> Mapping[str, Any] | None:
+    """Return the row on which a condition failed; None if there is none."""
+    response: Mapping[str, Any] = error.response
+    return response.get("Item")
+
+
+def _ours_or_raise(item: Mapping[str, Any] | None, claim_id: str | None) -> Task:
     current = read_item(item) if item else None
     if current is not None and claim_id is not None and current.claim_id == claim_id:
         return current

@@ -85,6 +85,8 @@ class StoredMedia:
     duration_seconds: float | None = None
     width: int | None = None
     height: int | None = None
+    c2pa: bool | None = None
+    """Whether the file carries a C2PA manifest; None where that isn't known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,12 +106,22 @@ class Notice:
     message: str
 
 
+class WebhookForm(StrEnum):
+    """The form of a webhook's body."""
+
+    STANDARD = "standard"
+    """Our own: type, timestamp and the task."""
+    COMETAPI = "cometapi"
+    """That of CometAPI's callbacks, for receivers that were written for them."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Webhook:
     """The endpoint to call, and the ``events`` (such as ``task.succeeded``) to call it for."""
 
     url: str
     events: tuple[str, ...]
+    form: WebhookForm = WebhookForm.STANDARD
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,12 +177,20 @@ class Task:
     content_hash: str | None = None
     """The same hash with files in the uploads bucket by content; None: there are none."""
     metadata: Mapping[str, Json] = field(default_factory=dict)
+    consent: str | None = None
+    """The caller's reference to the consent of the people who are shown."""
     video_file: PinnedFile | None = None
     """Set for an input given as an ``s3://`` URI, as is ``image_file``; None for a URL."""
     image_file: PinnedFile | None = None
     origin: str | None = None
     """The ``s3://…/`` folder that the task was made from, or the ``event:…`` or ``message:…`` that
     requested it; None for the API."""
+
+    # The money
+    price: int = 0
+    """What the provider charges for it, in micro-dollars."""
+    accounts: tuple[str, ...] = ()
+    """The accounts of the ledger that it is in (see ``ledger``)."""
 
     # The provider
     sent_at: float | None = None
@@ -191,6 +211,8 @@ class Task:
     """The latest id that a callback named; callbacks without one keep it."""
 
     # The watch
+    released_at: float | None = None
+    """When an operator let it go after a pause."""
     due_at: float | None = None
     """When the sweeper must take up the task; None: never."""
     fallback_runs: int = 0
@@ -220,6 +242,12 @@ class Task:
     """When its client last requested to send the webhook again."""
     deliveries: tuple[Delivery, ...] = ()
     """The latest delivery attempts, oldest first; they make no new version."""
+
+    @property
+    def cost(self) -> int | None:
+        """What was paid for it, in micro-dollars; None if that is not known, or not yet."""
+        known = {Billing.NONE: 0, Billing.CHARGED: self.price or None}
+        return known.get(self.billing)
 
     @property
     def done(self) -> bool:
@@ -258,6 +286,7 @@ class TaskChanges(TypedDict, total=False):
     evidence: Evidence
     success_callback: Evidence
     callback_task_id: str
+    released_at: float
     due_at: float | None
     polls: int
     source: MediaUrls | None

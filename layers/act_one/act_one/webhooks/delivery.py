@@ -34,10 +34,12 @@ from act_one.keys import KeyRing, Keys
 from act_one.net import downloads
 from act_one.net.downloads import Download, PeerError, UnsafeAddressError
 from act_one.net.exchange import retry_after
+from act_one.provider.documents import callback
 from act_one.tasks.documents import document
 from act_one.tasks.events import WEBHOOK_EVENTS
+from act_one.tasks.links import Linking
 from act_one.tasks.table import MovedOnError, TaskTable
-from act_one.tasks.task import Delivery, Task
+from act_one.tasks.task import Delivery, Task, WebhookForm
 from act_one.webhooks.queue import Lane
 from act_one.webhooks.secrets import client_secrets, signer_of
 
@@ -63,13 +65,15 @@ logger = Logger(child=True)
 class DeliveryContext:
     """What a delivery attempt needs: the table, the signing key, the HTTP session and the clock.
 
-    ``default_url`` is the endpoint of tasks that specify none.
+    ``link`` makes the links in webhooks of CometAPI's form. ``default_url`` is the endpoint of
+    tasks that specify none.
     """
 
     table: TaskTable
     key_ring: KeyRing
     http: requests.Session
     clock: Clock
+    link: Linking
     default_url: str = ""
 
 
@@ -143,7 +147,7 @@ def deliver(text: str, context: DeliveryContext) -> Delivery | None:
     attempt = _attempts(message, task) + 1
     keys = client_secrets(context.key_ring.keys(), signer_of(task, context.default_url))
     began_at = context.clock()
-    body = write_body(task)
+    body = write_body(task, context.link)
     headers = {
         "Content-Type": "application/json",
         "webhook-id": webhook_id,
@@ -200,8 +204,18 @@ def _keep(task: Task, made: Delivery, table: TaskTable) -> None:
 # ── What is sent ──────────────────────────────────────────────────────────────────────────────
 
 
-def write_body(task: Task) -> str:
-    """Return the body, at most 20,000 bytes: ``type``, ``timestamp`` and, as ``data``, the task.
+def write_body(task: Task, link: Linking) -> str:
+    """Return the body, at most 20,000 bytes, in the form of the task's webhook.
+
+    In CometAPI's form it is made anew for each attempt, because its links last an hour.
+    """
+    if task.webhook is not None and task.webhook.form is WebhookForm.COMETAPI:
+        return _written(callback(task, link(task)))
+    return _standard_body(task)
+
+
+def _standard_body(task: Task) -> str:
+    """Write ``type``, ``timestamp`` and, as ``data``, the task.
 
     ``cut`` lists the members emptied to meet the limit; reading the task returns them.
     """

@@ -16,7 +16,7 @@ from act_one.keys import KeyNotSetError, KeyRing, Keys
 from act_one.problems import ProblemError
 from act_one.tasks.task import Task
 
-DEFAULT_ENDPOINT: Final = "default"
+DEFAULT_ENDPOINT: Final = "@webhook-url"
 """The name that stands for the client in the secret of the parameter `WebhookUrl`."""
 LEAST_BYTES: Final = 24
 _BASE64: Final = re.compile(r"([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}(==)?|[A-Za-z0-9+/]{3}=?)?")

@@ -1,0 +1,68 @@
+"""What the commands share: the outputs of a deployed stack, and a sentence for what goes wrong."""
+
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    NoCredentialsError,
+    NoRegionError,
+    ProfileNotFound,
+)
+
+if TYPE_CHECKING:
+    import boto3
+
+DONE = 0
+NOT_DONE = 2
+"""Exit status of a command that did nothing, or not all; standard error says why."""
+
+
+class CommandError(Exception):
+    """The command can't do what was asked; the message is a sentence for the operator."""
+
+
+def run(command: Callable[[], str]) -> int:
+    """Run a command, print the sentence it returns or why it can't, and return the exit status."""
+    try:
+        print(command())
+    except (CommandError, BotoCoreError, ClientError) as error:
+        print(_sentence(error), file=sys.stderr)
+        return NOT_DONE
+    return DONE
+
+
+def stack_outputs(stack_name: str, session: "boto3.Session", *needed: str) -> dict[str, str]:
+    """Return the outputs of a deployed stack by their keys.
+
+    Raises ``CommandError`` if there is no such stack, or if it lacks one of the ``needed``.
+    """
+    try:
+        stacks = session.client("cloudformation").describe_stacks(StackName=stack_name)["Stacks"]
+    except ClientError as error:
+        if error.response.get("Error", {}).get("Code") != "ValidationError":
+            raise
+        raise CommandError(
+            f"There is no stack {stack_name!r} in {session.region_name}; "
+            "`aws cloudformation list-stacks` lists their names."
+        ) from error
+    outputs = {one["OutputKey"]: one["OutputValue"] for one in stacks[0].get("Outputs", ())}
+    if not outputs.keys() >= {*needed}:
+        raise CommandError(f"{stack_name!r} is not a stack of act-one, or is not deployed yet.")
+    return outputs
+
+
+def _sentence(error: Exception) -> str:
+    match error:
+        case CommandError():
+            return str(error)
+        case NoCredentialsError():
+            return "There are no AWS credentials: set AWS_PROFILE, or log in with the AWS CLI."
+        case NoRegionError():
+            return "There is no AWS region: set AWS_DEFAULT_REGION, or one in your AWS profile."
+        case ProfileNotFound():
+            return f"{error}; `aws configure list-profiles` lists yours."
+        case _:
+            return f"AWS can't do that: {error}"
