@@ -35,6 +35,7 @@ from local.emulator import (
     running_emulator,
 )
 from local.expand import load
+from local.gateway import put_own_replies
 from local.processes import ends_with_parent, stop_group
 
 FOLDER: Final = ROOT / ".local"
@@ -141,6 +142,8 @@ def running_stack(
         with _step("Deploying template.yaml with sam", report):
             _deploy({**LOCAL_PARAMETERS, **given}, folder, endpoint_url)
         stack = _describe(endpoint_url, given["ProviderBaseUrl"])
+        api_id = stack.api_url.rpartition("/")[0].rpartition("/")[2]
+        put_own_replies(_client("apigateway", endpoint_url), api_id, given)
         if sweeping:
             ending.enter_context(_sweeping(stack))
         yield stack

@@ -8,7 +8,8 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from act_one.clock import system_clock
-from act_one.http_events import body_of, json_response, problem_response
+from act_one.correlation import about_task
+from act_one.http_events import body_of, json_response, problem_response, secured
 from act_one.lifecycle.callback import handle_callback
 from act_one.lifecycle.services import build_services, key_ring
 from act_one.problems import ProblemError
@@ -39,11 +40,11 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
         task_id = verify(event.get("rawPath") or event.get("path") or "", callback_keys)
     except UnknownTokenError:
         _count_refusal()
-        return problem_response(NOT_FOUND)
-    logger.append_keys(task_id=task_id)
+        return secured(problem_response(NOT_FOUND))
+    about_task(task_id)
     metrics.add_metric("CallbacksTaken", MetricUnit.Count, 1)
     handle_callback(task_id, body_of(event) or b"", services)
-    return json_response(200, {"received": True})
+    return secured(json_response(200, {"received": True}))
 
 
 def _count_refusal() -> None:

@@ -12,7 +12,9 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from act_one.aws import s3_client
-from act_one.lifecycle.services import build_services
+from act_one.correlation import about_task, records_of
+from act_one.lifecycle.estimate import keep_duration
+from act_one.lifecycle.services import build_services, duration_table
 from act_one.lifecycle.storing import Storage, store_result
 from act_one.net import downloads
 from act_one.settings import Settings
@@ -21,6 +23,7 @@ logger = Logger()
 metrics = Metrics()
 settings = Settings.from_environment(os.environ)
 services = build_services(settings)
+durations = duration_table(settings)
 policy = downloads.Policy(
     allow_http=settings.allow_http_media, allow_private=settings.unsafe_allow_private_media
 )
@@ -36,10 +39,11 @@ storage = Storage(
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: dict[str, Any], _context: LambdaContext) -> None:
     """Copy the results of the task in a `Task Storing` event (the batch size is 1)."""
-    for record in event["Records"]:
+    for record in records_of(event):
         task_id = json.loads(record["body"])["detail"]["id"]
-        logger.append_keys(task_id=task_id)
+        about_task(task_id)
         task = store_result(task_id, services, storage)
+        keep_duration(task, durations, settings.task_timeout_seconds)
         stage = task.stage if task else "another's"
         logger.info("copy", extra={"stage": stage})
         metrics.add_metric("CopiesEnded" if task else "CopiesSkipped", MetricUnit.Count, 1)

@@ -15,7 +15,7 @@ from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from act_one.http_events import answer_problems
+from act_one.http_events import serve_api
 from act_one.problems import ProblemError
 from act_one.settings import Settings
 
@@ -40,8 +40,6 @@ _HEADERS: Final[Mapping[str, str]] = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; "
     "style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
     "Cache-Control": "public, max-age=3600",
 }
 
@@ -88,7 +86,7 @@ def _no_such_route(detail: str) -> ProblemError:
 
 
 @logger.inject_lambda_context(clear_state=True)
-@answer_problems
+@serve_api(settings.cors_origin)
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Route a request of the REST API."""
     return routes.resolve(event, context)

@@ -11,6 +11,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from act_one.aws import QUICK
 from act_one.clients.client import Client
 from act_one.clock import seconds_left_of
+from act_one.correlation import records_of
 from act_one.ingest.context import IngestContext
 from act_one.ingest.messages import take
 from act_one.ingest.pairs import PairTable
@@ -57,7 +58,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         return task
 
     failed = []
-    for record in event["Records"]:
+    for record in records_of(event):
         try:
             take(record["body"], record["messageId"], ingest_context, send)
         except Exception:

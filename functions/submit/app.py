@@ -5,6 +5,7 @@ that were written for it.
 """
 
 import os
+import time
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -16,17 +17,22 @@ from act_one.clients.caller import caller_of
 from act_one.clock import seconds_left_of
 from act_one.http_events import (
     Handler,
-    answer_problems,
     body_of,
     header,
     json_response,
     location_below,
+    query_of,
+    serve_api,
 )
 from act_one.inputs.preflight import inputs_check
+from act_one.inputs.query import check_names, read_wait
 from act_one.inputs.request import read_request
 from act_one.json_types import Json
-from act_one.lifecycle.services import build_services, key_ring
+from act_one.lifecycle.estimate import estimate
+from act_one.lifecycle.read import reading_headers, with_links
+from act_one.lifecycle.services import build_services, duration_table, key_ring
 from act_one.lifecycle.submission import submit
+from act_one.lifecycle.waiting import wait_for_end, wait_seconds
 from act_one.provider.documents import created
 from act_one.provider.serving import answer_as_provider
 from act_one.settings import Settings
@@ -38,15 +44,24 @@ metrics = Metrics()
 settings = Settings.from_environment(os.environ)
 services = build_services(settings)
 callback_keys = key_ring(settings.callback_secret)
+durations = duration_table(settings)
 check_inputs = inputs_check(settings)
 
 
-@answer_problems
 def post_task(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Return the task: 202 while it is open, 200 once it has ended."""
+    parameters = query_of(event)
+    check_names(parameters, "wait")
+    wait = read_wait(parameters, header(event, "prefer"))
     task, headers = _submit(event, context)
-    headers = {"Location": location_below(event, task.task_id), **headers}
-    return json_response(200 if task.done else 202, api_document(task), headers)
+    waited = wait_seconds(wait, seconds_left_of(context))
+    task = wait_for_end(task, waited, lambda: _read_again(task), services.clock, time.sleep)
+    headers = {
+        "Location": location_below(event, task.task_id),
+        **reading_headers(task, durations.recent(), waited, services.clock()),
+        **headers,
+    }
+    return json_response(200 if task.done else 202, _shown(task), headers)
 
 
 def post_act_one(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
@@ -79,9 +94,20 @@ def _submit(
         seconds_left_of(context),
         check_inputs,
     )
-    logger.info("task", extra={"task_id": task.task_id, "stage": task.stage, "replayed": replayed})
+    logger.info("task", extra={"stage": task.stage, "replayed": replayed})
     metrics.add_metric("TasksReplayed" if replayed else "TasksCreated", MetricUnit.Count, 1)
     return task, {"Idempotent-Replayed": "true"} if replayed else {}
+
+
+def _read_again(task: Task) -> Task:
+    return services.table.read(task.task_id) or task
+
+
+def _shown(task: Task) -> dict[str, Any]:
+    now = services.clock()
+    if task.output is None:
+        return {**api_document(task), **estimate(task, durations.recent(), now)}
+    return with_links(task, services.uploads.client(), settings, now)
 
 
 ROUTES: Final[Mapping[str, Handler]] = {
@@ -93,6 +119,7 @@ ROUTES: Final[Mapping[str, Handler]] = {
 
 @metrics.log_metrics
 @logger.inject_lambda_context(clear_state=True)
+@serve_api(settings.cors_origin)
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Route a request of the REST API."""
     return ROUTES[event["resource"]](event, context)

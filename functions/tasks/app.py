@@ -1,14 +1,15 @@
 """Serve the REST API's other routes.
 
-``GET /v1/tasks/{task_id}`` returns a task, ``POST …/cancel`` cancels it, ``POST
-…/webhook-deliveries`` sends its webhook again, ``GET /v1/webhook-secret`` returns the secrets that
-sign the client's webhooks, ``GET /v1/usage`` returns what its tasks cost, and ``POST /v1/uploads``
-returns presigned forms. ``POST /v1/runway/feed`` is the provider's own route, for clients that were
-written for it.
+``GET /v1/tasks`` lists tasks, ``GET /v1/tasks/{task_id}`` returns one, ``POST …/cancel`` cancels
+it, ``POST …/webhook-deliveries`` sends its webhook again, ``GET /v1/webhook-secret`` returns the
+secrets that sign the client's webhooks, ``GET /v1/usage`` returns what its tasks cost, and ``POST
+/v1/uploads`` returns presigned forms. ``POST /v1/runway/feed`` is the provider's own route, for
+clients that were written for it.
 """
 
 import json
 import os
+import time
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, NoReturn
@@ -22,15 +23,19 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from act_one.aws import QUICK, s3_client
 from act_one.clients.caller import caller_of
 from act_one.clients.client import Client
-from act_one.clients.directory import ClientDirectory
-from act_one.clock import system_clock
-from act_one.http_events import answer_problems, body_of, header
+from act_one.clock import seconds_left_of, system_clock, utc_date
+from act_one.http_events import body_of, header, query_of, serve_api
+from act_one.inputs.query import check_names, read_days, read_page_query, read_refresh, read_wait
 from act_one.inputs.uploads import open_upload
 from act_one.json_types import Json
 from act_one.lifecycle.cancel import cancel
-from act_one.lifecycle.read import own_task, task_not_found, with_links
-from act_one.lifecycle.services import key_ring, task_table
+from act_one.lifecycle.estimate import estimate
+from act_one.lifecycle.listing import list_tasks
+from act_one.lifecycle.read import own_task, reading_headers, task_not_found, with_links
+from act_one.lifecycle.refresh import refresh
+from act_one.lifecycle.services import build_services, duration_table, key_ring
 from act_one.lifecycle.usage import usage
+from act_one.lifecycle.waiting import wait_for_end, wait_seconds
 from act_one.provider.documents import feed
 from act_one.provider.serving import FEED_FORM_HEADER, answer_as_provider, feed_form, feed_task_id
 from act_one.settings import Settings
@@ -42,19 +47,44 @@ from act_one.webhooks.secrets import show_secrets
 
 logger = Logger()
 settings = Settings.from_environment(os.environ)
-table = task_table(settings)
+services = build_services(settings)
+table, clients = services.table, services.clients
 ledger = LedgerTable(table.client, settings.ledger_table)
-clients = ClientDirectory(table.client, settings.clients_table, system_clock)
+durations = duration_table(settings)
 s3 = s3_client()
 webhook_queue = WebhookQueue(boto3.client("sqs", config=QUICK), settings.webhook_queue_url)
 webhook_keys = key_ring(settings.webhook_secret)
 routes = APIGatewayRestResolver()
 
 
+@routes.get("/tasks")
+def get_tasks() -> dict[str, Any]:
+    """Return a page of this client's tasks, newest first, and the token of the next page."""
+    query = read_page_query(query_of(routes.current_event.raw_event))
+    tasks, next_token = list_tasks(query, _caller().name, table)
+    return {"tasks": [_shown(task) for task in tasks], "next_token": next_token}
+
+
 @routes.get("/tasks/<task_id>")
-def get_task(task_id: str) -> dict[str, Any]:
-    """Return a task of this client, with links to its results that are valid for an hour."""
-    return _shown(_own_task(task_id))
+def get_task(task_id: str) -> Response[str]:
+    """Return a task of this client, with links to its results that are valid for an hour.
+
+    Answers when the task is done or the time to ``wait`` is over. With ``refresh``, each look also
+    asks the provider if nobody has lately.
+    """
+    event, seconds_left = routes.current_event.raw_event, seconds_left_of(routes.lambda_context)
+    parameters = query_of(event)
+    check_names(parameters, "wait", "refresh")
+    wait, asks = read_wait(parameters, header(event, "prefer")), read_refresh(parameters)
+
+    def look() -> Task:
+        task = _own_task(task_id)
+        return refresh(task, services, seconds_left) if asks else task
+
+    waited = wait_seconds(wait, seconds_left)
+    task = wait_for_end(look(), waited, look, system_clock, time.sleep)
+    headers = reading_headers(task, durations.recent(), waited, system_clock())
+    return Response(HTTPStatus.OK, "application/json", json.dumps(_shown(task)), headers)
 
 
 @routes.post("/tasks/<task_id>/cancel")
@@ -75,16 +105,15 @@ def send_webhook_again(task_id: str) -> tuple[dict[str, Any], int]:
 def get_webhook_secret() -> Response[str]:
     """Return the secrets that sign this client's webhooks; ``previous`` is null or a secret."""
     secrets = show_secrets(webhook_keys, _caller().name)
-    return Response(
-        HTTPStatus.OK, "application/json", json.dumps(secrets), {"Cache-Control": "no-store"}
-    )
+    return Response(HTTPStatus.OK, "application/json", json.dumps(secrets))
 
 
 @routes.get("/usage")
 def get_usage() -> dict[str, Any]:
     """Return what this client's tasks cost, day by day."""
-    asked = routes.current_event.query_string_parameters
-    return usage(_caller(), asked, ledger, settings, system_clock())
+    now = system_clock()
+    asked = read_days(query_of(routes.current_event.raw_event), utc_date(now))
+    return usage(_caller(), asked, ledger, settings, now)
 
 
 @routes.post("/uploads")
@@ -114,7 +143,9 @@ def no_such_task(_error: NotFoundError) -> NoReturn:
 
 
 def _shown(task: Task) -> dict[str, Any]:
-    return with_links(task, s3, settings, system_clock())
+    now = system_clock()
+    shown = with_links(task, s3, settings, now)
+    return shown if task.done else {**shown, **estimate(task, durations.recent(), now)}
 
 
 def _own_task(task_id: str) -> Task:
@@ -126,7 +157,7 @@ def _caller() -> Client:
 
 
 @logger.inject_lambda_context(clear_state=True)
-@answer_problems
+@serve_api(settings.cors_origin)
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Route a request of the REST API."""
     return routes.resolve(event, context)

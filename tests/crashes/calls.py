@@ -46,12 +46,19 @@ def aws_calls(request: Request, owner_of: OwnerOf) -> list[Call]:
     match target:
         case "GetSecretValue":
             return [Call(_KEYS[asked["SecretId"].rpartition("/")[2]])]
-        case "PutItem":
-            return [Call("write the row", asked["Item"]["task_id"]["S"])]
+        case "PutItem" if "kind" in asked["Item"]:
+            return [Call("keep the duration")]
+        case "GetItem" if "kind" in asked["Key"]:
+            return [Call("read the durations")]
+        case "GetItem" if "id" in asked["Key"]:
+            return [Call("read the clients")]
         case "GetItem":
             return [Call("read the row", asked["Key"]["task_id"]["S"])]
-        case "UpdateItem":
-            return [Call(_update_name(asked), asked["Key"]["task_id"]["S"])]
+        case "PutItem" | "UpdateItem":
+            return [_write(target, asked)]
+        case "TransactWriteItems":
+            [(kind, row)] = asked["TransactItems"][0].items()  # the others are the ledger's
+            return [_write(f"{kind}Item", row)]
         case "Query" if asked["IndexName"] == "due":
             return [Call("list what is due")]
         case "Query":
@@ -68,10 +75,18 @@ def aws_calls(request: Request, owner_of: OwnerOf) -> list[Call]:
             return [Call(target)]
 
 
+def _write(target: str, asked: dict[str, Any]) -> Call:
+    if target == "PutItem":
+        return Call("write the row", asked["Item"]["task_id"]["S"])
+    return Call(_update_name(asked), asked["Key"]["task_id"]["S"])
+
+
 def _update_name(asked: dict[str, Any]) -> str:
     written = asked["ExpressionAttributeNames"].values()
     if "stage" in written:
         return f"move to {asked['ExpressionAttributeValues'][':stage']['S']}"
+    if "polls" in written:
+        return "reserve the feed"
     if "look" in written:
         return "claim the look"
     if "copy_attempts" in written:

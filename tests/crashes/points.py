@@ -134,7 +134,9 @@ class Point:
     @property
     def names_a_task(self) -> bool:
         """Whether the call says which task it is for, so that others can run meanwhile."""
-        return not self.call.endswith(" key") and self.call != "list what is due"
+        return not self.call.endswith(
+            (" key", " duration", " durations", " clients", "what is due")
+        )
 
 
 # ── How they end ──────────────────────────────────────────────────────────────────────────────
@@ -183,6 +185,7 @@ def _submit() -> Iterator[Point]:
     yield from _at("normal", "submit", "create", AFTER, often=AFTER, **called)
     yield from _at("normal", "submit", "move to submitted", BEFORE, **called)
     yield from _at("normal", "submit", "move to submitted", AFTER, **answered)
+    yield from _at("normal", "submit", "read the durations", BEFORE, **answered)
     yield from _at("silent", "submit", "create", AFTER, **UNHEARD_OF)
     yield from _at("silent", "submit", "move to submitted", BEFORE, **UNHEARD_OF)
     yield from _at("silent", "submit", "move to submitted", AFTER, answer=502)
@@ -249,6 +252,7 @@ def _sweeper() -> Iterator[Point]:
 def _fallback() -> Iterator[Point]:
     for call in ("read the callback key", "read the row", "read the provider key"):
         yield from _at("silent", "fallback", call, BEFORE)
+    yield from _at("silent", "fallback", "reserve the feed")
     yield from _at("silent", "fallback", "ask the feed")
     yield from _at("silent", "fallback", "move to storing", often=BEFORE)
     yield from _at("silent and long", "fallback", "move to running")
@@ -288,6 +292,8 @@ def _copy() -> Iterator[Point]:
     yield from _at("normal", "copy", "store task.json", THROUGH)
     yield from _at("normal", "copy", "move to succeeded", BEFORE)
     yield from _at("normal", "copy", "move to succeeded", AFTER, rescue="nothing")
+    yield from _at("normal", "copy", "read the durations", BEFORE, rescue="nothing")
+    yield from _at("normal", "copy", "keep the duration", rescue="nothing")
     stored = (("copy", "fetch poster.png", "before"),)
     yield from _at("normal", "copy", "read back video.mp4", ("before", "midway"), stored)
     yield from _at("broken", "copy", "release the copy")

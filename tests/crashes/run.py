@@ -187,6 +187,8 @@ class _Run:
         for outcome in of["submit"]:
             self._spring(outcome, lambda outcome=outcome: self._submit(outcome))
         self._wait_for(of["submit"])  # their callbacks are not to step into the next traps
+        for outcome in of["copy"]:
+            self._spring(outcome, lambda outcome=outcome: self._submit(outcome))
         for outcome in of["callback"]:
             self._spring(outcome, lambda outcome=outcome: self._submit(outcome))
         for outcome in (*of["sweeper"], *of["fallback"]):

@@ -18,6 +18,7 @@ PARAMETERS = {
     "MaxMediaBytes": "8000000",
     "RequestsPerSecond": "1000",
     "RequestBurst": "1000",
+    "CorsOrigin": "https://app.example.com",
 }
 
 

@@ -108,9 +108,15 @@ def app(monkeypatch, tmp_path, request):
 
 
 def get(app, path):
-    event = {"httpMethod": "GET", "path": path, "headers": {}, "requestContext": {}}
+    event = {
+        "httpMethod": "GET",
+        "path": path,
+        "headers": {},
+        "requestContext": {"requestId": "request-1"},
+    }
     answer = app.handler(event, CONTEXT)
-    headers = answer.get("headers") or {k: v for k, [v] in answer["multiValueHeaders"].items()}
+    lists = answer.get("multiValueHeaders") or {}
+    headers = {**answer["headers"], **{name: value for name, [value] in lists.items()}}
     return answer["statusCode"], headers, answer["body"]
 
 
@@ -132,6 +138,8 @@ def test_each_file_is_served_with_its_media_type_and_a_strict_policy(app, path, 
     assert (status, headers["Content-Type"]) == (200, media_type)
     assert body.startswith(begins)
     assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["X-Request-Id"] == "request-1"
+    assert headers["Cache-Control"] == "public, max-age=3600"
     policy = headers["Content-Security-Policy"]
     assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self';")
     assert "unsafe" not in policy

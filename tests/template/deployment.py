@@ -20,6 +20,7 @@ OTHERWISE = {  # everything that a condition or a switch asks about, the other w
     "CallbackIngress": "Api",
     "CallbackReservedConcurrency": "5",
     "ResultRetentionDays": "30",
+    "CorsOrigin": "https://app.example",
     "UploadsCorsOrigin": "https://uploads.example",
     "RequireTls": "false",
     "AllowHttpMedia": "true",

@@ -313,13 +313,23 @@ def reached_from(handler: str) -> Reached:
 def functions_from(starts: Iterable[Function]) -> set[Function]:
     """Collect the functions that can run when some do.
 
-    What their modules build when they are imported, such as a check that is passed on, counts.
+    What their modules build when they are imported, such as a check that is passed on, counts; a
+    table of routes does not, because it names them all.
     """
     reached = Reached(functions={*starts})
     for module in {function.module for function in reached.functions}:
-        _read(source(module).body, Scope(source(module), {}), reached)
+        body = [node for node in source(module).body if not is_route_table(node)]
+        _read(body, Scope(source(module), {}), reached)
     _follow(reached)
     return reached.functions
+
+
+def is_route_table(node: ast.stmt) -> bool:
+    """Tell whether a statement maps paths to the functions that serve them."""
+    match node:
+        case ast.AnnAssign(target=ast.Name(id="ROUTES"), value=ast.Dict()):
+            return True
+    return False
 
 
 def _follow(reached: Reached) -> None:
@@ -383,6 +393,11 @@ def _index_named_in(nodes: list[ast.AST], scope: Scope) -> str | None:
                 return name
             case ast.keyword(arg="IndexName", value=ast.Name(id=name)):
                 return _constant(scope.source, name)
+            case ast.Dict(keys=[*keys], values=[*values]):
+                for key, value in zip(keys, values, strict=True):
+                    match key, value:
+                        case ast.Constant(value="IndexName"), ast.Name(id=name):
+                            return _constant(scope.source, name)
     return None
 
 

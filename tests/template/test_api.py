@@ -7,11 +7,15 @@ from collections.abc import Iterator
 
 import pytest
 
+from act_one.http_events import READABLE_HEADERS, SECURITY_HEADERS
 from act_one.problems import type_of
 from tests.template.checks import ANSWERS, SUBMIT, Break, add, check, drop, get_arn, put, without
 from tests.template.deployment import SOURCE, Faults, Template, as_list, expanded, named
 from tests.template.reachable_calls import source
 
+RESPONSES = ANSWERS[-1]
+HEADERS = "responseParameters"
+SENT_HEADERS = "'content-type,idempotency-key,if-none-match,prefer,x-api-key,x-request-id'"
 API_GATEWAY = "apigateway.amazonaws.com"
 CALLBACK = "callback.app.handler"
 DOCS = "docs.app.handler"
@@ -36,12 +40,16 @@ DESCRIBED = {
 }
 
 
+def in_response(header: str) -> str:
+    return f"gatewayresponse.header.{header}"
+
+
 def methods_of(template: Template) -> Iterator[tuple[str, str, str, dict]]:
-    """List the methods of all APIs: API, path, method, and what is said of it."""
+    """List the methods of all APIs but preflights: API, path, method, and what is said of it."""
     for api, properties in template.of("ApiGateway::RestApi").items():
         for path, methods in properties["Body"]["paths"].items():
             for method, operation in methods.items():
-                if method in HTTP_METHODS:
+                if method in HTTP_METHODS and method != "options":
                     yield api, path, method, operation
 
 
@@ -56,6 +64,13 @@ def is_for_callbacks(template: Template, api: str | None) -> bool:
     behind = {function_behind(operation) for a, *_, operation in methods_of(template) if a == api}
     functions = template.of("Lambda::Function")
     return {functions.get(name or "", {}).get("Handler") for name in behind} == {CALLBACK}
+
+
+def is_for_callbacks_only(template: Template, function: str) -> bool:
+    apis = {
+        api for api, *_, operation in methods_of(template) if function_behind(operation) == function
+    }
+    return all(is_for_callbacks(template, api) for api in apis)
 
 
 def functions_behind_apis(template: Template) -> set[str]:
@@ -183,6 +198,21 @@ def _routes(module: str) -> Iterator[tuple[str, str]]:
         match statement:
             case ast.AnnAssign(target=ast.Name("ROUTES"), value=ast.Dict(keys=paths)):
                 yield from (("post", ast.literal_eval(path)) for path in paths)
+
+
+@check(Break("a handler without", put("TasksFunction", "Handler", to="callback.app.handler")))
+def test_every_function_behind_the_api_replies_through_serve_api(template: Template) -> Faults:
+    """It adds the headers for browsers and X-Request-Id, so that no route can lack them."""
+    for name in functions_behind_apis(template):
+        module, _, handler = template.of("Lambda::Function")[name]["Handler"].rpartition(".")
+        decorators = source(module).functions[handler].decorator_list
+        called = [
+            decorator.func.id
+            for decorator in decorators
+            if isinstance(decorator, ast.Call) and isinstance(decorator.func, ast.Name)
+        ]
+        if "serve_api" not in called and not is_for_callbacks_only(template, name):
+            yield f"{name} replies by itself"
 
 
 @check(
@@ -358,6 +388,116 @@ def _faults_of_problem(kind: str, answer: dict) -> Faults:
     if answer.get("statusCode", "").startswith("5"):
         for missing in sorted(words for words in told if words not in document["detail"]):
             yield f"{kind} doesn't say what to do with and without an idempotency key: {missing}"
+
+
+EVERY_HEADER = {
+    **{name: f"'{value}'" for name, value in SECURITY_HEADERS.items()},
+    "Content-Type": "'application/problem+json'",
+    "Content-Security-Policy": "'sandbox'",
+    "X-Request-Id": "context.requestId",
+}
+LATER = {"THROTTLED": "'1'", "QUOTA_EXCEEDED": "'3600'"}
+
+
+@check(
+    Break("kept by browsers", drop(*ANSWERS, "THROTTLED", HEADERS, in_response("Cache-Control"))),
+    Break("no id", drop(*ANSWERS, "DEFAULT_5XX", HEADERS, in_response("X-Request-Id"))),
+    Break(
+        "hidden from the allowed page",
+        drop(*ANSWERS, "DEFAULT_4XX", HEADERS, in_response("Access-Control-Allow-Origin")),
+        {"CorsOrigin": "*"},
+    ),
+    Break(
+        "shown to pages that are not allowed",
+        put(*ANSWERS, "DEFAULT_4XX", HEADERS, in_response("Access-Control-Allow-Origin"), to="'*'"),
+    ),
+    Break(
+        "nothing but the body can be read",
+        drop(*ANSWERS, "THROTTLED", HEADERS, in_response("Access-Control-Expose-Headers")),
+        {"CorsOrigin": "*"},
+    ),
+    Break("no time", drop(*ANSWERS, "QUOTA_EXCEEDED", HEADERS, in_response("Retry-After"))),
+)
+def test_what_api_gateway_answers_itself_has_the_headers_of_the_functions(
+    template: Template,
+) -> Faults:
+    origin = template.parameters["CorsOrigin"]
+    cors = {
+        "Access-Control-Allow-Origin": f"'{origin}'",
+        "Access-Control-Expose-Headers": f"'{READABLE_HEADERS}'",
+    }
+    for api, properties in template.of("ApiGateway::RestApi").items():
+        if is_for_callbacks(template, api):
+            continue
+        for kind, answer in properties["Body"].get(RESPONSES, {}).items():
+            wanted = EVERY_HEADER | (cors if origin else {})
+            if kind in LATER:
+                wanted |= {"Retry-After": LATER[kind]}
+            found = answer.get(HEADERS, {})
+            if found != {in_response(name): value for name, value in wanted.items()}:
+                yield f"{api}: {kind} has the headers {found}"
+
+
+def headers_of_preflight(operation: dict) -> dict[str, str]:
+    [answer] = operation["x-amazon-apigateway-integration"]["responses"].values()
+    return {
+        name.removeprefix("method.response.header."): value
+        for name, value in answer["responseParameters"].items()
+    }
+
+
+PREFLIGHT = ("Api", "Body", "paths", "/tasks", "options")
+PREFLIGHT_HEADERS = (
+    *(*PREFLIGHT, "x-amazon-apigateway-integration", "responses", "default"),
+    "responseParameters",
+)
+
+
+@check(
+    Break("a path without", drop(*PREFLIGHT)),
+    Break("one that needs a key", put(*PREFLIGHT, "security", to=[{"api_key": []}])),
+    Break(
+        "a header that pages can't send",
+        put(
+            *PREFLIGHT_HEADERS, "method.response.header.Access-Control-Allow-Headers", to="'prefer'"
+        ),
+        {"CorsOrigin": "*"},
+    ),
+    Break(
+        "open to all",
+        put(*PREFLIGHT_HEADERS, "method.response.header.Access-Control-Allow-Origin", to="'*'"),
+    ),
+    Break(
+        "cookies",
+        put(
+            *PREFLIGHT_HEADERS,
+            "method.response.header.Access-Control-Allow-Credentials",
+            to="'true'",
+        ),
+    ),
+)
+def test_every_path_answers_preflights_for_the_allowed_origin(template: Template) -> Faults:
+    origin = template.parameters["CorsOrigin"]
+    for api, properties in template.of("ApiGateway::RestApi").items():
+        if is_for_callbacks(template, api):
+            continue
+        for path, methods in properties["Body"]["paths"].items():
+            if "options" not in methods:
+                yield f"{path} answers no preflight"
+                continue
+            if methods["options"].get("security"):
+                yield f"{path}: browsers send a preflight without a key"
+            headers = headers_of_preflight(methods["options"])
+            allowed = {*headers.pop("Access-Control-Allow-Methods").strip("'").lower().split(",")}
+            if allowed != {*methods} & HTTP_METHODS:
+                yield f"{path} allows {allowed}"
+            if headers.pop("Access-Control-Allow-Origin", "''") != f"'{origin}'":
+                yield f"{path} allows another origin than {origin}"
+            if headers != {
+                "Access-Control-Allow-Headers": SENT_HEADERS,
+                "Access-Control-Max-Age": "'600'",
+            }:
+                yield f"{path}: {headers}"
 
 
 # ── Everything else ───────────────────────────────────────────────────────────────────────────

@@ -4,7 +4,7 @@ import re
 import string
 
 from act_one.inputs.bucket import INCOMING, OUTGOING, UPLOADS
-from act_one.tasks.table import DUE_INDEX, PROVIDER_TASK_INDEX
+from act_one.tasks.table import CLIENT_INDEX, DUE_INDEX, PROVIDER_TASK_INDEX
 from act_one.tasks.task import Task
 from tests.template.checks import Break, allow, check, drop, get_arn, put, without
 from tests.template.deployment import OTHERWISE, Faults, Template, as_list, named
@@ -95,6 +95,7 @@ def test_the_tasks_table_is_what_its_code_takes_it_for(template: Template) -> Fa
         needed = {
             DUE_INDEX: ["watched", "due_at"],
             PROVIDER_TASK_INDEX: ["provider_task_id"],
+            CLIENT_INDEX: ["client_id", "created_at"],
         }
         projections = [index["Projection"] for index in table.get("GlobalSecondaryIndexes", [])]
         if any(projection != {"ProjectionType": "KEYS_ONLY"} for projection in projections):

@@ -55,6 +55,7 @@ TABLES = {  # by the modules that call them; all others call the tasks table
     "act_one.clients.directory": "CLIENTS_TABLE",
     "act_one.ingest.pairs": "PAIRS_TABLE",
     "act_one.tasks.accounts": "LEDGER_TABLE",
+    "act_one.tasks.durations": "STATS_TABLE",
 }
 RESULTS_PREFIX = "tasks/"
 INPUT_PREFIXES = {  # whose inputs a sender may read: a request by HTTP names uploaded files only

@@ -3,7 +3,7 @@
 import re
 
 from act_one import aws
-from act_one.lifecycle import advance, callback, storing, sweep
+from act_one.lifecycle import advance, callback, refresh, storing, sweep, waiting
 from act_one.provider import client
 from act_one.tasks import moves
 from act_one.webhooks import delivery
@@ -68,10 +68,33 @@ def test_every_look_at_the_feed_ends_before_its_function(template: Template) -> 
     for function, seconds in (
         (Function("act_one.lifecycle.callback", "handle_callback"), callback.CALLBACK_FEED_SECONDS),
         (Function("act_one.lifecycle.advance", "advance"), advance.FALLBACK_FEED_SECONDS),
+        (Function("act_one.lifecycle.refresh", "refresh"), refresh.READ_FEED_SECONDS),
     ):
         for name, timeout in timeouts_of_those_that(template, function).items():
             if timeout < seconds + WRITES_SECONDS:
                 yield f"{name} may end before the feed's answer is written"
+
+
+@check(
+    Break("cut off", put("TasksFunction", "Timeout", to=20)),
+)
+def test_a_wait_ends_before_its_function(template: Template) -> Faults:
+    waits = timeouts_of_those_that(template, Function("act_one.lifecycle.waiting", "wait_for_end"))
+    if len(waits) < 2:
+        yield f"only {sorted(waits)} wait"
+    for name, timeout in waits.items():
+        if timeout < waiting.LONGEST_WAIT + waiting.ANSWER_NEEDS_SECONDS:
+            yield f"{name} is cut off before the longest wait is over"
+
+
+@check(
+    Break("the reader sends", put("TasksFunction", "Handler", to="submit.app.handler")),
+)
+def test_a_read_never_sends(template: Template) -> Faults:
+    asking = timeouts_of_those_that(template, Function("act_one.lifecycle.refresh", "refresh"))
+    senders = timeouts_of_those_that(template, SENDS)
+    if "TasksFunction" not in asking.keys() - senders.keys():
+        yield f"{sorted(asking)} ask the provider, {sorted(senders)} send"
 
 
 @check(

@@ -1,9 +1,13 @@
 import functools
+import json
+import logging
 from itertools import count
 
 import boto3
 import hypothesis
 import pytest
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter, clear_context_keys
 from botocore.config import Config
 
 from act_one.aws import s3_client
@@ -20,6 +24,30 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("unit")
 
 TABLE_NUMBERS = count(1)
+
+
+class LinesKept(logging.Handler):
+    """Keeps log lines as Lambda gets them."""
+
+    def __init__(self):
+        super().__init__()
+        self.setFormatter(LambdaPowertoolsFormatter())
+        self.lines = []
+
+    def emit(self, record):
+        self.lines.append(json.loads(self.format(record)))
+
+
+@pytest.fixture
+def log_lines():
+    """The lines that `act_one` logs during a test, each a dictionary."""
+    handler = LinesKept()
+    logger = logging.getLogger(Logger(child=True).service)
+    logger.addHandler(handler)
+    clear_context_keys()
+    yield handler.lines
+    clear_context_keys()
+    logger.removeHandler(handler)
 
 
 @pytest.fixture(scope="session")

@@ -108,6 +108,7 @@ tasks = st.builds(
     progress=st.integers(0, 100),
     metadata=metadata,
     consent=st.none() | texts,
+    correlation_id=st.none() | names,
     sent_at=st.none() | times,
     attempt=counts,
     due_at=st.none() | times,

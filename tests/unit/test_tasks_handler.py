@@ -35,7 +35,12 @@ def app(monkeypatch):
 
 
 def test_an_id_that_no_task_can_have_is_the_problem_of_an_unknown_one(app):
-    event = {"httpMethod": "GET", "path": "/tasks/\x82é\x17", "headers": {"x-api-key": "key"}}
+    event = {
+        "httpMethod": "GET",
+        "path": "/tasks/\x82é\x17",
+        "headers": {"x-api-key": "key"},
+        "requestContext": {"requestId": "request-1"},
+    }
 
     answer = app.handler(event, CONTEXT)
 

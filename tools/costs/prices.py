@@ -57,7 +57,8 @@ RUNS: Final[Mapping[str, tuple[tuple[float, float, float], ...]]] = {
     ),
 }
 LINES: Final = (
-    *("DynamoDB write", "DynamoDB index write", "DynamoDB read", "S3 write or list", "S3 read"),
+    *("DynamoDB write", "DynamoDB index write", "DynamoDB durations write", "DynamoDB read"),
+    *("S3 write or list", "S3 read"),
     *("EventBridge event", "SQS request", "Step Functions start"),
 )
 
@@ -79,6 +80,7 @@ def bill_of(counts: Counts) -> dict[str, float]:
         asked[name] = asked.get(name, 0.0) + times
     row_units = math.ceil(counts.row_bytes / 1_024)
     writes = asked["DynamoDB write"] * row_units + asked["DynamoDB index write"]
+    writes += asked["DynamoDB durations write"] * 2  # the last 100 durations have 1.6 KB
     reads = asked["DynamoDB read"] * math.ceil(counts.row_bytes / 4_096)
     runs = RUNS[counts.way]
     return {
@@ -129,7 +131,7 @@ a million, is not in it.
 
 {head}{requests}
 A row has up to {size:.1f} KB, and a write takes that many units, rounded up. Each write of a due
-time also moves an entry of the index of what is due.
+time also moves an entry of the index of what is due; the index of a client's tasks is written once.
 
 ## Dollars per million tasks
 

@@ -13,6 +13,8 @@ from tools.openapi.raised import ROOT, by_code, from_code, from_gateway
 from tools.openapi.routes import (
     ELSEWHERE,
     HEADERS,
+    OF_EVERY_REPLY,
+    OF_EVERY_REQUEST,
     OF_EVERY_ROUTE,
     OF_ROUTES_WITH_A_BODY,
     OF_ROUTES_WITH_A_KEY,
@@ -91,6 +93,7 @@ def document(
                 "apiKey": {"type": "apiKey", "in": "header", "name": "x-api-key"},
             },
             "headers": HEADERS,
+            "parameters": {name: _parameter(name) for name in OF_EVERY_REQUEST},
             "schemas": schemas(),
         },
     }
@@ -131,8 +134,10 @@ def _operation(path: str, route: Route, routes: Mapping[tuple[str, str], Route])
         operation["description"] = route.description
     if route.public:
         operation["security"] = []
-    if parameters := [_parameter(name) for name in (*_in_path(path), *route.parameters)]:
-        operation["parameters"] = parameters
+    operation["parameters"] = [
+        *(_parameter(name) for name in (*_in_path(path), *route.parameters)),
+        *({"$ref": f"#/components/parameters/{name}"} for name in OF_EVERY_REQUEST),
+    ]
     if route.body:
         operation["requestBody"] = _body(route)
     operation["responses"] = {
@@ -174,12 +179,15 @@ def _responses(route: Route, routes: Mapping[tuple[str, str], Route]) -> dict[in
 
 def _reply(reply: Reply, routes: Mapping[tuple[str, str], Route]) -> dict[str, Any]:
     schema = {"$ref": f"#/components/schemas/{reply.schema}"} if reply.schema else {}
-    response: dict[str, Any] = {"description": reply.description}
-    if reply.headers:
-        response["headers"] = {n: {"$ref": f"#/components/headers/{n}"} for n in reply.headers}
-    response["content"] = {
-        media_type: {"schema": schema or _schema_of(media_type)} for media_type in reply.media_types
+    response: dict[str, Any] = {
+        "description": reply.description,
+        "headers": _headers(*reply.headers),
     }
+    if reply.media_types:
+        response["content"] = {
+            media_type: {"schema": schema or _schema_of(media_type)}
+            for media_type in reply.media_types
+        }
     if reply.is_task:
         response["links"] = {
             route.operation: {
@@ -192,6 +200,10 @@ def _reply(reply: Reply, routes: Mapping[tuple[str, str], Route]) -> dict[str, A
     return response
 
 
+def _headers(*names: str) -> dict[str, Any]:
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in (*OF_EVERY_REPLY, *names)}
+
+
 def _schema_of(media_type: str) -> dict[str, Any]:
     return {"type": "object" if media_type == "application/json" else "string"}
 
@@ -200,8 +212,13 @@ def _problem(
     status: int, codes: list[str], described: Mapping[str, Entry], error_schema: str | None
 ) -> dict[str, Any]:
     lines = [f"- [`{code}`]({type_of(code)}): {described[code].example['title']}" for code in codes]
+    waits = any(
+        raised.retry_after and raised.status == status and raised.code in codes
+        for raised in (*from_code(), *from_gateway())
+    )
     response: dict[str, Any] = {
         "description": "\n".join([f"{HTTPStatus(status).phrase}.", "", *lines]),
+        "headers": _headers("Retry-After") if waits else _headers(),
         "x-codes": codes,
         "content": {},
     }
@@ -210,8 +227,6 @@ def _problem(
         response["content"]["application/problem+json"] = _schema("Problem")
     if error_schema is not None and {*codes} - (by_gateway - by_code(from_code()).keys()):
         response["content"]["application/json"] = _schema(error_schema)
-    if status == HTTPStatus.TOO_MANY_REQUESTS:
-        response["headers"] = {"Retry-After": {"$ref": "#/components/headers/Retry-After"}}
     return response
 
 

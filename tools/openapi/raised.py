@@ -34,6 +34,7 @@ class Raised:
     title: str
     where: str  # path:line of the repository, or the gateway response's name
     function: tuple[str, str] = ("", "")  # the module, and `name` or `Class.name`, of its maker
+    retry_after: bool = False  # whether the reply has the header
 
 
 @dataclass(frozen=True)
@@ -75,8 +76,15 @@ def from_gateway(template: Path = ROOT / "template.yaml") -> tuple[Raised, ...]:
     for name, answer in answers.items():
         body = answer["ResponseTemplates"]["application/json"]
         document = json.loads(body.replace("$context.error.messageString", '""'))
-        title = re.escape(document["title"])
-        found.append(Raised(document["code"], document["status"], title, name))
+        found.append(
+            Raised(
+                document["code"],
+                document["status"],
+                re.escape(document["title"]),
+                name,
+                retry_after="Retry-After" in answer["ResponseParameters"]["Headers"],
+            )
+        )
     return tuple(sorted(found))
 
 
@@ -136,6 +144,7 @@ class _Module:
                         raised.title if forwarder.title is None else forwarder.title,
                         raised.where,
                         raised.function,
+                        raised.retry_after,
                     )
 
     def _made(
@@ -152,7 +161,8 @@ class _Module:
             raise UnreadableError(f"{where}: write the problem's status as a number")
         for text in self._texts(code, where):
             name = ".".join(filter(None, [owner, function.name if function else ""]))
-            yield Raised(text, status, _pattern(title), where, (self.name, name))
+            waits = any(keyword.arg == "retry_after" for keyword in call.keywords)
+            yield Raised(text, status, _pattern(title), where, (self.name, name), waits)
 
     def _texts(self, node: ast.expr | None, where: str) -> list[str]:
         match node:

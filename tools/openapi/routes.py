@@ -9,7 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from act_one.correlation import MAX_CHARACTERS
+from act_one.inputs.query import DEFAULT_LIMIT, MAX_LIMIT
 from act_one.inputs.request import MAX_KEY_CHARACTERS
+from act_one.lifecycle.waiting import LONGEST_WAIT
+from act_one.tasks.documents import STATUSES
 from tools.openapi.schemas import EXAMPLE_ID
 
 
@@ -17,8 +21,9 @@ from tools.openapi.schemas import EXAMPLE_ID
 class Reply:
     """A reply that is no problem.
 
-    ``schema`` names one of ``schemas.py``; ``media_types`` are those of other content. ``headers``
-    name entries of ``HEADERS``. ``is_task``: its body has the id that other routes take.
+    ``schema`` names one of ``schemas.py``; ``media_types`` are those of other content; a reply
+    without a body has none. ``headers`` name entries of ``HEADERS``, beside those of
+    ``OF_EVERY_REPLY``. ``is_task``: its body has the id that other routes take.
     """
 
     description: str
@@ -37,7 +42,7 @@ class Route:
 
     ``operation`` is its id, which generated clients name a function by. ``body`` names the schemas
     of which the body must match one. ``parameters`` name entries of ``PARAMETERS``; those in the
-    path are added. ``public``: it takes no API key.
+    path and of ``OF_EVERY_REQUEST`` are added. ``public``: it takes no API key.
     """
 
     operation: str
@@ -78,10 +83,21 @@ HEADERS: Final[Mapping[str, dict[str, Any]]] = {
         "schema": {"type": "string", "enum": ["true"]},
     },
     "Retry-After": {
-        "description": "Seconds to wait before the next try.",
+        "description": "Seconds to wait before the next try or, of an open task, the next read.",
         "schema": {"type": "integer", "minimum": 1},
     },
+    "Preference-Applied": {
+        "description": "How long the reply was ready to wait for the end; missing without a wait.",
+        "schema": {"type": "string", "pattern": "^wait=[0-9]+$"},
+    },
+    "X-Request-Id": {
+        "required": True,
+        "description": "The id that the request was sent with, if it could be used, or one that "
+        "API Gateway made.",
+        "schema": {"type": "string", "minLength": 1},
+    },
 }
+OF_EVERY_REPLY: Final = ("X-Request-Id",)
 
 PARAMETERS: Final[Mapping[str, dict[str, Any]]] = {
     "task_id": {
@@ -100,6 +116,62 @@ PARAMETERS: Final[Mapping[str, dict[str, Any]]] = {
             "enum": ["problems", "pages.css", "start.js", "swagger-ui.css", "swagger-ui.js"],
         },
     },
+    "status": {
+        "in": "query",
+        "required": False,
+        "description": "One or several, with commas.",
+        "style": "form",
+        "explode": False,
+        "schema": {
+            "type": "array",
+            "minItems": 1,
+            "items": {"type": "string", "enum": [*STATUSES]},
+        },
+    },
+    "created_after": {
+        "in": "query",
+        "required": False,
+        "description": "The beginning of a range of times, which includes it.",
+        "schema": {"type": "string", "format": "date-time"},
+    },
+    "created_before": {
+        "in": "query",
+        "required": False,
+        "description": "The end of the range, which doesn't include it.",
+        "schema": {"type": "string", "format": "date-time"},
+    },
+    "limit": {
+        "in": "query",
+        "required": False,
+        "description": "How many tasks a page may have.",
+        "schema": {
+            "type": "integer",
+            "minimum": 1,
+            "maximum": MAX_LIMIT,
+            "default": DEFAULT_LIMIT,
+        },
+    },
+    "next_token": {
+        "in": "query",
+        "required": False,
+        "description": "Of the page before, for the same parameters but `limit`.",
+        "schema": {"type": "string"},
+    },
+    "wait": {
+        "in": "query",
+        "required": False,
+        "description": "Seconds to wait for the task's end before the reply; more than "
+        f"{LONGEST_WAIT} count as {LONGEST_WAIT}. It wins over `Prefer`.",
+        "schema": {"type": "integer", "minimum": 0, "maximum": 999_999_999},
+        "example": LONGEST_WAIT,
+    },
+    "refresh": {
+        "in": "query",
+        "required": False,
+        "description": "Whether to ask the provider, unless that was done a moment ago. It makes "
+        "up for a lost callback.",
+        "schema": {"type": "boolean", "default": False},
+    },
     "from": {
         "in": "query",
         "required": False,
@@ -111,6 +183,22 @@ PARAMETERS: Final[Mapping[str, dict[str, Any]]] = {
         "required": False,
         "description": "The last day, at most 366 days after the first; without it, today.",
         "schema": {"type": "string", "format": "date"},
+    },
+    "X-Request-Id": {
+        "in": "header",
+        "required": False,
+        "description": f"An id of yours: 1 to {MAX_CHARACTERS} visible ASCII characters; others "
+        "are ignored. The reply has it, and a task that the request creates, as `correlation_id`.",
+        "schema": {"type": "string"},
+        "example": "checkout-7f3a",
+    },
+    "Prefer": {
+        "in": "header",
+        "required": False,
+        "description": "`wait=25` waits for the task's end, as the parameter `wait` does (RFC "
+        "7240). What can't be read is ignored.",
+        "schema": {"type": "string"},
+        "example": f"wait={LONGEST_WAIT}",
     },
     "X-Feed-Form": {
         "in": "header",
@@ -132,6 +220,8 @@ PARAMETERS: Final[Mapping[str, dict[str, Any]]] = {
         "example": "order-1001",
     },
 }
+
+OF_EVERY_REQUEST: Final = ("X-Request-Id",)
 
 OF_EVERY_ROUTE: Final = ("too-many-requests", "timed-out", "failed", "refused")
 OF_ROUTES_WITH_A_KEY: Final = ("api-key-missing", "client-revoked", "quota-exceeded")
@@ -165,7 +255,9 @@ INPUT_PROBLEMS: Final = (
 )
 """What can be wrong with a transfer."""
 
-_CREATED: Final = ("Location", "Idempotent-Replayed")
+_QUERY: Final = ("unknown-parameter", "repeated-parameter")
+_WAITING: Final = ("wait", "Prefer")
+_CREATED: Final = ("Location", "Idempotent-Replayed", "Preference-Applied")
 
 ROUTES: Final[Mapping[tuple[str, str], Route]] = {
     ("POST", "/tasks"): Route(
@@ -173,8 +265,9 @@ ROUTES: Final[Mapping[tuple[str, str], Route]] = {
         tag="tasks",
         summary="Submit a task",
         description="Checks the inputs, writes the task and sends it to the provider. Poll "
-        "`Location`, or wait for the task's event or webhook. After a reply of 5xx, or none, send "
-        "the same request with the same `Idempotency-Key` again: it is never paid twice.",
+        "`Location`, send `wait`, or listen for the task's event or webhook. After a reply of 5xx, "
+        "or none, send the same request with the same `Idempotency-Key` again: it is never paid "
+        "twice.",
         body=("TransferOfUrls", "TransferOfUpload"),
         body_examples={
             "urls": {
@@ -184,28 +277,51 @@ ROUTES: Final[Mapping[tuple[str, str], Route]] = {
             },
             "upload": {"upload_id": "5f2b8c0d9e4a7163"},
         },
-        parameters=("Idempotency-Key",),
+        parameters=("Idempotency-Key", *_WAITING),
         replies={
             202: Reply(
                 description="The task was created, or exists, and isn't done.",
                 schema="Task",
-                headers=_CREATED,
+                headers=(*_CREATED, "Retry-After"),
             ),
             200: Reply(
-                description="The task is done already: a repeat, or rejected at once.",
+                description="The task is done: a repeat, rejected at once, or waited for.",
                 schema="Task",
                 headers=_CREATED,
             ),
         },
-        problems=INPUT_PROBLEMS,
+        problems=(*INPUT_PROBLEMS, *_QUERY, "wait-invalid"),
+    ),
+    ("GET", "/tasks"): Route(
+        operation="list_tasks",
+        tag="tasks",
+        summary="List your tasks",
+        # OpenAPI has no words for a parameter whose name is only begun.
+        description="Newest first, in pages; the last page is the one whose `next_token` is null. "
+        "`metadata.NAME=TEXT` in the query asks for tasks whose `metadata` has that text, number "
+        "or boolean under that name; it may be there for several names. All parameters must "
+        "apply.",
+        parameters=("status", "created_after", "created_before", "limit", "next_token"),
+        replies={200: Reply(description="A page of tasks.", schema="TaskPage")},
+        problems=(
+            *(*_QUERY, "status-unknown", "time-invalid", "time-range-empty", "limit-invalid"),
+            *("next-token-invalid", "too-busy"),
+        ),
     ),
     ("GET", "/tasks/{task_id}"): Route(
         operation="get_task",
         tag="tasks",
         summary="Read a task",
         description="Once it has succeeded, `output` has links to the stored files.",
-        replies={200: Reply(description="The task.", schema="Task")},
-        problems=("task-not-found",),
+        parameters=(*_WAITING, "refresh"),
+        replies={
+            200: Reply(
+                description="The task. Open ones have `Retry-After`.",
+                schema="Task",
+                headers=("Retry-After", "Preference-Applied"),
+            )
+        },
+        problems=("task-not-found", *_QUERY, "wait-invalid", "refresh-invalid"),
     ),
     ("POST", "/tasks/{task_id}/cancel"): Route(
         operation="cancel_task",
@@ -244,7 +360,7 @@ ROUTES: Final[Mapping[tuple[str, str], Route]] = {
         description="By days; those without tasks are left out.",
         parameters=("from", "to"),
         replies={200: Reply(description="The days, oldest first.", schema="Usage")},
-        problems=("unknown-parameter", "date-invalid"),
+        problems=(*_QUERY, "date-invalid"),
     ),
     ("POST", "/runway/pro/act_one"): Route(
         operation="create_as_cometapi",

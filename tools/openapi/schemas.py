@@ -5,6 +5,7 @@ import json
 from typing import Any
 
 from act_one.inputs.consent import MAX_CONSENT_CHARACTERS
+from act_one.inputs.query import MAX_LIMIT
 from act_one.inputs.request import (
     FIELDS,
     MAX_INPUT_URL_CHARACTERS,
@@ -156,8 +157,19 @@ def _of_cometapi() -> dict[str, Schema]:
 
 # ── What is returned ──────────────────────────────────────────────────────────────────────────
 
-API_ONLY: dict[str, Schema] = {}
-"""Members of a task that only the API shows: not in events/schemas."""
+_ESTIMATE: Schema = {"type": ["integer", "null"], "minimum": 0}
+API_ONLY: dict[str, Schema] = {
+    "eta_seconds": {
+        **_ESTIMATE,
+        "description": "Of open tasks only: in so many seconds half of the recent tasks had ended. "
+        "0: this one takes longer. Null: not known.",
+    },
+    "eta_seconds_p90": {
+        **_ESTIMATE,
+        "description": "Of open tasks only: in so many seconds 90 % of the recent tasks had ended.",
+    },
+}
+"""Members of a task that only the API shows, and not of every task: not in events/schemas."""
 
 DELIVERY: Schema = {
     "type": "object",
@@ -215,7 +227,6 @@ def _task() -> dict[str, Schema]:
     webhook["required"] = [*webhook["required"], "deliveries"]
     task["description"] = "One transfer. More members may be added."
     task["examples"] = [_sample()]
-    task["required"] = [*task["required"], *API_ONLY]
     members |= copy.deepcopy(API_ONLY)
     media["description"] = "A stored file."
     remark["description"] = "An error or a warning."
@@ -318,6 +329,18 @@ def schemas() -> dict[str, Schema]:
         "TransferOfUrls": _transfer(INPUTS, "A transfer of files at URLs."),
         "TransferOfUpload": _transfer(UPLOADED, "A transfer of uploaded files."),
         **_task(),
+        "TaskPage": {
+            "type": "object",
+            "description": "A page of a list.",
+            "required": ["tasks", "next_token"],
+            "properties": {
+                "tasks": {"type": "array", "maxItems": MAX_LIMIT, "items": _ref("Task")},
+                "next_token": {
+                    "type": ["string", "null"],
+                    "description": "The parameter of the next page; null on the last one.",
+                },
+            },
+        },
         "Delivery": DELIVERY,
         "Upload": {
             "type": "object",
@@ -365,7 +388,10 @@ def schemas() -> dict[str, Schema]:
                     "pattern": "^[a-z0-9-]+$",
                     "description": "For programs: the kind of problem.",
                 },
-                "field": {"type": "string", "description": "The member or header at fault."},
+                "field": {
+                    "type": "string",
+                    "description": "The member, parameter or header at fault.",
+                },
                 "found": {"type": "string", "description": "Of an input: what it is."},
                 "needed": {"type": "string", "description": "Of an input: what it must be."},
                 "fix": {"type": "string", "description": "Of an input: a command that repairs it."},

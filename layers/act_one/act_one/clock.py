@@ -1,8 +1,9 @@
 """The one clock: epoch seconds, RFC 3339, and the time that an invocation has left."""
 
+import re
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -29,14 +30,33 @@ def rfc3339(epoch_seconds: float) -> str:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def parse_rfc3339(text: str) -> float:
+    """Read a time of RFC 3339, to the microsecond. Raises ``ValueError``."""
+    if not _RFC3339.fullmatch(text):
+        raise ValueError(text)
+    return (datetime.fromisoformat(text.upper()) - _EPOCH).total_seconds()
+
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_RFC3339: Final = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?(Z|[+-][0-9]{2}:[0-9]{2})",
+    re.IGNORECASE,
+)
+
+
 def day_path(epoch_seconds: float) -> str:
     """Write the UTC day of a time as ``yyyy/mm/dd``, the way result keys are grouped."""
     return datetime.fromtimestamp(epoch_seconds, UTC).strftime("%Y/%m/%d")
 
 
+def utc_date(epoch_seconds: float) -> date:
+    """Return the UTC day of a time."""
+    return datetime.fromtimestamp(epoch_seconds, UTC).date()
+
+
 def utc_day(epoch_seconds: float) -> str:
     """Write the UTC day of a time as ``yyyy-mm-dd``."""
-    return datetime.fromtimestamp(epoch_seconds, UTC).strftime("%Y-%m-%d")
+    return utc_date(epoch_seconds).isoformat()
 
 
 def next_utc_day(epoch_seconds: float) -> float:

@@ -44,6 +44,8 @@ class Settings:
     """The bucket of input files."""
     pairs_table: str = ""
     """The table of each folder's last claimed pair; only ingest needs it."""
+    stats_table: str = ""
+    """The table of recent durations."""
     ingest_queue_url: str = ""
     """URL of the ingest queue, in which ingest puts folders to read again later."""
     input_retention_days: int = 0
@@ -60,6 +62,8 @@ class Settings:
     """Name of the secret from which those that sign webhooks are derived."""
     webhook_queue_url: str = ""
     """URL of the webhook queue."""
+    cors_origin: str = ""
+    """The origin whose pages may call the API; empty: none."""
     api_docs: bool = True
     """Whether the API's description is served; only the docs function needs it."""
     callback_grace_seconds: float

@@ -6,6 +6,7 @@ import pytest
 
 from act_one.clock import DAY, HOUR
 from act_one.lifecycle.advance import EXECUTION_LOST_SECONDS, advance
+from act_one.lifecycle.callback import handle_callback
 from act_one.provider.outcomes import (
     Ambiguous,
     NoAnswer,
@@ -15,6 +16,7 @@ from act_one.provider.outcomes import (
     Retryable,
 )
 from act_one.tasks.moves import COPY_START_SECONDS
+from act_one.tasks.table import TaskTable
 from act_one.tasks.task import Billing, Evidence, MediaUrls, Notice, SettledBy, Stage
 from tests.unit.examples import SOURCE, TASK
 from tests.unit.fakes import BEGINNING, CALLBACK_KEYS, plenty
@@ -234,8 +236,51 @@ def test_polls_are_at_least_five_seconds_apart(create_task, advance_task, provid
     wait, row = advance_task()
 
     assert provider.polls == []
-    assert row == before
-    assert 5 - elapsed <= wait < 6 - elapsed
+    assert row == replace(before, due_at=NOW + 15 + 120)
+    assert wait == 15  # a client that reads with refresh must not wake the fallback each time
+
+
+def test_a_poll_is_reserved_before_the_feed_is_asked(create_task, advance_task, provider, table):
+    """So that a read at the same moment doesn't ask too, and a lost execution is noticed."""
+    create_task(Stage.RUNNING, provider_task_id="p", polls=2)
+    provider.answers["p"] = RUNNING
+    during = []
+    provider.during_feed = lambda: during.append(table.read(TASK.task_id))
+
+    wait, row = advance_task()
+
+    assert (during[0].feed_asked_at, during[0].polls) == (NOW, 3)
+    assert during[0].due_at == row.due_at == NOW + wait + 120
+
+
+def test_a_callback_during_a_poll_keeps_its_due_time(create_task, advance_task, provider, services):
+    create_task(Stage.RUNNING, provider_task_id="p")
+    provider.answers["p"] = RUNNING
+    provider.during_feed = lambda: handle_callback(TASK.task_id, b"{}", services)
+
+    _, row = advance_task()
+
+    assert len(provider.polls) == 1
+    assert row.due_at == NOW + 10
+
+
+def test_a_poll_that_another_reserved_meanwhile_is_not_made(
+    create_task, advance_task, provider, table, monkeypatch
+):
+    create_task(Stage.RUNNING, provider_task_id="p")
+    read = TaskTable.read
+
+    def then_reserved(self, task_id):
+        task = read(self, task_id)
+        monkeypatch.undo()
+        table.claim_feed(task, NOW, 5.0)
+        return task
+
+    monkeypatch.setattr(TaskTable, "read", then_reserved)
+
+    wait, _ = advance_task()
+
+    assert (wait, provider.polls) == (5, [])
 
 
 def test_feed_failing_since_is_kept_until_a_report(create_task, advance_task, provider, clock):

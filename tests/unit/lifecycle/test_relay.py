@@ -153,6 +153,7 @@ def test_an_event_shows_its_webhook_without_query_or_deliveries():
     assert json.loads(entry["Detail"])["webhook"] == {
         "url": "https://user.example/hook",
         "events": ["task.running"],
+        "form": "standard",
     }
     assert "t0p" not in entry["Detail"]
     assert "thanks" not in entry["Detail"]
@@ -196,6 +197,21 @@ def test_a_restarted_copy_is_published():
     publish([moved(1, Stage.STORING, version=8)], events, BUS)
 
     assert events.sent == [("task_1", "Task Storing")]
+
+
+def test_a_refused_event_is_logged_under_the_ids_of_its_task(log_lines):
+    rows = [
+        replace(TASK, task_id=f"task_{n}", correlation_id=f"request-{n}", stage=Stage.RUNNING)
+        for n in range(4)
+    ]
+    events = FakeEvents(refused={"task_1": "MalformedDetail", "task_2": PASSING})
+
+    publish([record(n, row) for n, row in enumerate(rows)], events, BUS)
+
+    assert [(line["task_id"], line["correlation_id"]) for line in log_lines] == [
+        ("task_1", "request-1"),
+        ("task_2", "request-2"),
+    ]
 
 
 def test_no_records_send_no_events():

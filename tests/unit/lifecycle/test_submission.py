@@ -7,10 +7,12 @@ from threading import Barrier
 from urllib.parse import urlsplit
 
 import pytest
+from aws_lambda_powertools import Logger
 from botocore.exceptions import ClientError
 
 from act_one.clients.client import Client
 from act_one.clock import DAY, HOUR
+from act_one.correlation import begin
 from act_one.inputs.bucket import UploadsBucket
 from act_one.inputs.request import TransferRequest
 from act_one.lifecycle.callback import handle_callback
@@ -23,7 +25,7 @@ from act_one.tasks.identifiers import derive_task_id
 from act_one.tasks.moves import RESEND_MAX_SECONDS
 from act_one.tasks.table import MovedOnError
 from act_one.tasks.task import Billing, Evidence, Notice, Stage, Webhook
-from tests.unit.examples import SOURCE, task
+from tests.unit.examples import SOURCE, TASK, task
 from tests.unit.fakes import (
     BEGINNING,
     CALLBACK_KEYS,
@@ -42,6 +44,7 @@ REQUEST = TransferRequest(
     metadata={"order": "42"},
     idempotency_key="order-42",
 )
+logger = Logger(child=True)
 REASON = Notice(code="provider_rejected", message="the video must be 16:9")
 REFUSED = Retryable(reason=Notice(code="provider_unreachable", message="TimeoutError"))
 AMBIGUOUS = Ambiguous(reason=Notice(code="no_reply", message="TimeoutError"))
@@ -100,6 +103,39 @@ def test_a_repeat_gets_its_task_when_consent_has_become_required_since(services,
         send(strict, replace(REQUEST, metadata={}))
     assert caught.value.code == "idempotency-key-reused"
     assert len(provider.creates) == 1
+
+
+# ── The correlation id ────────────────────────────────────────────────────────────────────────
+
+
+def test_a_task_keeps_the_id_of_the_request_that_made_it(services, table, log_lines):
+    begin("request-1")
+    created, _ = send(services)
+    begin("request-2")
+    again, replayed = send(services)
+
+    assert replayed
+    assert table.read(created.task_id).correlation_id == again.correlation_id == "request-1"
+    ids = {"task_id": created.task_id, "correlation_id": "request-1"}
+    assert log_lines
+    assert [line for line in log_lines if not ids.items() <= line.items()] == []
+
+
+def test_a_refused_request_is_logged_under_its_own_id_whatever_was_read_before(
+    services, table, log_lines
+):
+    table.create(task(Stage.FAILED, correlation_id="request-1"))
+    begin("request-2")
+    table.read(TASK.task_id)
+
+    def look_at_inputs(_request):
+        logger.info("look at inputs")
+        return ()
+
+    send(services, check_inputs=look_at_inputs)
+
+    [line] = [line for line in log_lines if line["message"] == "look at inputs"]
+    assert (line.get("task_id"), line["correlation_id"]) == (None, "request-2")
 
 
 # ── Webhooks ──────────────────────────────────────────────────────────────────────────────────

@@ -7,7 +7,7 @@ import pytest
 from boto3.dynamodb.types import TypeSerializer
 from hypothesis import example, given
 
-from act_one.tasks.rows import read_item, to_item
+from act_one.tasks.rows import read_item, take_up, to_item
 from act_one.tasks.task import Output, Stage, StoredMedia, Webhook
 from tests.unit.examples import TASK, task, tasks
 
@@ -75,6 +75,13 @@ def test_a_row_of_before_consent_and_c2pa_is_read():
 
     assert read.consent is None
     assert read.output.video == replace(media, c2pa=None)
+
+
+def test_a_row_that_is_older_than_the_correlation_id_has_none():
+    item = to_item(task(correlation_id="request-1"))
+    del item["correlation_id"]
+
+    assert take_up(item).correlation_id is None
 
 
 @pytest.mark.parametrize("stage", Stage)

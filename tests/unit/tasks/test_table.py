@@ -687,3 +687,38 @@ def test_one_of_many_claims_of_a_webhook_wins(table):
     )
 
     assert len(winners(results)) == 1
+
+
+# ── The feed's claim, and the rows of a client ────────────────────────────────────────────────
+
+
+def test_the_feed_is_claimed_once_per_rest(table):
+    before = table.create(task(Stage.RUNNING, feed_asked_at=NOW - MIN_POLL))
+
+    results = at_once(lambda _: table.claim_feed(before, NOW, MIN_POLL, polls=4), 8)
+
+    [claimed] = winners(results)
+    assert (claimed.feed_asked_at, claimed.polls, claimed.version) == (NOW, 4, before.version)
+    assert {error.current.feed_asked_at for error in results if error is not claimed} == {NOW}
+
+
+def test_the_feed_of_a_row_that_moved_is_not_claimed(table):
+    before = table.create(task(Stage.SUBMITTED))
+    row = table.move(before, Stage.RUNNING, NOW)
+
+    assert moved_on(table.claim_feed, before, NOW, MIN_POLL) == row
+
+
+def test_a_row_that_is_not_due_stays_so(table):
+    before = table.create(task(Stage.FAILED, due_at=None))
+
+    row = table.record(before, due_at=None, billing=Billing.CHARGED)
+
+    assert (row.due_at, row.billing) == (None, Billing.CHARGED)
+
+
+def test_a_due_time_set_meanwhile_is_not_removed_from_a_row_that_had_none(table):
+    before = table.create(task(Stage.FAILED, due_at=None))
+    due = table.record(before, due_at=NOW)
+
+    assert moved_on(table.record, before, due_at=None) == due

@@ -70,7 +70,8 @@ def test_a_document_has_the_documented_members():
         *("id", "status", "stage", "done", "version", "billing", "cost_micro_usd"),
         *("progress",),
         *("created_at", "updated_at", "input", "output", "error", "warnings", "metadata"),
-        *("consent", "disclosure", "settled_by", "late", "origin", "links", "webhook"),
+        *("consent", "disclosure", "settled_by", "late", "correlation_id", "origin", "links"),
+        "webhook",
     ]
 
 

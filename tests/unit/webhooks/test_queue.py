@@ -7,6 +7,7 @@ from itertools import count
 import pytest
 from botocore.exceptions import EndpointConnectionError
 
+from act_one.correlation import about_task
 from act_one.problems import ProblemError
 from act_one.tasks.events import DETAIL_TYPES
 from act_one.tasks.task import Delivery, Stage, Webhook
@@ -45,6 +46,32 @@ def again_in(seconds):
 def uncounted(monkeypatch):
     """Count no metrics: the hundredth of a name would be written, which needs a namespace."""
     monkeypatch.setattr(queue_module.metrics, "add_metric", lambda *_: None)
+
+
+def test_lines_about_calls_at_the_same_moment_have_the_ids_of_their_tasks(queue, log_lines):
+    outcomes = {"good": DONE, "bad": again_in(60), "broken": ValueError("no key")}
+
+    def look_up(text):
+        about_task(f"task_{text}", f"request-{text}")
+        return Lane(endpoint=text, client=text)
+
+    def deliver(text):
+        time.sleep(0.05)  # so that all are under way
+        outcome = outcomes[text]
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    for text in outcomes:
+        queue.put(text)
+    serve(queue.take(), Calls(look_up, deliver), queue, time.time, lambda: 60.0)
+
+    found = {line["message"]: (line["task_id"], line["correlation_id"]) for line in log_lines}
+    assert found == {
+        "webhook delivered": ("task_good", "request-good"),
+        "webhook failed": ("task_bad", "request-bad"),
+        "webhook not sent": ("task_broken", "request-broken"),
+    }
 
 
 @pytest.fixture

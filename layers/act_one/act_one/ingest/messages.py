@@ -11,6 +11,7 @@ from typing import Final
 from aws_lambda_powertools import Logger
 
 from act_one.clients.client import Client
+from act_one.correlation import begin, is_request_id
 from act_one.ingest.context import IngestContext, Submit
 from act_one.ingest.folders import is_trigger, take_folder
 from act_one.ingest.results import write_result
@@ -44,7 +45,10 @@ logger = Logger(child=True)
 
 def take(body: str, message_id: str, context: IngestContext, submit: Submit) -> None:
     """Handle one message. Any exception means that the message has to be retried."""
-    match _read(body):
+    message = _read(body)
+    if isinstance(message, dict) and "detail-type" in message and is_request_id(message.get("id")):
+        begin(str(message["id"]))
+    match message:
         case {"source": "aws.s3", "detail": {"bucket": {"name": bucket}, "object": {"key": key}}}:
             if bucket == context.uploads.bucket and is_trigger(str(key)):
                 take_folder(str(key), context, submit)
@@ -107,7 +111,7 @@ def _request(
             raise
         _reject(problem, asked, origin, context)
     else:
-        logger.info("task", extra={"task_id": task.task_id, "stage": task.stage, "origin": origin})
+        logger.info("task", extra={"stage": task.stage, "origin": origin})
 
 
 def _client_of(asked: dict[str, Json], source: str, context: IngestContext) -> Client:

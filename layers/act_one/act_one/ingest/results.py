@@ -76,7 +76,7 @@ def _write_outgoing(
         try:
             context.uploads.copy_result(task.output.video.s3_uri, outgoing + video)
         except FileGoneError:
-            logger.warning("the result is gone", extra={"task_id": task.task_id})
+            logger.warning("the result is gone")
             return
     for name in there.keys() & _VIDEOS - {video}:
         context.uploads.delete(outgoing + name)

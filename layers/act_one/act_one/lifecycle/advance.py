@@ -82,20 +82,21 @@ def _give_up_sender(task: Task, now: float, services: Services) -> None:
 
 def _poll(task: Task, now: float, services: Services) -> int | None:
     """Ask the feed, no faster than allowed, and return when to ask again."""
-    settings = services.settings
-    rested = now - (task.feed_asked_at or 0.0)
-    if rested < settings.min_poll_seconds:
-        return math.ceil(settings.min_poll_seconds - rested)
-    wait = poll_seconds(task.polls, services)
-    watch: TaskChanges = {
-        "feed_asked_at": now,
-        "polls": task.polls + 1,
-        "due_at": now + wait + EXECUTION_LOST_SECONDS,
-    }
+    settings, table = services.settings, services.table
     if task.provider_task_id is None and task.evidence is None:
         # Without an id the feed can't be asked: a callback brings one, or the deadline comes.
-        watch = {"due_at": max(now, task.deadline(settings.task_timeout_seconds))}
-    after = _ask(task, services, **watch)
+        _ask(task, services, due_at=max(now, task.deadline(settings.task_timeout_seconds)))
+        return None
+    rest_seconds = settings.min_poll_seconds
+    if now - (task.feed_asked_at or 0.0) < rest_seconds:
+        # A callback or a read has asked. One that goes on must not wake us each time.
+        wait = math.ceil(max(rest_seconds, settings.poll_interval_seconds))
+        table.record(task, due_at=now + wait + EXECUTION_LOST_SECONDS)
+        return wait
+    wait = poll_seconds(task.polls, services)
+    due_at = now + wait + EXECUTION_LOST_SECONDS
+    claimed = table.claim_feed(task, now, rest_seconds, polls=task.polls + 1, due_at=due_at)
+    after = _ask(claimed, services)
     return wait if after.stage in HAS_CREATE and after.provider_task_id is not None else None
 
 

@@ -97,7 +97,6 @@ def _log_answer(task: Task, answer: FeedAnswer, step: Step) -> None:
     logger.info(
         "feed",
         extra={
-            "task_id": task.task_id,
             "stage": task.stage,
             "answer": type(answer).__name__,
             "says": answer.state if isinstance(answer, Report) else None,

@@ -4,9 +4,11 @@ from typing import TYPE_CHECKING
 
 from act_one.clients.client import Client
 from act_one.json_types import Json
+from act_one.lifecycle.estimate import retry_after
 from act_one.problems import ProblemError
 from act_one.settings import Settings
 from act_one.tasks.documents import api_document
+from act_one.tasks.durations import Durations
 from act_one.tasks.identifiers import is_task_id
 from act_one.tasks.links import presigned
 from act_one.tasks.table import TaskTable
@@ -54,6 +56,14 @@ def with_links(task: Task, s3: "S3Client", settings: Settings, now: float) -> di
             name: _linked(stored, s3, expired=expired) for name, stored in output.items()
         }
     return shown
+
+
+def reading_headers(task: Task, durations: Durations, waited: int, now: float) -> dict[str, str]:
+    """Return when to read an open task again, and which wait the reply is the answer to."""
+    headers = {"Preference-Applied": f"wait={waited}"} if waited else {}
+    if not task.done:
+        headers["Retry-After"] = str(retry_after(task, durations, now))
+    return headers
 
 
 def _linked(stored: Json, s3: "S3Client", *, expired: bool) -> Json:

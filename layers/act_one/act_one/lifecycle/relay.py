@@ -8,8 +8,9 @@ from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from botocore.exceptions import ClientError
 
+from act_one.correlation import about_task
 from act_one.tasks.events import event_of
-from act_one.tasks.rows import read_item
+from act_one.tasks.rows import take_up
 
 if TYPE_CHECKING:
     from mypy_boto3_events import EventBridgeClient
@@ -79,7 +80,8 @@ def _passed(
     whose form is not ours: a copy waits for the event of a `storing` task.
     """
     detail = json.loads(entry["Detail"])
-    extra = {"event": entry["DetailType"], "task_id": detail["id"], "error": result["ErrorCode"]}
+    about_task(detail["id"], detail["correlation_id"])
+    extra = {"event": entry["DetailType"], "error": result["ErrorCode"]}
     if result["ErrorCode"] not in REFUSED_FOR_GOOD:
         logger.warning("event not taken", extra=extra)
         return False
@@ -107,7 +109,7 @@ def _entry(record: Mapping[str, Any], bus: str) -> "PutEventsRequestEntryTypeDef
     if change["NewImage"].get("version") == change.get("OldImage", {}).get("version"):
         return None
     try:
-        return event_of(read_item(change["NewImage"]), bus)
+        return event_of(take_up(change["NewImage"]), bus)
     except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError):
         logger.exception("unreadable row", extra={"keys": change.get("Keys")})
         metrics.add_metric("UnreadableRows", MetricUnit.Count, 1)

@@ -12,6 +12,7 @@ from act_one.inputs.bucket import UploadsBucket
 from act_one.keys import KeyRing
 from act_one.provider.client import CometApi
 from act_one.settings import Settings
+from act_one.tasks.durations import DurationTable
 from act_one.tasks.table import TaskTable
 
 if TYPE_CHECKING:
@@ -41,6 +42,11 @@ def task_table(settings: Settings) -> TaskTable:
     """Build the stack's tasks table."""
     client: DynamoDBClient = boto3.client("dynamodb", config=QUICK)
     return TaskTable(client, settings.tasks_table, settings.ledger_table)
+
+
+def duration_table(settings: Settings, clock: Clock = system_clock) -> DurationTable:
+    """Build the stack's table of recent durations."""
+    return DurationTable(boto3.client("dynamodb", config=QUICK), settings.stats_table, clock)
 
 
 def build_services(settings: Settings, clock: Clock = system_clock) -> Services:

@@ -159,7 +159,7 @@ def _succeed(
         return services.table.apply(task, step, now)
     except MovedOnError as error:
         # The lease ran out and another attempt took over; it adopts these same objects.
-        logger.warning("copied, but the task moved on", extra={"task_id": task.task_id})
+        logger.warning("copied, but the task moved on")
         return error.current or task
 
 

@@ -15,6 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from act_one.clients.client import Client
 from act_one.clock import HOUR, SecondsLeft, next_utc_day, rfc3339
+from act_one.correlation import about_request, of_request
 from act_one.inputs.consent import ConsentMissingError
 from act_one.inputs.request import InputsCheck, TransferRequest
 from act_one.keys import KeyNotSetError, Keys
@@ -58,6 +59,7 @@ def submit(
     tasks, 503 while the provider key is not set, 409 for a reused idempotency key, and 422 for
     inputs that the provider would fail on or that are not in the uploads bucket.
     """
+    about_request()
     task_id = derive_task_id(client.name, request.idempotency_key)
     refused = _refused(request, client, services)
     inspected = request.preflight or services.uploads.has(request)
@@ -121,6 +123,7 @@ def _new_task(
         image=request.image,
         video_file=request.video_file,
         image_file=request.image_file,
+        correlation_id=of_request(),
         origin=request.origin,
         metadata=request.metadata,
         consent=request.consent,
@@ -264,7 +267,7 @@ def _send(task: Task, keys: Keys, services: Services, seconds_left: SecondsLeft)
         callback_url=callback_url(services.settings.callback_base_url, task.task_id, keys),
     )
     # Logged first: the log line is what remains if no write succeeds any more.
-    logger.info("create", extra={"task_id": task.task_id, "outcome": _logged(outcome)})
+    logger.info("create", extra={"outcome": _logged(outcome)})
     if isinstance(outcome, Retryable) and outcome.key_refused:
         metrics.add_metric("ProviderKeyRefused", MetricUnit.Count, 1)
     return _write_outcome(task, outcome, services, seconds_left)
@@ -292,7 +295,7 @@ def _write_outcome(
         except (BotoCoreError, ClientError):
             if seconds_left() < WRITE_NEEDS_SECONDS:
                 raise
-            logger.exception("outcome not written yet", extra={"task_id": task.task_id})
+            logger.exception("outcome not written yet")
             time.sleep(0.2)
 
 

@@ -13,6 +13,7 @@ from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 
 from act_one.clock import HOUR, Clock
+from act_one.correlation import about_task
 from act_one.tasks.rows import UnreadableRowError
 from act_one.tasks.table import MovedOnError, TaskTable
 from act_one.tasks.task import Task
@@ -53,12 +54,13 @@ def sweep(
         if clock() - began_at > SWEEP_SECONDS or started == MAX_STARTS:
             break
         now = clock()
+        about_task(task_id)
         try:
             task = table.claim_due(task_id, due_at, now, START_LEASE_SECONDS)
         except MovedOnError:
             continue
         except UnreadableRowError:
-            logger.exception("unreadable row", extra={"task_id": task_id})
+            logger.exception("unreadable row")
             metrics.add_metric("UnreadableRows", MetricUnit.Count, 1)
             with suppress(MovedOnError, UnreadableRowError):  # the claim itself was written
                 table.claim_due(task_id, now + START_LEASE_SECONDS, now, UNREADABLE_SECONDS)
@@ -84,4 +86,4 @@ def _start(task: Task, stepfunctions: "SFNClient", fallback_arn: str) -> None:
             input=json.dumps({"task_id": task.task_id}),
         )
     except stepfunctions.exceptions.ExecutionAlreadyExists:
-        logger.info("already started", extra={"task_id": task.task_id, "run": task.fallback_runs})
+        logger.info("already started", extra={"run": task.fallback_runs})

@@ -21,6 +21,13 @@ _STATUS: Final[Mapping[Stage, str]] = {
     Stage.CANCELED: "canceled",
     Stage.EXPIRED: "expired",
 }
+STATUSES: Final = tuple(dict.fromkeys(_STATUS.values()))
+"""Every ``status`` that a task can have."""
+
+
+def status_of(stage: Stage) -> str:
+    """Return the ``status`` that callers see in a stage."""
+    return _STATUS[stage]
 
 
 DISCLOSURE: Final = "ai-generated"
@@ -62,7 +69,7 @@ def api_document(task: Task) -> dict[str, Json]:
 def _document(task: Task, video: str, image: str) -> dict[str, Json]:
     return {
         "id": task.task_id,
-        "status": _STATUS[task.stage],
+        "status": status_of(task.stage),
         "stage": str(task.stage),
         "done": task.done,
         "version": task.version,
@@ -80,6 +87,7 @@ def _document(task: Task, video: str, image: str) -> dict[str, Json]:
         "disclosure": DISCLOSURE,
         "settled_by": None if task.settled_by is None else str(task.settled_by),
         "late": task.late,
+        "correlation_id": task.correlation_id,
         "origin": None if task.origin is None else _origin_document(task.origin),
         "links": {"self": f"/v1/tasks/{task.task_id}"},
     }

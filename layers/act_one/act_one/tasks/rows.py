@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 
+from act_one.correlation import about_task
 from act_one.tasks.task import (
     Billing,
     Delivery,
@@ -84,6 +85,15 @@ def to_item(task: Task) -> dict[str, Any]:
     return {
         stored_name(name): attribute(value) for name, value in values.items() if value is not None
     }
+
+
+def take_up(item: Mapping[str, Any]) -> Task:
+    """Read a row to work on: the log lines from now on are about its task.
+
+    Raises ``UnreadableRowError``.
+    """
+    about_task(item["task_id"]["S"], item.get("correlation_id", {}).get("S"))
+    return read_item(item)
 
 
 class UnreadableRowError(ValueError):

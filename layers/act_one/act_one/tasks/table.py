@@ -11,6 +11,7 @@ the same write succeeded and only its reply was lost.
     claim_due        due_at = seen ──▶ due_at = now + lease, fallback_runs + 1
     release_held     due_at = seen ──▶ due now, after a pause
     claim_copy       storing, no live lease ──▶ copy_lease_until = now + lease
+    claim_feed       version = seen, not asked lately ──▶ feed_asked_at = now
     claim_webhook    not requested lately ──▶ webhook_asked_at = now
     release_copy     storing, the lease is ours ──▶ no lease, due again
     learn_id         provider_task_id absent ──▶ present
@@ -19,6 +20,8 @@ the same write succeeded and only its reply was lost.
 
 A write that changes what a task costs or whether it is open is one transaction with the ledger
 (``ledger``), on condition that the row's ``billing`` is as seen.
+
+From each read and write on, the log lines are about the task whose row it was (``correlation``).
 """
 
 import random
@@ -29,22 +32,34 @@ from typing import TYPE_CHECKING, Any, Final, Unpack
 
 from botocore.exceptions import ClientError
 
+from act_one.correlation import about_task
 from act_one.tasks import ledger
 from act_one.tasks.identifiers import new_claim_id
 from act_one.tasks.moves import HELD_SECONDS, Step, may_move
-from act_one.tasks.rows import WATCHED, attribute, read_item, stored_name, to_item
+from act_one.tasks.rows import WATCHED, attribute, stored_name, take_up, to_item
 from act_one.tasks.task import Delivery, Evidence, Stage, Task, TaskChanges
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
-    from mypy_boto3_dynamodb.type_defs import PutTypeDef, TransactWriteItemTypeDef, UpdateTypeDef
+    from mypy_boto3_dynamodb.type_defs import (
+        PutTypeDef,
+        QueryInputTypeDef,
+        TransactWriteItemTypeDef,
+        UpdateTypeDef,
+    )
 
 DUE_INDEX: Final = "due"
+CLIENT_INDEX: Final = "client"
 PROVIDER_TASK_INDEX: Final = "provider-task"
 
 MAX_DELIVERIES: Final = 20
 """How many delivery attempts a row keeps; older ones are dropped."""
 _DELIVERY_WRITES: Final = 10
+
+MAX_BATCH: Final = 100
+"""The most rows that one ``BatchGetItem`` reads."""
+_BATCH_READS: Final = 5
+_BATCH_SECONDS: Final = 0.05
 
 _TRANSACTION_TRIES: Final = 5
 _TRANSACTION_SECONDS: Final = 0.1
@@ -65,6 +80,7 @@ _VERSION_SEEN: Final = "version = :seen_version"
 _NOT_CALLED_BACK: Final = "attribute_not_exists(evidence)"
 _BILLING_SEEN: Final = "billing = :seen_billing"
 _DUE_SEEN: Final = "due_at = :seen_due"
+_NOT_DUE: Final = "attribute_not_exists(due_at)"
 _STORING: Final = "stage = :storing"
 _NO_LIVE_LEASE: Final = "(attribute_not_exists(copy_lease_until) OR copy_lease_until <= :now)"
 _LEASE_OURS: Final = "copy_lease_until = :our_lease"
@@ -74,6 +90,12 @@ _RESULT_AWAITED: Final = "NOT stage IN (:storing, :succeeded, :canceled)"
 _DELIVERIES_SEEN: Final = "deliveries = :seen_deliveries"
 _NO_DELIVERIES: Final = "(attribute_not_exists(deliveries) OR deliveries = :seen_deliveries)"
 _FEED_RESTED: Final = "(attribute_not_exists(feed_asked_at) OR feed_asked_at <= :rested)"
+
+_CREATED: Final[Mapping[tuple[str, ...], str]] = {
+    (":since",): "created_at >= :since",
+    (":until",): "created_at <= :until",
+    (":since", ":until"): "created_at BETWEEN :since AND :until",
+}
 
 _WEBHOOK_RESTED: Final = "(attribute_not_exists(webhook_asked_at) OR webhook_asked_at <= :rested)"
 
@@ -95,6 +117,14 @@ class OverLimitError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where a row is among those of its client: they are in the order of their creation."""
+
+    task_id: str
+    created_at: float
+
+
+@dataclass(frozen=True, slots=True)
 class TaskTable:
     """The table ``name``, reached through ``client``, and the ledger's table."""
 
@@ -108,7 +138,7 @@ class TaskTable:
     def read(self, task_id: str) -> Task | None:
         """Read a row as it is now (strongly consistent); None if there is none."""
         answer = self.client.get_item(TableName=self.name, Key=_key(task_id), ConsistentRead=True)
-        return read_item(answer["Item"]) if "Item" in answer else None
+        return take_up(answer["Item"]) if "Item" in answer else None
 
     def due(self, now: float) -> Iterator[tuple[str, float]]:
         """List the ids and due times of the rows that are due, longest overdue first."""
@@ -147,6 +177,64 @@ class TaskTable:
         )
         return [item["task_id"]["S"] for item in answer["Items"]]
 
+    def of_client(
+        self,
+        client_id: str,
+        limit: int,
+        *,
+        beyond: Place | None = None,
+        since: float | None = None,
+        until: float | None = None,
+    ) -> tuple[list[Place], bool]:
+        """List the rows of a client, newest first, and whether there may be more.
+
+        Begins after ``beyond``. ``since`` and ``until`` bound the times of creation, inclusive. The
+        index lags a little behind the table.
+        """
+        asked: QueryInputTypeDef = {
+            "TableName": self.name,
+            "IndexName": CLIENT_INDEX,
+            "ScanIndexForward": False,
+            "Limit": limit,
+        }
+        conditions, values = ["client_id = :client"], {":client": attribute(client_id)}
+        bounds = {":since": since, ":until": until}
+        given = {name: attribute(bound) for name, bound in bounds.items() if bound is not None}
+        conditions += [_CREATED[tuple(given)]] if given else []
+        asked["KeyConditionExpression"] = " AND ".join(conditions)
+        asked["ExpressionAttributeValues"] = {**values, **given}
+        if beyond is not None:
+            asked["ExclusiveStartKey"] = {
+                **_key(beyond.task_id),
+                "client_id": attribute(client_id),
+                "created_at": attribute(beyond.created_at),
+            }
+        answer = self.client.query(**asked)
+        places = [
+            Place(item["task_id"]["S"], float(item["created_at"]["N"])) for item in answer["Items"]
+        ]
+        return places, "LastEvaluatedKey" in answer
+
+    def read_rows(self, task_ids: Sequence[str]) -> tuple[dict[str, Mapping[str, Any]], set[str]]:
+        """Read up to 100 rows as they are now (strongly consistent), without a scan.
+
+        Returns the rows by their ids, and the ids that DynamoDB was too busy to read in five tries.
+        """
+        rows: dict[str, Mapping[str, Any]] = {}
+        wanted: Sequence[Mapping[str, Any]] = [_key(task_id) for task_id in task_ids]
+        for attempt in range(_BATCH_READS):
+            if not wanted:
+                break
+            if attempt:
+                time.sleep(_BATCH_SECONDS * 2.0**attempt)
+            answer = self.client.batch_get_item(
+                RequestItems={self.name: {"Keys": wanted, "ConsistentRead": True}}
+            )
+            rows |= {item["task_id"]["S"]: item for item in answer["Responses"].get(self.name, ())}
+            unread = answer.get("UnprocessedKeys", {}).get(self.name)
+            wanted = unread["Keys"] if unread else ()
+        return rows, {key["task_id"]["S"] for key in wanted}
+
     # ── Moves ─────────────────────────────────────────────────────────────────────────────────
 
     def create(self, task: Task, limits: Sequence[ledger.Limit] = ()) -> Task:
@@ -162,11 +250,14 @@ class TaskTable:
         }
         postings = ledger.postings(None, task, limits)
         if postings:
-            return self._with_ledger({"Put": asked}, postings, task.claim_id) or task
+            created = self._with_ledger({"Put": asked}, postings, task.claim_id) or task
+            about_task(created.task_id, created.correlation_id)
+            return created
         try:
             self._write(lambda: self.client.put_item(**asked))
         except self.client.exceptions.ConditionalCheckFailedException as error:
             return _ours_or_raise(_item_of(error), task.claim_id)
+        about_task(task.task_id, task.correlation_id)
         return task
 
     def apply(self, task: Task, step: Step, now: float, **changes: Unpack[TaskChanges]) -> Task:
@@ -262,6 +353,23 @@ class TaskTable:
             {**changes, "copy_lease_until": None, "updated_at": now},
             condition=f"{_VERSION_SEEN} AND {_LEASE_OURS}",
             values={":seen_version": task.version, ":our_lease": task.copy_lease_until},
+        )
+
+    def claim_feed(
+        self, task: Task, now: float, rest_seconds: float, **changes: Unpack[TaskChanges]
+    ) -> Task:
+        """Reserve the right to ask the feed about a task, once per ``rest_seconds``.
+
+        ``changes`` are written along.
+
+        A claim whose reply is lost is not recognised: the feed is then asked one time less. Raises
+        ``MovedOnError`` when the feed was asked more recently, or the row has moved.
+        """
+        return self._update(
+            task.task_id,
+            {**changes, "feed_asked_at": now},
+            condition=f"{_VERSION_SEEN} AND {_FEED_RESTED}",
+            values={":seen_version": task.version, ":rested": now - rest_seconds},
         )
 
     def claim_webhook(self, task_id: str, now: float, rest_seconds: float) -> Task:
@@ -455,7 +563,7 @@ class TaskTable:
             answer = self._write(lambda: self.client.update_item(**asked, ReturnValues="ALL_NEW"))
         except self.client.exceptions.ConditionalCheckFailedException as error:
             return _ours_or_raise(_item_of(error), claim_id)
-        return read_item(answer["Attributes"])
+        return take_up(answer["Attributes"])
 
     def _update_request(
         self,
@@ -531,6 +639,8 @@ def _as_seen(task: Task, changes: TaskChanges) -> tuple[str, dict[str, object]]:
     values: dict[str, object] = {":seen_version": task.version}
     if "due_at" not in changes or changes["due_at"] is not None:
         return _VERSION_SEEN, values
+    if task.due_at is None:
+        return f"{_VERSION_SEEN} AND {_NOT_DUE}", values
     return f"{_VERSION_SEEN} AND {_DUE_SEEN}", {**values, ":seen_due": task.due_at}
 
 
@@ -565,7 +675,7 @@ def _item_of(error: ClientError) -> Mapping[str, Any] | None:
 
 
 def _ours_or_raise(item: Mapping[str, Any] | None, claim_id: str | None) -> Task:
-    current = read_item(item) if item else None
+    current = take_up(item) if item else None
     if current is not None and claim_id is not None and current.claim_id == claim_id:
         return current
     raise MovedOnError(current)

@@ -182,6 +182,9 @@ class Task:
     video_file: PinnedFile | None = None
     """Set for an input given as an ``s3://`` URI, as is ``image_file``; None for a URL."""
     image_file: PinnedFile | None = None
+    correlation_id: str | None = None
+    """The id of the request, event or message that made the task; every log line about it has it.
+    None in rows that are older."""
     origin: str | None = None
     """The ``s3://…/`` folder that the task was made from, or the ``event:…`` or ``message:…`` that
     requested it; None for the API."""

@@ -12,6 +12,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -65,6 +66,8 @@ class Message:
     receipt: str
     receives: int
     body: str
+    log: Context = field(default_factory=copy_context, compare=False, repr=False)
+    """In which it is handled: calls are concurrent, and each has log lines about its own task."""
 
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> Self:
@@ -248,7 +251,9 @@ class _Run:
 
     def look_up(self, arrived: Sequence[Message], readers: ThreadPoolExecutor) -> None:
         """Hold the messages with a delivery that is due, settle the others."""
-        found = [(one, readers.submit(self.calls.find_lane, one.body)) for one in arrived]
+        found = [
+            (one, readers.submit(one.log.run, self.calls.find_lane, one.body)) for one in arrived
+        ]
         for message, ended in found:
             if ended.exception() is None and (lane := ended.result()) is not None:
                 self.held.append((message, lane))
@@ -259,7 +264,7 @@ class _Run:
         """Begin the calls for which there is room, and put off those that would wait long."""
         ready, self.held, blocked = _sort(self.held, self.under_way.values())
         for message, lane in ready:
-            future = callers.submit(self.calls.deliver, message.body)
+            future = callers.submit(message.log.run, self.calls.deliver, message.body)
             self.under_way[future] = _Call(message, lane, monotonic())
         self._put_off(blocked, _pause)
 
@@ -271,7 +276,7 @@ class _Run:
     def settle(self, message: Message, ended: Future[Any]) -> None:
         """Delete or hide a message whose lookup or attempt has ended."""
         ours = message.message_id not in self.ids
-        over = _settle(message, ended, self.queue, self.clock, ours=ours)
+        over = message.log.run(_settle, message, ended, self.queue, self.clock, ours=ours)
         if not over and not ours:
             self.retried.append(message.message_id)
 
