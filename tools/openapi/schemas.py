@@ -148,7 +148,12 @@ def _of_cometapi() -> dict[str, Schema]:
         "CometApiTaskId": {**created, "description": "What the feed is asked about."},
         "CometApiFeed": _envelope(
             {"type": "object", "required": ["task_id", "status"], "additionalProperties": True},
-            {"type": ["integer", "string"], "enum": [200, "success"]},
+            {
+                "oneOf": [
+                    {"type": "integer", "const": 200},
+                    {"type": "string", "const": "success"},
+                ]
+            },
             "A task, in one of CometAPI's two forms of it.",
         ),
         "CometApiError": error,
