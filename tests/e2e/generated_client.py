@@ -10,10 +10,17 @@ from pathlib import Path
 
 import httpx
 from act_one_client import AuthenticatedClient
-from act_one_client.api.tasks import cancel_task, get_task, submit_task
+from act_one_client.api.tasks import cancel_task, get_task, list_tasks, submit_task
 from act_one_client.api.uploads import open_upload
 from act_one_client.api.webhooks import get_webhook_secret
-from act_one_client.models import Problem, Task, TransferOfUrls, TransferOfUrlsMetadata, Upload
+from act_one_client.models import (
+    ListTasksStatusItem,
+    Problem,
+    Task,
+    TransferOfUrls,
+    TransferOfUrlsMetadata,
+    Upload,
+)
 
 SECONDS = 120
 
@@ -37,8 +44,9 @@ def main(url, key, video, image, file):
     ends_at = time.monotonic() + SECONDS
     while not task.done:
         assert time.monotonic() < ends_at, task
-        time.sleep(0.5)
-        task = get_task.sync(task.id, client=client)
+        task = get_task.sync(task.id, client=client, wait=10)
+    page = list_tasks.sync(client=client, status=[ListTasksStatusItem.SUCCEEDED], limit=5)
+    assert task.id in {listed.id for listed in page.tasks}
     assert (task.status, task.metadata["order"]) == ("succeeded", "42")
 
     stored = task.output.video

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 import requests
 
-from local.expand import load
 from local.stack import ROOT
 
 TOOLS = ROOT / ".tools/openapi/bin"
@@ -24,30 +23,9 @@ if not (TOOLS / "schemathesis").exists():
 
 
 @pytest.fixture(scope="module")
-def api(stack):
-    """The API with the template's gateway responses, which the emulator doesn't take from it."""
-    gateway = stack.client("apigateway")
-    api_id = re.search(r"/execute-api/(\w+)/", stack.api_url)[1]
-    written = load(ROOT / "template.yaml")["Resources"]["Api"]["Properties"]["GatewayResponses"]
-    for kind, answer in written.items():
-        gateway.put_gateway_response(
-            restApiId=api_id,
-            responseType=kind,
-            statusCode=str(answer["StatusCode"]),
-            responseParameters={
-                f"gatewayresponse.header.{name}": value
-                for name, value in answer["ResponseParameters"]["Headers"].items()
-            },
-            responseTemplates=answer["ResponseTemplates"],
-        )
-    gateway.create_deployment(restApiId=api_id, stageName="v1")
-    return stack
-
-
-@pytest.fixture(scope="module")
-def document(api, tmp_path_factory):
+def document(stack, tmp_path_factory):
     """The document as it is served, in a file."""
-    answer = requests.get(f"{api.api_url}/openapi.json", timeout=20)
+    answer = requests.get(f"{stack.api_url}/openapi.json", timeout=20)
     assert answer.status_code == 200
     path = tmp_path_factory.mktemp("description") / "openapi.json"
     path.write_bytes(answer.content)
@@ -71,9 +49,9 @@ def test_the_served_document_is_the_one_that_is_checked_in(document):
 
 
 @pytest.fixture(scope="module")
-def upload_id(api, caller):
+def upload_id(stack, caller):
     """An upload with both files."""
-    opened = requests.post(f"{api.api_url}/uploads", headers=caller.headers, timeout=20).json()
+    opened = requests.post(f"{stack.api_url}/uploads", headers=caller.headers, timeout=20).json()
     for name, url in caller.body().items():
         media_type = {"video": "video/mp4", "image": "image/png"}[name]
         file = requests.get(url, timeout=20).content
@@ -83,7 +61,7 @@ def upload_id(api, caller):
     return opened["upload_id"]
 
 
-def test_every_answer_is_as_the_document_says(api, document, caller, upload_id, tmp_path):
+def test_every_answer_is_as_the_document_says(stack, document, caller, upload_id, tmp_path):
     examples = {
         "https://media.example.com/performance.mp4": caller.body()["video"],
         "https://media.example.com/character.png": caller.body()["image"],
@@ -96,7 +74,13 @@ def test_every_answer_is_as_the_document_says(api, document, caller, upload_id, 
     with_real_examples = tmp_path / "openapi.json"
     with_real_examples.write_text(text)
     command = [TOOLS / "schemathesis", "--config-file", FUZZING / "schemathesis.toml", "run"]
-    command += [with_real_examples, "--url", api.api_url, "--header", f"x-api-key: {api.api_key}"]
+    command += [
+        with_real_examples,
+        "--url",
+        stack.api_url,
+        "--header",
+        f"x-api-key: {stack.api_key}",
+    ]
     command += ["--max-examples", CASES, "--seed", 1, "--continue-on-failure"]
     command += ["--request-timeout", 60, "--suppress-health-check", "all"]
     created = caller.rows()
@@ -105,7 +89,7 @@ def test_every_answer_is_as_the_document_says(api, document, caller, upload_id, 
         tmp_path,
         SCHEMATHESIS_HOOKS="hooks",
         PYTHONPATH=str(FUZZING),
-        PROVIDER_URL=api.provider_url,
+        PROVIDER_URL=stack.provider_url,
         UPLOAD_ID=upload_id,
     )
 
@@ -117,7 +101,7 @@ def test_every_answer_is_as_the_document_says(api, document, caller, upload_id, 
     assert created > 30
 
 
-def test_a_generated_client_submits_waits_and_downloads(api, document, caller, tmp_path):
+def test_a_generated_client_submits_waits_and_downloads(stack, document, caller, tmp_path):
     path = f"{TOOLS}:{os.environ['PATH']}"
     command = [TOOLS / "openapi-python-client", "generate", "--path", document, "--meta", "none"]
     command += ["--output-path", tmp_path / "act_one_client", "--fail-on-warning"]
@@ -129,8 +113,8 @@ def test_a_generated_client_submits_waits_and_downloads(api, document, caller, t
         [
             TOOLS / "python",
             Path(__file__).with_name("generated_client.py"),
-            api.api_url,
-            api.api_key,
+            stack.api_url,
+            stack.api_key,
             inputs["video"],
             inputs["image"],
             tmp_path / "result.mp4",
@@ -166,13 +150,17 @@ def folder(tmp_path, caller):
     return tmp_path
 
 
-def example_environment(folder, api, caller):
+def example_environment(folder, stack, caller):
     given = caller.body("seconds=1")
-    given |= {"url": api.api_url, "key": api.api_key, "PATH": f"{folder}/bin:{os.environ['PATH']}"}
+    given |= {
+        "url": stack.api_url,
+        "key": stack.api_key,
+        "PATH": f"{folder}/bin:{os.environ['PATH']}",
+    }
     return {**os.environ, **given}
 
 
-def test_the_curl_examples_of_the_page_run_as_they_stand(api, caller, folder):
+def test_the_curl_examples_of_the_page_run_as_they_stand(stack, caller, folder):
     examples = blocks("sh")
     assert len(examples) >= 5
     script = "\n".join(f"{example}\necho; echo '=== {n}'" for n, example in enumerate(examples))
@@ -180,7 +168,7 @@ def test_the_curl_examples_of_the_page_run_as_they_stand(api, caller, folder):
     done = subprocess.run(
         ["/bin/bash", "-euo", "pipefail", "-c", script],
         cwd=folder,
-        env=example_environment(folder, api, caller),
+        env=example_environment(folder, stack, caller),
         capture_output=True,
         text=True,
         timeout=SECONDS,
@@ -198,14 +186,14 @@ def test_the_curl_examples_of_the_page_run_as_they_stand(api, caller, folder):
     assert f"{caller.stack.uploads_bucket}/uploads/" in uploaded
 
 
-def test_the_python_loop_of_the_page_runs_as_it_stands(api, caller, folder):
+def test_the_python_loop_of_the_page_runs_as_it_stands(stack, caller, folder):
     [loop] = blocks("python")
     assert len([line for line in loop.splitlines() if line]) <= 15
 
     done = subprocess.run(
         [sys.executable, "-c", loop],
         cwd=folder,
-        env=example_environment(folder, api, caller),
+        env=example_environment(folder, stack, caller),
         capture_output=True,
         text=True,
         timeout=SECONDS,
