@@ -100,8 +100,9 @@ def copy_missing(restored_table: str, table: TaskTable, settings: Settings, now:
             continue
         safe = made_safe(task, settings, now)
         try:
-            # With its old claim, a row that is there could pass for the one just written.
-            table.create(replace(safe, claim_id=new_claim_id()))
+            # With its old claim, a row that is there could pass for the one just written. In no
+            # account: the ledger has had its amounts since it was first written.
+            table.create(replace(safe, claim_id=new_claim_id(), accounts=()))
         except MovedOnError:
             done.present += 1
         else:

@@ -4,13 +4,14 @@ import hashlib
 import json
 import threading
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import Any, Self
 from urllib.parse import urlsplit
 
 import requests
 
+from act_one.tasks.rows import read_item
 from act_one.tasks.table import TaskTable
 from act_one.tasks.task import Task
 from local.stack import LocalStack
@@ -75,6 +76,37 @@ class Caller:
             assert time.monotonic() < ends_at, f"{task_id} is {row.stage}, not {wanted}"
             time.sleep(0.25)
         return row
+
+    def tasks(self) -> list[Task]:
+        """Read all rows."""
+        pages = (
+            self.stack.client("dynamodb")
+            .get_paginator("scan")
+            .paginate(TableName=self.stack.tasks_table)
+        )
+        return [read_item(item) for page in pages for item in page["Items"]]
+
+    def accounts_of_rows(self) -> dict[str, int]:
+        """Sum up what the rows say that the ledger must have of all clients."""
+        sums: Counter[str] = Counter()
+        for task in self.tasks():
+            place = {"charged": "spent", "unknown": "unknown"}.get(task.billing)
+            place = place if task.done else "reserved"
+            if task.accounts and place is not None:
+                sums[place] += task.price
+        return dict(sums)
+
+    def accounts(self) -> dict[str, int]:
+        """Sum up what the ledger has of all clients."""
+        client = self.stack.client("dynamodb")
+        [name] = [one for one in client.list_tables()["TableNames"] if "LedgerTable" in one]
+        pages = client.get_paginator("scan").paginate(TableName=name)
+        sums: Counter[str] = Counter()
+        for item in (item for page in pages for item in page["Items"]):
+            if item["owner"]["S"].startswith("client#"):
+                for place in ("spent", "unknown", "reserved"):
+                    sums[place] += int(item.get(place, {"N": "0"})["N"])
+        return {place: amount for place, amount in sums.items() if amount}
 
     def rows(self) -> int:
         return self.stack.client("dynamodb").scan(TableName=self.stack.tasks_table, Select="COUNT")[

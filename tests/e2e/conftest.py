@@ -5,6 +5,7 @@ import os
 import pytest
 
 from local.stack import ROOT, LocalStack, running_stack, use_only_this_machine
+from ops.clients import ClientRegister, register_of
 from tests.e2e.caller import Bus, Caller
 from tools.media_files.files_server import files_server
 from tools.media_files.sources import Sources
@@ -33,6 +34,18 @@ def stack():
 @pytest.fixture(scope="session")
 def caller(stack: LocalStack):
     return Caller(stack)
+
+
+@pytest.fixture(scope="session")
+def register(stack: LocalStack):
+    """The stack's clients, as its operator writes them."""
+    return register_of(stack.stack_name, stack)
+
+
+@pytest.fixture(scope="session")
+def stranger(stack: LocalStack, register: ClientRegister):
+    """Another client than ``caller``."""
+    return Caller(stack, register.create("stranger", {}))
 
 
 @pytest.fixture(scope="session")

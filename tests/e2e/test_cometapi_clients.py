@@ -14,7 +14,6 @@ from standardwebhooks import Webhook
 
 from act_one.tasks.task import Stage
 from local.simulator import Provider
-from ops.clients import ClientRegister
 from tests.e2e.public_clients import (
     CallbackClient,
     PollingClient,
@@ -238,20 +237,9 @@ def test_an_error_says_what_to_do(caller, own_client, files, sources):
 
 
 @pytest.fixture
-def another_client(caller):
+def another_client(stranger):
     """A client of this stack that has a key of its own."""
-    stack = caller.stack
-    [found] = stack.client("cloudformation").describe_stacks(StackName=stack.stack_name)["Stacks"]
-    outputs = {output["OutputKey"]: output["OutputValue"] for output in found["Outputs"]}
-    register = ClientRegister(
-        stack.stack_name,
-        stack.client("dynamodb"),
-        stack.client("apigateway"),
-        outputs["ClientsTable"],
-        outputs["UsagePlanId"],
-    )
-    key = register.create("with-a-client-of-cometapi", {})
-    return PollingClient(stack.api_url, {"x-api-key": key})
+    return PollingClient(stranger.stack.api_url, stranger.headers)
 
 
 def test_a_task_of_another_client_does_not_exist(caller, own_client, another_client):

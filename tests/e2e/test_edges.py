@@ -14,7 +14,10 @@ from tests.e2e.drops import Dropper, image, video
 from tests.endpoints import endpoint
 
 ORIGIN = PARAMETERS["CorsOrigin"]
-READABLE = {"etag", "idempotent-replayed", "location", "retry-after", "x-request-id"}
+READABLE = {
+    *("etag", "idempotent-replayed", "location", "preference-applied"),
+    *("retry-after", "x-request-id"),
+}
 SENT = {
     "content-type",
     "idempotency-key",

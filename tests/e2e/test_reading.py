@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import requests
 
-from ops.clients import ClientRegister
 from tests.e2e.caller import SECONDS, Caller
 from tests.e2e.conftest import PARAMETERS
 
@@ -66,27 +65,12 @@ def warm(caller):
     return task_id
 
 
-@pytest.fixture(scope="module")
-def another(stack):
-    """A client of this stack that has a key of its own."""
-    [found] = stack.client("cloudformation").describe_stacks(StackName=stack.stack_name)["Stacks"]
-    outputs = {output["OutputKey"]: output["OutputValue"] for output in found["Outputs"]}
-    register = ClientRegister(
-        stack.stack_name,
-        stack.client("dynamodb"),
-        stack.client("apigateway"),
-        outputs["ClientsTable"],
-        outputs["UsagePlanId"],
-    )
-    return Caller(stack, register.create("another-reader", {}))
-
-
 # ── Lists ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_client_lists_its_tasks_newest_first_in_pages(caller, another, warm):
+def test_a_client_lists_its_tasks_newest_first_in_pages(caller, stranger, warm):
     made = [caller.submit("seconds=1", metadata={"list": 7, "n": str(n)}) for n in range(5)]
-    others = another.submit("seconds=1", metadata={"list": 7})
+    others = stranger.submit("seconds=1", metadata={"list": 7})
     for task_id in (*made, others):
         caller.wait(task_id, {"succeeded"})
 
@@ -102,7 +86,7 @@ def test_a_client_lists_its_tasks_newest_first_in_pages(caller, another, warm):
     assert (since, until) == (made[:1:-1], made[1::-1])
     assert others not in ids(caller)
     assert warm in ids(caller)
-    assert ids(another) == [others]
+    assert ids(stranger) == [others]
 
 
 def test_a_listed_task_is_as_a_read_shows_it(caller, warm):
@@ -114,13 +98,13 @@ def test_a_listed_task_is_as_a_read_shows_it(caller, warm):
     assert all(requests.get(link, timeout=20).status_code == 200 for link in links)
 
 
-def test_a_token_is_good_for_its_client_and_query_only(caller, another, warm):
+def test_a_token_is_good_for_its_client_and_query_only(caller, stranger, warm):
     for _ in range(2):
         caller.submit("seconds=1")
     token = get(caller, "tasks", limit=1, status="succeeded").json()["next_token"]
     again = get(caller, "tasks", limit=5, status="succeeded", next_token=token)
 
-    for who, query in ((another, {"status": "succeeded"}), (caller, {"status": "failed"})):
+    for who, query in ((stranger, {"status": "succeeded"}), (caller, {"status": "failed"})):
         answer = get(who, "tasks", next_token=token, **query)
         assert (answer.status_code, answer.json()["code"]) == (400, "next-token-invalid")
     assert again.status_code == 200

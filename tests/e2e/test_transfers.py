@@ -369,6 +369,24 @@ def test_nothing_was_paid_twice(tasks, caller):
     assert max(caller.simulator("bill")["by_callback"].values()) == 1
 
 
+def test_the_ledger_is_the_bill_but_for_what_may_have_been_billed(tasks, caller):
+    """After every fault of the provider that there is, with late callbacks still coming in."""
+    del tasks
+    bill = caller.simulator("bill")["by_callback"]
+    ends_at = time.monotonic() + SETTLES_WITHIN
+    while (expected := caller.accounts_of_rows()) != (found := caller.accounts()):
+        assert time.monotonic() < ends_at, f"the rows come to {expected}, the ledger has {found}"
+        time.sleep(0.5)
+
+    billed = sum(bill.get(task.task_id, 0) for task in caller.tasks() if task.accounts)
+    price = 400_000
+    assert (
+        found["spent"]
+        <= billed * price
+        <= sum(found.get(name, 0) for name in ("spent", "unknown", "reserved"))
+    )
+
+
 def test_nothing_secret_is_in_a_log_an_event_or_an_environment(tasks, caller, bus):
     client = caller.stack.client
     vault = client("secretsmanager")

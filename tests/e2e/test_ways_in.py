@@ -7,7 +7,6 @@ import requests
 
 from act_one.tasks.identifiers import derive_task_id
 from local.stack import LocalStack
-from tests.e2e.caller import Caller
 from tests.e2e.drops import Dropper, image, sha256, video
 
 
@@ -238,14 +237,9 @@ def test_what_the_provider_does_not_take_cannot_be_uploaded(dropper):
     assert upload(elsewhere, image("a"), "image/png").status_code == 403
 
 
-def test_a_client_cannot_use_the_files_of_another(dropper):
+def test_a_client_cannot_use_the_files_of_another(dropper, stranger):
     upload_id = uploaded(dropper, "mine")
     mine = dropper.post({"upload_id": upload_id}).json()["input"]
-    gateway = dropper.stack.client("apigateway")
-    plan = gateway.get_usage_plans()["items"][0]["id"]
-    other = gateway.create_api_key(name="another", enabled=True)
-    gateway.create_usage_plan_key(usagePlanId=plan, keyId=other["id"], keyType="API_KEY")
-    stranger = Caller(dropper.stack, other["value"])
 
     by_uri, by_id = stranger.post(mine), stranger.post({"upload_id": upload_id})
     dropped = dropper.post({**mine, "video": dropper.uri("one") + "performance.mp4"})

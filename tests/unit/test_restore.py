@@ -94,3 +94,12 @@ def test_an_unreadable_row_is_left_out_and_reported(table, restored, dynamodb, c
 
     assert (done.copied, done.unreadable) == (1, 1)
     assert "task_bad" in capsys.readouterr().err
+
+
+def test_a_task_that_comes_back_leaves_the_ledger_as_it_is(table, restored):
+    ours = replace(task(Stage.SUBMITTED), price=400_000, accounts=("client#client-1",))
+
+    copy_missing(restored(ours), table, settings(), NOW)
+
+    assert table.read(ours.task_id).accounts == ()
+    assert table.client.scan(TableName=table.ledger_name)["Items"] == []
