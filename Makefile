@@ -61,6 +61,12 @@ redrive: $(DEV) ## Try again what the stack STACK gave up
 restore: $(DEV) ## Bring lost tasks back into the stack STACK, from the restored table FROM
 	@PYTHONPATH=layers/act_one .venv/bin/python -m ops.restore $(call quoted,$(STACK)) $(call quoted,$(FROM))
 
+.PHONY: erase
+erase: $(DEV) ## Erase tasks of CLIENT in the stack STACK, by METADATA=key=value or TASK=id; DRY_RUN=1 only lists them
+	@PYTHONPATH=layers/act_one .venv/bin/python -m ops.erase $(call quoted,$(STACK)) \
+		--client $(call quoted,$(CLIENT)) $(if $(METADATA),--metadata $(call quoted,$(METADATA))) \
+		$(if $(TASK),--task $(call quoted,$(TASK))) $(if $(DRY_RUN),--dry-run)
+
 .PHONY: pause
 pause: $(DEV) ## Hold the sending of tasks of the stack STACK
 	@PYTHONPATH=layers/act_one .venv/bin/python -m ops.pause $(call quoted,$(STACK))

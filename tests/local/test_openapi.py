@@ -159,7 +159,8 @@ def test_a_route_whose_key_is_described_wrongly_is_named():
 def test_a_parameter_that_is_not_described_is_named(tmp_path):
     path = "/tasks/{shot_id}"
     template = tmp_path / "template.yaml"
-    template.write_text(TEMPLATE.read_text().replace('"/tasks/{task_id}" }', f'"{path}" }}'))
+    written = 'Method: GET, Path: "/tasks/{task_id}"'
+    template.write_text(TEMPLATE.read_text().replace(written, f'Method: GET, Path: "{path}"'))
     routes = {k: route for k, route in ROUTES.items() if k != GET_TASK}
 
     with pytest.raises(MissingError, match="no parameter 'shot_id'"):

@@ -1,14 +1,16 @@
 """The schemas in events/schemas are about what is really sent, all of it."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from act_one.inputs.request import FIELDS
 from act_one.problems import ProblemError
 from act_one.tasks.documents import document
-from act_one.tasks.events import DETAIL_TYPES, rejection_of
+from act_one.tasks.events import DETAIL_TYPES, ERASED, event_of, rejection_of
 from act_one.tasks.task import Stage
+from act_one.tasks.tombstone import tombstone
 from tests.schemas import EVENTS, faults_of, schema
 from tests.unit.examples import TASK
 
@@ -16,7 +18,7 @@ SAMPLES = EVENTS.parent
 
 
 def test_every_event_has_a_schema():
-    for detail_type in DETAIL_TYPES.values():
+    for detail_type in (*DETAIL_TYPES.values(), ERASED):
         assert schema(detail_type)["title"] == detail_type
 
 
@@ -67,6 +69,22 @@ def test_a_rejection_matches_its_schema():
         event = {"source": entry["Source"], "detail-type": entry["DetailType"]}
 
         assert faults_of(event | {"detail": json.loads(entry["Detail"])}) == []
+
+
+def test_an_erasure_matches_its_schema_which_allows_nothing_of_the_task():
+    entry = event_of(tombstone(replace(TASK, erasing_since=1.0), 2.0), "bus")
+    event = {"source": entry["Source"], "detail-type": entry["DetailType"]}
+    detail = json.loads(entry["Detail"])
+
+    assert faults_of(event | {"detail": detail}) == []
+    assert faults_of(event | {"detail": detail | {"metadata": {}}}) != []
+    assert faults_of(event | {"detail": detail | {"erased_at": None}}) != []
+
+
+def test_the_sample_of_an_erasure_matches_its_schema():
+    sample = json.loads((SAMPLES / "task-erased.json").read_text())
+
+    assert faults_of(sample) == []
 
 
 def test_a_request_may_have_every_member_that_is_read():

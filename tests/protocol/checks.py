@@ -19,6 +19,9 @@ KEPT_FOR_SECONDS = 22 * HOUR
 
 def faults_of_write(world, intent, old: Task | None, new: Task, writer: Actor | None) -> Iterator:
     """Find what is wrong with one write."""
+    if new.erasing_since is not None or (old is not None and old.erasing_since is not None):
+        yield from _erasure(old, new)
+        return
     yield from _move(old, new)
     yield from _due(world, new)
     if intent.task_id not in world.provider.deceived:
@@ -43,6 +46,27 @@ def _move(old: Task | None, new: Task) -> Iterator[str]:
         yield f"moves from {old.stage} to {new.stage}"
     elif old.evidence is not None and new.stage is Stage.SUBMITTING:
         yield "is sent again after a callback"
+
+
+def _erasure(old: Task | None, new: Task) -> Iterator[str]:
+    """Find what is wrong with a write that begins an erasure, or comes after its begin."""
+    if old is None:
+        yield "begins as erased"
+    elif old.erased_at is not None:
+        yield "changes after it was erased"
+    elif old.erasing_since is None:
+        if old.stage not in SETTLED:
+            yield f"is erased while it is {old.stage}"
+        if (new.stage, new.erased_at, new.due_at) != (old.stage, None, None):
+            yield "is erased in more than one respect at once"
+    elif (new.erasing_since, new.erased_at is None) != (old.erasing_since, False):
+        yield "changes while it is being erased"
+    elif any((new.video, new.image, new.metadata, new.evidence, new.source, new.output)):
+        yield "is erased and still tells something"
+    if old is not None and new.version != old.version + 1:
+        yield f"version {new.version} follows {old.version} in an erasure"
+    if old is not None and (old.billing, old.price) != (new.billing, new.price):
+        yield "forgets in an erasure what it cost"
 
 
 def _due(world, new: Task) -> Iterator[str]:
@@ -130,6 +154,9 @@ def faults_of_end(world) -> Iterator[str]:
             yield f"{key}: is {task.stage} for good"
         if intent.task_id not in world.provider.deceived:
             yield from (f"{key}: {fault}" for fault in _billing(world, task))
+        if task.erasing_since is not None:
+            yield from (f"{key}: {fault}" for fault in _left(world, task))
+            continue
         if (promised := _promised(world, intent, task)) and task.stage is not Stage.SUCCEEDED:
             yield f"{key}: is {task.stage} for good, though its paid result {promised}"
     yield from _ledger(world)
@@ -140,6 +167,14 @@ def faults_of_end(world) -> Iterator[str]:
     for name, detail_type in world.moves.items():
         if name in world.events and world.events[name]["type"] != detail_type:
             yield f"{name} is published as {world.events[name]['type']}"
+
+
+def _left(world, task: Task) -> Iterator[str]:
+    """Find what an erasure left."""
+    if task.erased_at is None:
+        yield "is being erased for good"
+    if left := [name for name in world.objects if f"/{task.task_id}/" in name]:
+        yield f"is erased, and {left} are there"
 
 
 def _ledger(world) -> Iterator[str]:

@@ -10,7 +10,7 @@ from tests.protocol.world import Deployment
 
 TEMPLATE = Path("template.yaml")
 settings.register_profile("unshrunk", phases=[Phase.generate])
-FUNCTIONS = ("Submit", "Tasks", "Callback", "Relay", "Copy", "Sweeper", "Fallback")
+FUNCTIONS = ("Submit", "Tasks", "Erase", "Callback", "Relay", "Copy", "Sweeper", "Fallback")
 
 
 @pytest.fixture(scope="session")

@@ -544,3 +544,116 @@ def test_no_event_is_lost_or_told_in_two_ways(world, fault):
     world.run(relay)
 
     ends(world, Stage.SUCCEEDED)
+
+
+# ── Erasing ───────────────────────────────────────────────────────────────────────────────────
+
+
+def erased(world, key="a"):
+    if not world.broken:
+        world.drain()
+        world.check_end()
+    story = "\n".join(world.history)
+    assert not world.broken, f"{world.broken}\n{story}"
+    assert row(world, key).erased_at is not None, story
+
+
+def succeeded(world):
+    world.run(world.submit("a"))
+    made(world).becomes(State.SUCCEEDED, world.now)
+    world.run(world.callback("a", Says.TRUTH))
+    world.patrol()
+    assert row(world).stage is Stage.SUCCEEDED
+
+
+def test_an_erased_task_leaves_no_media(world):
+    succeeded(world)
+    assert world.objects
+
+    world.run(world.erase("a"))
+
+    assert not world.objects
+    erased(world)
+
+
+@pytest.mark.parametrize("calls", range(8))
+@pytest.mark.parametrize("fault", [Fault.DIES_BEFORE, Fault.DIES_AFTER, Fault.SENT_AGAIN])
+def test_an_erasure_that_dies_anywhere_is_finished_by_the_next(world, calls, fault):
+    succeeded(world)
+
+    dying = world.erase("a")
+    for _ in range(calls):
+        if not dying.ended:
+            world.step(dying)
+    if not dying.ended:
+        world.step(dying, fault)
+    world.run(dying)
+    world.run(world.erase("a"))
+
+    erased(world)
+
+
+@pytest.mark.parametrize("rung", [False, True])
+def test_a_result_that_comes_late_brings_no_erased_task_back(world, rung):
+    world.run(world.submit("a"))
+    made(world).becomes(State.FAILED, world.now)
+    world.run(world.callback("a", Says.TRUTH))
+    assert row(world).stage is Stage.FAILED
+    made(world).becomes(State.SUCCEEDED, world.now)
+    late = world.callback("a", Says.TRUTH)
+    if rung:  # it has reserved the feed, and is about to ask it
+        world.step(late)
+    world.run(world.erase("a"))
+    world.run(late)
+    world.run(world.callback("a", Says.TRUTH))
+
+    assert not world.objects
+    erased(world)
+
+
+def test_an_expired_task_that_is_erased_is_polled_no_more(world):
+    world.run(world.submit("a"))
+    hours_pass(world, 3)
+    assert row(world).stage is Stage.EXPIRED
+    polling = world.turn(world.another_execution("a"))
+    world.step(polling)
+    made(world).becomes(State.SUCCEEDED, world.now)
+    world.run(world.erase("a"))
+    world.run(polling)
+    hours_pass(world, 3)
+
+    assert not world.objects
+    erased(world)
+
+
+def test_what_a_failed_copy_sent_does_not_arrive_after_the_erasure(world):
+    world.run(world.submit("a"))
+    made(world).becomes(State.SUCCEEDED, world.now)
+    world.run(world.callback("a", Says.TRUTH))
+    world.run(world.relay())
+    copy = world.run(world.copy(world.free_messages()[0]), until="put object")
+    world.step(copy, Fault.LATE)
+    world.run(copy)
+    world.objects.clear()
+    late, world.late = world.late, []
+    minutes_pass(world, 1)
+    world.patrol()
+    assert row(world).stage is Stage.SUCCEEDED
+    world.late = late
+
+    world.run(world.erase("a"))
+    world.wait(61)
+    world.run(world.erase("a"))
+
+    erased(world)
+
+
+def test_the_key_of_an_erased_task_never_pays_again(world):
+    succeeded(world)
+    world.run(world.erase("a"))
+
+    world.run(world.submit("a"))
+    world.run(world.submit("a", body="b"))
+
+    assert world.provider.bill(world.intent("a").task_id) == 1
+    erased(world)

@@ -110,6 +110,11 @@ class Protocol(RuleBasedStateMachine):
     def client_cancels(self, key, skew, go):
         self.go(self.world.withdraw(key, skew=skew), go)
 
+    @precondition(lambda self: self.world.rows)
+    @rule(key=keys, skew=skews, go=goes)
+    def client_erases(self, key, skew, go):
+        self.go(self.world.erase(key, skew=skew), go)
+
     @precondition(lambda self: self.world.provider.made)
     @rule(which=any_of_them, says=st.just(Says.TRUTH) | st.sampled_from(Says), skew=skews, go=goes)
     def provider_calls_back(self, which, says, skew, go):

@@ -24,6 +24,7 @@ from act_one.lifecycle import submission
 from act_one.lifecycle.advance import advance
 from act_one.lifecycle.callback import handle_callback
 from act_one.lifecycle.cancel import cancel
+from act_one.lifecycle.erasure import TaskFiles, erase
 from act_one.lifecycle.relay import publish
 from act_one.lifecycle.services import Services
 from act_one.lifecycle.storing import Storage, store_result
@@ -35,7 +36,7 @@ from act_one.provider.callback_token import verify
 from act_one.provider.client import CometApi
 from act_one.settings import Settings
 from act_one.tasks.accounts import LedgerTable
-from act_one.tasks.events import DETAIL_TYPES
+from act_one.tasks.events import detail_type_of
 from act_one.tasks.identifiers import derive_task_id
 from act_one.tasks.ledger import client_account
 from act_one.tasks.rows import read_item
@@ -351,6 +352,9 @@ class World:
             match actor.result:
                 case ProblemError() as problem:
                     told = self.tasks.get(intent.task_id)
+                    erased = told is not None and told.erasing_since is not None
+                    if problem.code == "task-erased" and erased:
+                        return
                     other = told is not None and told.request_hash != request.fingerprint()
                     if problem.code != "idempotency-key-reused" or not other:
                         self.broken.append(f"{actor} gets {problem.code}")
@@ -375,6 +379,7 @@ class World:
         def then(actor):
             row = self.tasks.get(intent.task_id)
             kept = row.stage in {Stage.STORING, Stage.SUCCEEDED, Stage.CANCELED}
+            kept = kept or row.erasing_since is not None
             if not (actor.crashed or actor.failure or actor.wrote_evidence or kept):
                 self.broken.append(f"{actor} is answered 200 and kept nowhere")
 
@@ -392,6 +397,20 @@ class World:
                 return problem
 
         return self._start("tasks", f"cancel {key}", work, skew=skew)
+
+    def erase(self, key: str, *, skew: float = 0.0) -> Actor:
+        """A client erases its task."""
+        task_id = self.intent(key).task_id
+        files = TaskFiles(s3=FakeS3(self), results="results", uploads="uploads")
+
+        def work(actor, services):
+            task = services.table.read(task_id)
+            try:
+                return task and erase(task, services.table, files, self._clock(actor.skew))
+            except ProblemError as problem:
+                return problem
+
+        return self._start("erase", f"erase {key}", work, skew=skew)
 
     def sweep(self, *, skew: float = 0.0) -> Actor:
         """The sweeper's minute comes."""
@@ -586,6 +605,10 @@ class World:
             self.run(actor)
         self.land(len(self.late))
         self.calm_since = self.now
+        for intent in self.intents.values():
+            task = self.tasks.get(intent.task_id)
+            if task is not None and task.erasing_since is not None:
+                self.run(self.erase(intent.key))
         self.provider.feed_outage = self.provider.media_outage = ""
         self.provider.next_create.clear()
         for made in self.provider.made:
@@ -642,8 +665,9 @@ class World:
         change["SequenceNumber"] = str(len(self.records) + 1)
         name = "INSERT" if old_item is None else "MODIFY"
         self.records.append({"eventName": name, "dynamodb": change})
-        if (old is None or new.version != old.version) and new.stage in DETAIL_TYPES:
-            self.moves[f"{task_id}#{new.version}"] = DETAIL_TYPES[new.stage]
+        detail_type = detail_type_of(new)
+        if (old is None or new.version != old.version) and detail_type is not None:
+            self.moves[f"{task_id}#{new.version}"] = detail_type
         if old is not None and new.version != old.version:
             done[f"{old.stage}->{new.stage}"] += 1
         self.broken += [
@@ -801,7 +825,7 @@ class WatchedClient:
 
 
 class FakeS3:
-    """The results bucket: atomic puts, `If-None-Match`, and nothing to delete with."""
+    """The results bucket: atomic puts, `If-None-Match`, and one version of each object."""
 
     meta = SimpleNamespace(endpoint_url="http://s3.example", events=HierarchicalEmitter())
 
@@ -831,3 +855,18 @@ class FakeS3:
             return {"Body": body, "ContentType": content_type}
 
         return self._world.io("get object", perform, repeats=False)
+
+    def get_paginator(self, _name: str):
+        def listed(prefix: str):
+            found = [key for key in self._world.objects if key.startswith(prefix)]
+            named = [{"Key": key, "VersionId": "null", "IsLatest": True} for key in found]
+            return [{"Versions": named}]
+
+        return SimpleNamespace(
+            paginate=lambda *, Prefix, **_more: self._world.io(  # noqa: N803 - AWS's name
+                "list objects", lambda: listed(Prefix)
+            )
+        )
+
+    def delete_object(self, *, Key, **_more):  # noqa: N803
+        self._world.io("delete object", lambda: self._world.objects.pop(Key, None))

@@ -27,6 +27,7 @@ IAM_ACTIONS = {  # where an operation is not its own action
     ("s3", "copy_object"): {"GetObject"},  # of its source; what it writes, put_object writes too
     ("s3", "head_object"): {"GetObject"},
     ("s3", "list_objects_v2"): {"ListBucket"},
+    ("s3", "list_object_versions"): {"ListBucketVersions"},
     ("s3", "head_bucket"): {"ListBucket"},
     ("sqs", "send_message_batch"): {"SendMessage"},
     ("sqs", "delete_message_batch"): {"DeleteMessage"},
@@ -88,6 +89,8 @@ class Operation:
         own = {methods(self.service)[self.method]}
         if self.of_version and (self.service, self.method) == ("s3", "get_object"):
             own |= {"GetObjectVersion"}
+        if self.of_version and (self.service, self.method) == ("s3", "delete_object"):
+            own = {"DeleteObjectVersion"}
         return {f"{prefix}:{name}" for name in IAM_ACTIONS.get((self.service, self.method), own)}
 
 

@@ -2,7 +2,7 @@
 
 from act_one.ingest import folders
 from act_one.inputs.bucket import OUTGOING, UPLOADS
-from act_one.tasks.events import DETAIL_TYPES, END_DETAIL_TYPES, SOURCE, WEBHOOK_EVENTS
+from act_one.tasks.events import DETAIL_TYPES, END_DETAIL_TYPES, ERASED, SOURCE, WEBHOOK_EVENTS
 from act_one.tasks.task import Stage
 from tests.template.checks import Break, allow, check, drop, forbid, get_arn, put, without
 from tests.template.deployment import Faults, Template, as_list, named
@@ -102,7 +102,7 @@ def test_what_a_rule_cannot_deliver_is_kept(template: Template) -> Faults:
     Break("the account's bus", drop("MediaRule", "EventBusName")),
 )
 def test_every_rule_on_our_bus_waits_for_events_that_are_sent(template: Template) -> Faults:
-    sent = set(DETAIL_TYPES.values()) | {"Task Rejected", "Task Requested"}
+    sent = set(DETAIL_TYPES.values()) | {ERASED, "Task Rejected", "Task Requested"}
     for name, rule in template.of("Events::Rule").items():
         pattern = rule["EventPattern"]
         if SOURCE in pattern.get("source", []):

@@ -9,7 +9,7 @@ import re
 from act_one.ingest import folders
 from act_one.inputs import bucket
 from act_one.lifecycle.storing import result_prefix
-from act_one.tasks.events import DETAIL_TYPES, REJECTED, SOURCE
+from act_one.tasks.events import DETAIL_TYPES, ERASED, REJECTED, SOURCE
 from act_one.tasks.task import Stage, Task
 from tests.template.checks import Break, add, allow, check, drop, forbid, get_arn, put
 from tests.template.deployment import OTHERWISE, Faults, Grants, Template, as_list, named
@@ -67,6 +67,12 @@ WRITTEN_BY_INGEST = [
     *(f"{bucket.INCOMING}*/{name}" for name in sorted(folders.OWN_FILES)),
     f"{bucket.INCOMING}{folders.PROBLEM}",  # about files that are in no folder
     f"{bucket.OUTGOING}*",
+]
+RESULTS_OF_FOLDERS = [f"{bucket.OUTGOING}*", f"{bucket.INCOMING}*/{bucket.RESULT}"]
+ERASED_IN_UPLOADS = [
+    f"{bucket.UPLOADS}*",
+    f"{bucket.OUTGOING}*",
+    f"{bucket.INCOMING}*/{bucket.RESULT}",
 ]
 TRUSTED = {
     "Lambda::Function": "lambda.amazonaws.com",
@@ -139,7 +145,15 @@ def places_of(operation: Operation, function: dict) -> list[str]:
             tables.append("LEDGER_TABLE")
         return [arn_of(variables[table]) for table in tables]
     inputs = arn_of(variables["UPLOADS_BUCKET"])
+    results = arn_of(variables["RESULTS_BUCKET"])
     match operation.module, operation.method:
+        case "act_one.lifecycle.erasure", "list_object_versions":
+            return [inputs, results]
+        case "act_one.lifecycle.erasure", "delete_object":
+            erased = [f"{inputs}/{name}" for name in ERASED_IN_UPLOADS]
+            return [*erased, f"{results}/{RESULTS_PREFIX}*"]
+        case "act_one.lifecycle.erasure", "get_object":
+            return [f"{inputs}/{name}" for name in RESULTS_OF_FOLDERS]
         case "act_one.inputs.bucket", "list_objects_v2":
             return [inputs]
         case "act_one.inputs.bucket", "put_object" | "delete_object":
@@ -219,6 +233,16 @@ def test_every_function_may_do_what_its_code_does(template: Template) -> Faults:
         allow("IngestRole", "s3:PutObject", {"Fn::Sub": "${UploadsBucket.Arn}/incoming/*"}),
     ),
     Break("another's queue", allow("CallbackRole", "sqs:SendMessage", get_arn("MediaQueue"))),
+    Break(
+        "a reader that deletes",
+        allow("TasksRole", "s3:DeleteObjectVersion", {"Fn::Sub": "${ResultsBucket.Arn}/tasks/*"}),
+    ),
+    Break(
+        "inputs of folders",
+        allow(
+            "EraseRole", "s3:DeleteObjectVersion", {"Fn::Sub": "${UploadsBucket.Arn}/incoming/*"}
+        ),
+    ),
     Break("webhooks of its own", allow("WebhooksRole", "sqs:SendMessage", get_arn("WebhookQueue"))),
 )
 def test_no_function_may_do_more_than_it_does(template: Template) -> Faults:
@@ -402,7 +426,7 @@ RELAYED = (*RELAY_MAY, "Condition", "ForAllValues:StringEquals")
 )
 def test_only_the_functions_that_publish_events_may_use_our_source(template: Template) -> Faults:
     published = {
-        "relay.app.handler": set(DETAIL_TYPES.values()),
+        "relay.app.handler": {*DETAIL_TYPES.values(), ERASED},
         "ingest.app.handler": {REJECTED},
     }
     publishers = []

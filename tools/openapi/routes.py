@@ -252,9 +252,11 @@ INPUT_PROBLEMS: Final = (
     *("input-too-large", "input-aspect-ratio", "input-too-long", "input-too-short"),
     *("input-not-there", "input-url-too-long", "provider-key-not-set"),
     *("consent-missing", "consent-invalid", "budget-exceeded", "too-many-open-tasks"),
+    "task-erased",
 )
 """What can be wrong with a transfer."""
 
+_KNOWN: Final = ("task-not-found", "task-erased")
 _QUERY: Final = ("unknown-parameter", "repeated-parameter")
 _WAITING: Final = ("wait", "Prefer")
 _CREATED: Final = ("Location", "Idempotent-Replayed", "Preference-Applied")
@@ -321,7 +323,7 @@ ROUTES: Final[Mapping[tuple[str, str], Route]] = {
                 headers=("Retry-After", "Preference-Applied"),
             )
         },
-        problems=("task-not-found", *_QUERY, "wait-invalid", "refresh-invalid"),
+        problems=(*_KNOWN, *_QUERY, "wait-invalid", "refresh-invalid"),
     ),
     ("POST", "/tasks/{task_id}/cancel"): Route(
         operation="cancel_task",
@@ -329,7 +331,16 @@ ROUTES: Final[Mapping[tuple[str, str], Route]] = {
         summary="Cancel a task that was not sent",
         description="A canceled task is returned as it is.",
         replies={200: Reply(description="The canceled task.", schema="Task")},
-        problems=("task-not-found", "not-cancelable"),
+        problems=(*_KNOWN, "not-cancelable"),
+    ),
+    ("DELETE", "/tasks/{task_id}"): Route(
+        operation="erase_task",
+        tag="tasks",
+        summary="Erase a task that has ended",
+        description="Deletes its results, its uploaded inputs and what is known of it, but for a "
+        "tombstone. It can't be undone. After a reply of 5xx, or none, repeat it.",
+        replies={200: Reply(description="It is erased, now or before.", schema="Erased")},
+        problems=("task-not-found", "task-not-yours", "not-erasable"),
     ),
     ("POST", "/tasks/{task_id}/webhook-deliveries"): Route(
         operation="send_webhook_again",
@@ -337,7 +348,7 @@ ROUTES: Final[Mapping[tuple[str, str], Route]] = {
         summary="Send a task's webhook again",
         description="With the task's current state, whatever was delivered before.",
         replies={202: Reply(description="The webhook is queued.", schema="Task")},
-        problems=("task-not-found", "no-webhook", "nothing-to-send", "webhook-sent-lately"),
+        problems=(*_KNOWN, "no-webhook", "nothing-to-send", "webhook-sent-lately"),
     ),
     ("GET", "/webhook-secret"): Route(
         operation="get_webhook_secret",
@@ -385,7 +396,7 @@ ROUTES: Final[Mapping[tuple[str, str], Route]] = {
         body=("CometApiTaskId",),
         parameters=("X-Feed-Form",),
         replies={200: Reply(description="The task.", schema="CometApiFeed")},
-        problems=("task-id-missing", "feed-form-unknown", "task-not-found"),
+        problems=("task-id-missing", "feed-form-unknown", *_KNOWN),
         error_schema="CometApiError",
         statuses={"task-not-found": 400},
     ),

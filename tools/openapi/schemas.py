@@ -346,6 +346,12 @@ def schemas() -> dict[str, Schema]:
                 },
             },
         },
+        "Erased": {
+            "type": "object",
+            "description": "What is left of a task.",
+            "required": ["id", "erased_at"],
+            "properties": {"id": TASK_ID, "erased_at": {"type": "string", "format": "date-time"}},
+        },
         "Delivery": DELIVERY,
         "Upload": {
             "type": "object",

@@ -73,3 +73,19 @@ class KeyReusedError(ProblemError):
             f"this {name} was used with another body; use a new key for a new transfer",
             field=name,
         )
+
+
+class TaskErasedError(ProblemError):
+    """The task was erased, or is being erased: ``erased_at`` (RFC 3339) is None until that ends."""
+
+    def __init__(self, task_id: str, erased_at: str | None) -> None:
+        super().__init__(
+            410,
+            "task-erased",
+            "The task was erased",
+            "the task and its files were erased; use a new Idempotency-Key for a new transfer"
+            if erased_at
+            else "the task's erasure has begun and is not finished; send DELETE to it again",
+            field="task_id",
+            extensions={"id": task_id, "erased_at": erased_at},
+        )

@@ -8,17 +8,27 @@ a process of its own, in which its killer must fail. Exits with 1 if a mutant su
 
 The modules are areas: ``core`` has what the histories notice, ``facts`` what is read and believed,
 ``ways_in`` requests and folders, ``ways_out`` events and webhooks, ``strangers`` the bounds on what
-others send, ``operations`` the sweep, restores and the clients of S3, ``money`` budgets and clients
-and pauses.
+others send, ``erasures`` erasures, ``operations`` the sweep, restores and the clients of S3,
+``money`` budgets, clients and pauses.
 """
 
-from tests.protocol.mutants import core, facts, money, operations, strangers, ways_in, ways_out
+from tests.protocol.mutants import (
+    core,
+    erasures,
+    facts,
+    money,
+    operations,
+    strangers,
+    ways_in,
+    ways_out,
+)
 from tests.protocol.mutants.registry import MUTANTS, Mutant
 
 __all__ = [
     "MUTANTS",
     "Mutant",
     "core",
+    "erasures",
     "facts",
     "money",
     "operations",

@@ -358,6 +358,56 @@ def test_of_two_who_write_a_result_the_newer_state_stays(folder, monkeypatch):
     assert folder.document("result.json")["status"] == "succeeded"
 
 
+def erased(folder, task_id):
+    table = folder.services.table
+    row = table.begin_erasure(table.read(task_id), folder.clock())
+    return table.end_erasure(row, folder.clock())
+
+
+@pytest.mark.parametrize("after", [0, 1, 2])
+def test_a_result_that_is_written_while_its_task_is_erased_does_not_stay(
+    folder, monkeypatch, after
+):
+    """The erasure, which deletes what it finds, comes before or after either of the files."""
+    folder.put(VIDEO, videos("v1"))
+    folder.put(IMAGE, images("i1"))
+    folder.look()
+    failed = end(folder)
+    put_object, written = folder.s3.put_object, []
+
+    def erased_meanwhile(**asked):
+        if len(written) == after:
+            erased(folder, failed.task_id)
+        written.append(asked["Key"])
+        answer = put_object(**asked)
+        if len(written) == after == 2:
+            erased(folder, failed.task_id)
+        return answer
+
+    monkeypatch.setattr(folder.s3, "put_object", erased_meanwhile)
+    write_result(failed.task_id, folder.context)
+
+    assert written == ["outgoing/a/result.json", "incoming/a/result.json"]
+    assert folder.document("result.json") is None
+    assert folder.document("result.json", "outgoing/a/") is None
+
+
+def test_an_erased_tasks_folder_is_not_written_and_its_pair_not_paid_again(folder):
+    folder.put(VIDEO, videos("v1"))
+    folder.put(IMAGE, images("i1"))
+    folder.look()
+    storing = end(folder, Stage.STORING)
+    succeeded = folder.services.table.move(storing, Stage.SUCCEEDED, folder.clock(), due_at=None)
+    erased(folder, succeeded.task_id)
+
+    write_result(succeeded.task_id, folder.context)
+    folder.put(VIDEO, videos("v1"))
+    folder.look()
+
+    assert folder.document("result.json") is None
+    assert folder.sent() == [("v1", "i1")]
+
+
 def test_an_older_pair_is_not_paid_again_when_its_row_is_gone(folder):
     folder.put(VIDEO, videos("v1"))
     folder.put(IMAGE, images("i1"))

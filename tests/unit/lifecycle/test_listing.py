@@ -382,3 +382,14 @@ def test_a_table_too_busy_for_one_row_is_said_to_be(few):
         "too-busy",
         1,
     )
+
+
+def test_an_erased_task_is_not_listed(table):
+    put(table, [made(number, stage=Stage.FAILED) for number in range(3)])
+    gone, begun = made(1).task_id, made(2).task_id
+    table.end_erasure(table.begin_erasure(table.read(gone), BEGINNING), BEGINNING)
+    table.begin_erasure(table.read(begun), BEGINNING)
+
+    [listed] = pages(table)
+
+    assert [one.task_id for one in listed] == [made(0).task_id]

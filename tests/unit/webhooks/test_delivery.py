@@ -287,6 +287,15 @@ def test_a_row_that_is_gone_or_has_no_webhook_is_not_delivered():
     assert found.received == []
 
 
+@pytest.mark.parametrize("more", [{}, {"asked_at": 1.0}])
+def test_nothing_is_sent_of_a_task_whose_erasure_has_begun(more):
+    row = aimed_at("https://user.example/hook")
+    using = sender(replace(row, erasing_since=1.0))
+
+    assert find_lane(message(row, **more), using.table) is None
+    assert deliver(message(row, **more), using) is None
+
+
 def test_a_doubled_message_is_delivered_once_and_again_only_on_demand():
     with endpoint() as found:
         row = aimed_at(found.url)

@@ -21,8 +21,8 @@ from act_one.clients.client import Client
 from act_one.clock import DAY
 from act_one.ingest.context import IngestContext, Submit
 from act_one.ingest.pairs import Content, Pair, PairTakenError, Taken, Verdict, judge
-from act_one.ingest.results import RESULT, write_result
-from act_one.inputs.bucket import INCOMING, FileGoneError, FoundFile, ListedFile
+from act_one.ingest.results import write_result
+from act_one.inputs.bucket import INCOMING, RESULT, FileGoneError, FoundFile, ListedFile
 from act_one.inputs.consent import ConsentMissingError, readable_consent
 from act_one.inputs.request import (
     MAX_REQUEST_BYTES,

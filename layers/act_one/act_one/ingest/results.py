@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from aws_lambda_powertools import Logger
 
 from act_one.ingest.context import IngestContext
-from act_one.inputs.bucket import INCOMING, OUTGOING, FileGoneError
+from act_one.inputs.bucket import INCOMING, OUTGOING, RESULT, FileGoneError
 from act_one.media.copy import RESULT_VIDEO_TYPES
 from act_one.tasks.documents import document, readable_json
 from act_one.tasks.task import Stage, Task
@@ -18,7 +18,6 @@ from act_one.tasks.task import Stage, Task
 if TYPE_CHECKING:
     from act_one.json_types import Json
 
-RESULT: Final = "result.json"
 _VIDEOS: Final = frozenset({f"result.{ending}" for ending in RESULT_VIDEO_TYPES.values()})
 _ASK_AGAIN: Final = (
     "put both files into the folder again, changed or not: that is a new task, which is paid anew"
@@ -31,11 +30,16 @@ def write_result(task_id: str, context: IngestContext) -> None:
     """Write the current state of an ended task beside its input files, and its video.
 
     Does nothing if a newer pair was submitted from the folder: the files are for that pair's task.
+    What was written while the task was erased is removed.
     """
-    written = 0
+    written, folder = 0, ""
     # A concurrent invocation may write an older state: read the task again after each write.
     while (task := context.table.read(task_id)) and task.version > written:
         inputs = context.uploads.uri("")
+        if task.erasing_since is not None:
+            if written:
+                _remove(task_id, folder, context)
+            return
         if task.origin is None or not task.origin.startswith(inputs):
             return
         folder = task.origin.removeprefix(inputs)
@@ -48,6 +52,17 @@ def write_result(task_id: str, context: IngestContext) -> None:
         _write_outgoing(task, outgoing, video, body, context)
         context.uploads.write_json(folder + RESULT, body)
         written = task.version
+
+
+def _remove(task_id: str, folder: str, context: IngestContext) -> None:
+    """Remove the results of a folder's task, unless they are those of a newer pair."""
+    taken = context.pairs.read(folder)
+    if taken is not None and taken.task_id != task_id:
+        return
+    outgoing = f"{OUTGOING}{folder.removeprefix(INCOMING)}"
+    for name in context.uploads.list_files(outgoing).keys() & {RESULT, *_VIDEOS}:
+        context.uploads.delete(outgoing + name)
+    context.uploads.delete(folder + RESULT)
 
 
 def _result(task: Task, video: str | None) -> bytes:

@@ -27,6 +27,8 @@ INCOMING: Final = "incoming/"
 """Files put here start tasks."""
 OUTGOING: Final = "outgoing/"
 """Results of the folders in ``incoming/``, in folders of the same names."""
+RESULT: Final = "result.json"
+"""The file that says how a folder's task ended, in both of its folders."""
 MAX_PAGES: Final = 20
 """Pages of a folder's listing that are read; each has 1,000 files and subfolders."""
 

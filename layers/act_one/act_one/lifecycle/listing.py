@@ -87,6 +87,8 @@ def _readable(task_id: str, row: Mapping[str, Any] | None) -> Task | None:
 
 
 def _is_asked_for(task: Task, query: TaskQuery) -> bool:
+    if task.erasing_since is not None:
+        return False
     if query.statuses and status_of(task.stage) not in query.statuses:
         return False
     return all(text_of(task.metadata.get(name)) == text for name, text in query.metadata)

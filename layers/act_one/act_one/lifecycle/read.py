@@ -3,9 +3,10 @@
 from typing import TYPE_CHECKING
 
 from act_one.clients.client import Client
+from act_one.clock import rfc3339
 from act_one.json_types import Json
 from act_one.lifecycle.estimate import retry_after
-from act_one.problems import ProblemError
+from act_one.problems import ProblemError, TaskErasedError
 from act_one.settings import Settings
 from act_one.tasks.documents import api_document
 from act_one.tasks.durations import Durations
@@ -20,6 +21,21 @@ if TYPE_CHECKING:
 
 def own_task(task_id: str, client: Client, table: TaskTable) -> Task:
     """Read a task of this client, or of a shared one whose tasks it may read.
+
+    Raises ``ProblemError`` 404 as ``visible_task`` does, and 410 for an erased task.
+    """
+    return not_erased(visible_task(task_id, client, table))
+
+
+def not_erased(task: Task) -> Task:
+    """Return the task. Raises ``ProblemError`` 410 if its erasure has begun."""
+    if task.erasing_since is None:
+        return task
+    raise TaskErasedError(task.task_id, None if task.erased_at is None else rfc3339(task.erased_at))
+
+
+def visible_task(task_id: str, client: Client, table: TaskTable) -> Task:
+    """Read a task that this client may know of, erased or not.
 
     Raises ``ProblemError`` 404 for a task that does not exist and for one of another client alike,
     so that ids of other clients can't be probed.

@@ -80,12 +80,12 @@ def _passed(
     whose form is not ours: a copy waits for the event of a `storing` task.
     """
     detail = json.loads(entry["Detail"])
-    about_task(detail["id"], detail["correlation_id"])
+    about_task(detail["id"], detail.get("correlation_id"))
     extra = {"event": entry["DetailType"], "error": result["ErrorCode"]}
     if result["ErrorCode"] not in REFUSED_FOR_GOOD:
         logger.warning("event not taken", extra=extra)
         return False
-    if detail["metadata"]:
+    if detail.get("metadata"):
         logger.error("event refused, sent without metadata", extra=extra)
         metrics.add_metric("EventsWithoutMetadata", MetricUnit.Count, 1)
         bare = json.dumps({**detail, "metadata": {}}, ensure_ascii=False)

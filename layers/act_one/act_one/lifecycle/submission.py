@@ -19,6 +19,7 @@ from act_one.correlation import about_request, of_request
 from act_one.inputs.consent import ConsentMissingError
 from act_one.inputs.request import InputsCheck, TransferRequest
 from act_one.keys import KeyNotSetError, Keys
+from act_one.lifecycle.read import not_erased
 from act_one.lifecycle.services import Services
 from act_one.problems import KeyReusedError, ProblemError
 from act_one.provider.callback_token import callback_url
@@ -56,8 +57,9 @@ def submit(
     Returns the task and whether it existed before. ``keys`` sign the callback URL. With too little
     time left for a create, or while sending is paused, the task stays `accepted` and the fallback
     sends it. Raises ``ProblemError``: 400 for missing consent, 429 over a budget or a limit of open
-    tasks, 503 while the provider key is not set, 409 for a reused idempotency key, and 422 for
-    inputs that the provider would fail on or that are not in the uploads bucket.
+    tasks, 503 while the provider key is not set, 409 for a reused idempotency key, 410 for that of
+    an erased task, and 422 for inputs that the provider would fail on or that are not in the
+    uploads bucket.
     """
     about_request()
     task_id = derive_task_id(client.name, request.idempotency_key)
@@ -90,7 +92,7 @@ def submit(
         raise _over_limit(error.limit, services.clock()) from error
     if paused:
         return created, False
-    return _send(created, keys, services, seconds_left), False
+    return not_erased(_send(created, keys, services, seconds_left)), False
 
 
 def _refused(request: TransferRequest, client: Client, services: Services) -> ProblemError | None:
@@ -243,9 +245,13 @@ def _default_webhook(url: str) -> Webhook | None:
 
 
 def _replay(asked: TransferRequest, existing: Task | None, services: Services) -> Task:
-    """Return the task of the same request: the same URLs, or other uploads of the same bytes."""
+    """Return the task of the same request: the same URLs, or other uploads of the same bytes.
+
+    Raises ``ProblemError``: 409 for another request, and 410 for any of an erased task.
+    """
     if existing is None:
         raise KeyReusedError
+    not_erased(existing)
     if existing.request_hash == asked.fingerprint():
         return existing
     if existing.content_hash is not None and services.uploads.has(asked):
@@ -324,6 +330,8 @@ def _add_id(current: Task, outcome: CreateOutcome, now: float, services: Service
     """Write the provider's id into a row that moved on without it, in whatever stage it is."""
     if not isinstance(outcome, Created) or current.provider_task_id is not None:
         return current
+    if current.erasing_since is not None:
+        return current  # the log line of the create has the id
     if current.stage is Stage.UNCONFIRMED:
         submitted = moves.to_submitted(outcome.provider_task_id, now, services.settings)
         return services.table.apply(current, submitted, now)

@@ -1,4 +1,4 @@
-"""Events on the stack's bus: one for each move of a task, and one for each rejected request.
+"""Events on the stack's bus: for each move of a task, each erasure and each rejected request.
 
 Source ``act-one``; the detail is the task without presigned URLs plus ``event_id`` =
 ``task_id#version``, so that a repeat is recognisable and an older event too.
@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
+from act_one.clock import rfc3339
 from act_one.json_types import Json
 from act_one.tasks.documents import document
 from act_one.tasks.task import SETTLED, Stage, Task
@@ -35,6 +36,8 @@ DETAIL_TYPES: Final[Mapping[Stage, str]] = {
     Stage.EXPIRED: "Task Expired",
 }
 """Stages that have an event; `accepted` and `submitting` are internal."""
+ERASED: Final = "Task Erased"
+"""A task that was erased: who has a copy of its data must remove it."""
 REJECTED: Final = "Task Rejected"
 """A request by bucket or bus that was refused, so that it has no task."""
 END_DETAIL_TYPES: Final = frozenset({DETAIL_TYPES[stage] for stage in SETTLED})
@@ -52,16 +55,37 @@ def detail_of(task: Task) -> dict[str, Json]:
     return {**document(task), "event_id": f"{task.task_id}#{task.version}"}
 
 
+def detail_of_erasure(task: Task) -> dict[str, Json]:
+    """Write the detail of the event of an erasure: nothing but which task and when."""
+    return {
+        "id": task.task_id,
+        "version": task.version,
+        "erased_at": None if task.erased_at is None else rfc3339(task.erased_at),
+        "event_id": f"{task.task_id}#{task.version}",
+    }
+
+
+def detail_type_of(task: Task) -> str | None:
+    """Name the event of a task's latest version; None if it has none.
+
+    The begin of an erasure has none: until it ends, there is still something of the task.
+    """
+    if task.erasing_since is not None:
+        return None if task.erased_at is None else ERASED
+    return DETAIL_TYPES.get(task.stage)
+
+
 def event_of(task: Task, bus: str) -> "PutEventsRequestEntryTypeDef | None":
-    """Write the event for a task's latest move; None for a stage without one."""
-    detail_type = DETAIL_TYPES.get(task.stage)
+    """Write the event for a task's latest version; None if it has none."""
+    detail_type = detail_type_of(task)
     if detail_type is None:
         return None
+    detail = detail_of_erasure(task) if detail_type == ERASED else detail_of(task)
     return {
         "EventBusName": bus,
         "Source": SOURCE,
         "DetailType": detail_type,
-        "Detail": json.dumps(detail_of(task), ensure_ascii=False),
+        "Detail": json.dumps(detail, ensure_ascii=False),
     }
 
 

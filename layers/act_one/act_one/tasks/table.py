@@ -17,6 +17,10 @@ the same write succeeded and only its reply was lost.
     learn_id         provider_task_id absent ──▶ present
     record_callback  a result is awaited ──▶ the callback's body; due soon
     record_delivery  deliveries = seen ──▶ one more; no new version, no event
+    begin_erasure    version = seen, the task has ended ──▶ erasing_since = now; no event
+    end_erasure      erasing, version = seen ──▶ the tombstone, in place of the whole row
+
+No other write changes a row whose erasure has begun: that is part of every condition.
 
 A write that changes what a task costs or whether it is open is one transaction with the ledger
 (``ledger``), on condition that the row's ``billing`` is as seen.
@@ -38,6 +42,7 @@ from act_one.tasks.identifiers import new_claim_id
 from act_one.tasks.moves import HELD_SECONDS, Step, may_move
 from act_one.tasks.rows import WATCHED, attribute, stored_name, take_up, to_item
 from act_one.tasks.task import Delivery, Evidence, Stage, Task, TaskChanges
+from act_one.tasks.tombstone import tombstone
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -76,6 +81,8 @@ _FAILED: Final = "ConditionalCheckFailed"
 
 _EXISTS: Final = "attribute_exists(task_id)"
 _ABSENT: Final = "attribute_not_exists(task_id)"
+_NOT_ERASED: Final = "attribute_not_exists(erasing_since)"
+_ERASING: Final = "attribute_exists(erasing_since) AND attribute_not_exists(erased_at)"
 _VERSION_SEEN: Final = "version = :seen_version"
 _NOT_CALLED_BACK: Final = "attribute_not_exists(evidence)"
 _BILLING_SEEN: Final = "billing = :seen_billing"
@@ -235,6 +242,18 @@ class TaskTable:
             wanted = unread["Keys"] if unread else ()
         return rows, {key["task_id"]["S"] for key in wanted}
 
+    def ids_of_client(self, client_id: str) -> Iterator[str]:
+        """List the ids of a client's tasks, the oldest first (eventually consistent)."""
+        pages = self.client.get_paginator("query").paginate(
+            TableName=self.name,
+            IndexName=CLIENT_INDEX,
+            KeyConditionExpression="client_id = :client",
+            ExpressionAttributeValues={":client": attribute(client_id)},
+        )
+        for page in pages:
+            for item in page["Items"]:
+                yield item["task_id"]["S"]
+
     # ── Moves ─────────────────────────────────────────────────────────────────────────────────
 
     def create(self, task: Task, limits: Sequence[ledger.Limit] = ()) -> Task:
@@ -248,17 +267,7 @@ class TaskTable:
             "ConditionExpression": _ABSENT,
             "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
         }
-        postings = ledger.postings(None, task, limits)
-        if postings:
-            created = self._with_ledger({"Put": asked}, postings, task.claim_id) or task
-            about_task(created.task_id, created.correlation_id)
-            return created
-        try:
-            self._write(lambda: self.client.put_item(**asked))
-        except self.client.exceptions.ConditionalCheckFailedException as error:
-            return _ours_or_raise(_item_of(error), task.claim_id)
-        about_task(task.task_id, task.correlation_id)
-        return task
+        return self._put(asked, task, ledger.postings(None, task, limits))
 
     def apply(self, task: Task, step: Step, now: float, **changes: Unpack[TaskChanges]) -> Task:
         """Write a step: a move, or the changes of a row that stays in its stage.
@@ -457,6 +466,8 @@ class TaskTable:
             return reserved, True
         if current is None or current.stage in {Stage.SUCCEEDED, Stage.CANCELED}:
             return current, False
+        if current.erasing_since is not None:
+            return current, False
         try:
             if current.stage is Stage.STORING:
                 # The body may name a better URL, should the copy under way fail.
@@ -469,8 +480,8 @@ class TaskTable:
     def record_delivery(self, task: Task, delivery: Delivery) -> Task:
         """Add a delivery attempt to the row's latest ones, whatever its stage.
 
-        Raises ``MovedOnError`` when there is no such row, or when ten writes in a row met other
-        writers (``current`` is the row then).
+        Raises ``MovedOnError`` when there is no such row, when it is erased, or when ten writes in
+        a row met other writers (``current`` is the row then).
         """
         for _ in range(_DELIVERY_WRITES):
             seen = task.deliveries
@@ -482,14 +493,67 @@ class TaskTable:
                     values={":seen_deliveries": seen},
                 )
             except MovedOnError as error:
-                if error.current is None:
+                if error.current is None or error.current.erasing_since is not None:
                     raise
                 if delivery in error.current.deliveries:
                     return error.current
                 task = error.current
         raise MovedOnError(task)
 
+    # ── The erasure ───────────────────────────────────────────────────────────────────────────
+
+    def begin_erasure(self, task: Task, now: float) -> Task:
+        """Forbid every other write to an ended task's row, for good.
+
+        Raises ``MovedOnError`` when the row has moved since, or is being erased already, and
+        ``ValueError`` for a task that has not ended.
+        """
+        if not task.done:
+            message = f"a task that is {task.stage} can't be erased"
+            raise ValueError(message)
+        return self._update(
+            task.task_id,
+            {
+                "erasing_since": now,
+                "due_at": None,
+                "version": task.version + 1,
+                "updated_at": now,
+            },
+            condition=_VERSION_SEEN,
+            values={":seen_version": task.version},
+            claim_id=new_claim_id(),
+        )
+
+    def end_erasure(self, task: Task, now: float) -> Task:
+        """Replace the row by its tombstone: attributes that this code doesn't know go too.
+
+        The ledger keeps what the task cost, and loses the bytes that it stored. Raises
+        ``MovedOnError`` when another call has ended the erasure.
+        """
+        erased = tombstone(task, now)
+        asked: PutTypeDef = {
+            "TableName": self.name,
+            "Item": to_item(erased),
+            "ConditionExpression": f"{_ERASING} AND {_VERSION_SEEN}",
+            "ExpressionAttributeValues": {":seen_version": attribute(task.version)},
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+        }
+        return self._put(asked, erased, ledger.postings(task, erased))
+
     # ── One write ─────────────────────────────────────────────────────────────────────────────
+
+    def _put(self, asked: "PutTypeDef", task: Task, postings: Sequence[ledger.Posting]) -> Task:
+        """Write a whole row once, even if the reply is lost; returns it."""
+        written = task
+        if postings:
+            written = self._with_ledger({"Put": asked}, postings, task.claim_id) or task
+        else:
+            try:
+                self._write(lambda: self.client.put_item(**asked))
+            except self.client.exceptions.ConditionalCheckFailedException as error:
+                written = _ours_or_raise(_item_of(error), task.claim_id)
+        about_task(written.task_id, written.correlation_id)
+        return written
 
     def _update_seen(
         self,
@@ -554,7 +618,8 @@ class TaskTable:
     ) -> Task:
         """Write once, even if the reply is lost.
 
-        An absent row fails every condition here, so that an update never creates one.
+        An absent row fails every condition here, so that an update never creates one. A row whose
+        erasure has begun fails them too.
         """
         asked = self._update_request(
             task_id, changes, condition=condition, values=values, add=add, claim_id=claim_id
@@ -586,7 +651,7 @@ class TaskTable:
             "TableName": self.name,
             "Key": _key(task_id),
             "UpdateExpression": expression,
-            "ConditionExpression": condition,
+            "ConditionExpression": f"{condition} AND {_NOT_ERASED}",
             "ExpressionAttributeNames": names,
             "ExpressionAttributeValues": bound,
             "ReturnValuesOnConditionCheckFailure": "ALL_OLD",

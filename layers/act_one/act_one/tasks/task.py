@@ -246,6 +246,12 @@ class Task:
     deliveries: tuple[Delivery, ...] = ()
     """The latest delivery attempts, oldest first; they make no new version."""
 
+    # The erasure
+    erasing_since: float | None = None
+    """When its erasure began: from then on only the erasure's end changes the row."""
+    erased_at: float | None = None
+    """When its erasure ended: the row has only what a tombstone keeps."""
+
     @property
     def cost(self) -> int | None:
         """What was paid for it, in micro-dollars; None if that is not known, or not yet."""

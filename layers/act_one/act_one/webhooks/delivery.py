@@ -110,12 +110,14 @@ def read_message(text: str) -> WebhookMessage | None:
 def _read_due(text: str, table: TaskTable) -> tuple[WebhookMessage, Task, str] | None:
     """Read a message, its task's row and the endpoint's URL; None when no delivery is due.
 
-    That is when the row has expired or is at another version, the webhook doesn't name its event,
-    the webhook was delivered or given up already, or the endpoint answered 410.
+    That is when the row has expired, is erased or is at another version, the webhook doesn't name
+    its event, the webhook was delivered or given up already, or the endpoint answered 410.
     """
     message = read_message(text)
     task = None if message is None else table.read(message.task_id)
     if message is None or task is None or task.webhook is None or task.stage not in WEBHOOK_EVENTS:
+        return None
+    if task.erasing_since is not None:
         return None
     if message.asked_at is None:
         names_it = WEBHOOK_EVENTS[task.stage] in task.webhook.events
