@@ -19,7 +19,8 @@ DEV := .venv/.made-$(call checksum,requirements/dev.txt)
 SAM := .tools/sam/.made-$(call checksum,requirements/sam.txt)
 BENCH := .tools/bench/.made-$(call checksum,requirements/bench.txt)
 MINISTACK := .tools/ministack/.made-$(call checksum,requirements/ministack.txt)
-BUILD := .aws-sam/build/.made-$(shell find $(SOURCES) -type f ! -name '*.pyc' -exec cksum {} + \
+OPENAPI := .tools/openapi/.made-$(call checksum,requirements/openapi.txt)
+BUILD := .aws-sam/build/.made-$(shell find -L $(SOURCES) -type f ! -name '*.pyc' -exec cksum {} + \
 	2>/dev/null | LC_ALL=C sort | cksum | tr -cd '0-9')
 
 # NAME=value on the command line, each quoted for the shell with its value as it was typed.
@@ -41,7 +42,7 @@ numbered = @echo '$(1)'; began=$$(date +%s); $(MAKE) --no-print-directory $(2) &
 	echo "   $$(($$(date +%s) - began)) s"
 
 .PHONY: tools
-tools: $(DEV) $(SAM) $(MINISTACK) ## Make the tools, in .venv and .tools
+tools: $(DEV) $(SAM) $(MINISTACK) $(OPENAPI) ## Make the tools, in .venv and .tools
 	@:
 
 .PHONY: local
@@ -82,7 +83,7 @@ UNIT := unit template media simulator local protocol
 
 # More workers than cores, because the tests of deployed stacks mostly wait.
 .PHONY: test
-test: $(DEV) $(SAM) $(MINISTACK) $(BUILD) ## Run every test
+test: $(DEV) $(SAM) $(MINISTACK) $(OPENAPI) $(BUILD) ## Run every test
 	@.venv/bin/pytest -q --tb=short --durations=10 -n 4
 
 .PHONY: bench
@@ -92,6 +93,10 @@ bench: $(DEV) $(MINISTACK) $(BENCH) $(BUILD) ## Measure what is built
 .PHONY: costs
 costs: $(DEV) $(SAM) $(MINISTACK) $(BUILD) ## Count what a task asks of AWS, into docs/costs.md
 	@PYTHONPATH=layers/act_one .venv/bin/python -m tools.costs
+
+.PHONY: openapi
+openapi: $(DEV) ## Describe the API, in docs/openapi.json
+	@PYTHONPATH=layers/act_one .venv/bin/python -m tools.openapi
 
 .PHONY: crashes
 crashes: $(DEV) $(SAM) $(MINISTACK) $(BUILD) ## Kill workers at every point of a task's life
@@ -126,6 +131,7 @@ pins: $(UV) ## Pin the newest versions of everything
 	$(STEP) 'Pinning the development tools' $(call pin,requirements/dev)
 	$(STEP) 'Pinning SAM CLI' $(call pin,requirements/sam)
 	$(STEP) 'Pinning the emulator' $(call pin,requirements/ministack)
+	$(STEP) 'Pinning what tests the description' $(call pin,requirements/openapi)
 	$(STEP) 'Pinning what the copy is measured against' $(call pin,requirements/bench)
 	$(STEP) 'Pinning the installer' $(call pin,requirements/uv)
 
@@ -154,6 +160,9 @@ $(SAM): | $(UV)
 
 $(MINISTACK): | $(UV)
 	$(call environment,.tools/ministack,ministack,the AWS emulator)
+
+$(OPENAPI): | $(UV)
+	$(call environment,.tools/openapi,openapi,what tests the description of the API)
 
 $(BENCH): | $(UV)
 	$(call environment,.tools/bench,bench,what the copy is measured against)

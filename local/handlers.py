@@ -15,6 +15,7 @@ BUILD: Final = ROOT / ".aws-sam/build"
 LAYERS: Final = {
     "DependenciesLayer": BUILD / "DependenciesLayer/python",
     "ActOneLayer": BUILD / "ActOneLayer/python",
+    "DocsLayer": BUILD / "DocsLayer/python",
 }
 BARE_BOTO3: Final = "import boto3; boto3.client('dynamodb')"
 

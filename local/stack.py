@@ -340,6 +340,8 @@ The stack runs until Ctrl-C or `make local-down`. Its URLs and keys: {STACK_FILE
 
   curl -sS {stack.api_url}/tasks -H 'x-api-key: {stack.api_key}' -d '{body}'
   curl -sS {stack.api_url}/tasks/TASK_ID -H 'x-api-key: {stack.api_key}'
+
+{stack.api_url}/docs describes the API.
 """
 
 

@@ -20,7 +20,7 @@ CHAINS = (
     ),
     ("e2e/test_incoming.py", "e2e/test_reading.py", "e2e/test_ways_in.py"),
     ("e2e/test_operations.py", "e2e/test_webhooks.py"),
-    ("e2e/test_callback_api.py",),
+    ("e2e/test_callback_api.py", "e2e/test_description.py"),
 )
 """Files that deploy stacks. They mostly wait, so each chain keeps one worker busy and the other
 workers have the cores. A chain starts at once, because it takes as long as everything else."""

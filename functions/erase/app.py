@@ -4,10 +4,11 @@ It is separate from the other routes so that only this function may delete files
 """
 
 import os
-from typing import Any
+from typing import Any, NoReturn
 
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver
+from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
@@ -17,7 +18,7 @@ from act_one.clients.directory import ClientDirectory
 from act_one.clock import system_clock
 from act_one.http_events import serve_api
 from act_one.lifecycle.erasure import TaskFiles, erase, erased_document, own
-from act_one.lifecycle.read import visible_task
+from act_one.lifecycle.read import task_not_found, visible_task
 from act_one.lifecycle.services import task_table
 from act_one.settings import Settings
 
@@ -39,6 +40,12 @@ def delete_task(task_id: str) -> dict[str, Any]:
     logger.info("erased", extra={"task_id": task_id})
     metrics.add_metric("TasksErased", MetricUnit.Count, 1)
     return erased_document(erased)
+
+
+@routes.not_found
+def no_such_task(_error: NotFoundError) -> NoReturn:
+    """Refuse an id that no route takes for one: API Gateway sends known paths only."""
+    raise task_not_found()
 
 
 @metrics.log_metrics

@@ -12,11 +12,12 @@ import os
 import time
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NoReturn
 
 import boto3
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
+from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from act_one.aws import QUICK, s3_client
@@ -30,7 +31,7 @@ from act_one.json_types import Json
 from act_one.lifecycle.cancel import cancel
 from act_one.lifecycle.estimate import estimate
 from act_one.lifecycle.listing import list_tasks
-from act_one.lifecycle.read import own_task, reading_headers, with_links
+from act_one.lifecycle.read import own_task, reading_headers, task_not_found, with_links
 from act_one.lifecycle.refresh import refresh
 from act_one.lifecycle.services import build_services, duration_table, key_ring
 from act_one.lifecycle.usage import usage
@@ -133,6 +134,12 @@ def post_feed() -> Response[str]:
 
     replied = answer_as_provider(answer)
     return Response(replied["statusCode"], body=replied["body"], headers=replied["headers"])
+
+
+@routes.not_found
+def no_such_task(_error: NotFoundError) -> NoReturn:
+    """Refuse an id that no route takes for one: API Gateway sends known paths only."""
+    raise task_not_found()
 
 
 def _shown(task: Task) -> dict[str, Any]:

@@ -105,7 +105,7 @@ def test_every_path_answers_a_preflight_without_a_key(stack):
 
     for path, names in paths.items():
         answer = requests.options(
-            stack.api_url + path.format(task_id="task_1"),
+            stack.api_url + re.sub(r"{\w+}", "any", path),
             headers={
                 "Origin": ORIGIN,
                 "Access-Control-Request-Method": next(iter(names - {"OPTIONS"})),

@@ -281,7 +281,7 @@ def test_a_problem_is_written_beside_the_files_and_published(folder, dropper, bu
     dropper.settle()
     problem = dropper.written(folder, "problem.json")
 
-    assert (problem["code"], problem["type"]) == (code, f"urn:act-one:problem:{code}")
+    assert (problem["code"], problem["type"]) == (code, f"/v1/docs/problems#{code}")
     assert problem["title"]
     assert problem["detail"]
     # Of files too many, the first are reported; two looks at the same time may both report them.

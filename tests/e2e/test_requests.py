@@ -142,7 +142,7 @@ def test_a_bad_request_names_the_field_and_leaves_nothing_behind(case, caller):
     assert answer.status_code == 400
     assert answer.headers["content-type"] == "application/problem+json"
     assert (problem["code"], problem["field"], problem["status"]) == (code, field, 400)
-    assert problem["type"] == f"urn:act-one:problem:{code}"
+    assert problem["type"] == f"/v1/docs/problems#{code}"
     assert problem["title"]
     assert problem["detail"]
     assert "secret" not in answer.text

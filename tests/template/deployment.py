@@ -25,6 +25,7 @@ OTHERWISE = {  # everything that a condition or a switch asks about, the other w
     "RequireTls": "false",
     "AllowHttpMedia": "true",
     "UnsafeAllowPrivateMedia": "true",
+    "ApiDocs": "false",
     "Tracing": "Active",
     "Architecture": "x86_64",
 }

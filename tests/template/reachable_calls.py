@@ -6,7 +6,7 @@ that names an AWS operation on something it can't type is listed by `untyped_ope
 """
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 
@@ -309,12 +309,38 @@ def reached_from(handler: str) -> Reached:
             _read(source(module).body, Scope(source(module), {}), reached)
     for name in source(main).functions:  # its handler, and its routes
         reached.functions.add(Function(main, name))
+    _follow(reached)
+    return reached
+
+
+def functions_from(starts: Iterable[Function]) -> set[Function]:
+    """Collect the functions that can run when some do.
+
+    What their modules build when they are imported, such as a check that is passed on, counts; a
+    table of routes does not, because it names them all.
+    """
+    reached = Reached(functions={*starts})
+    for module in {function.module for function in reached.functions}:
+        body = [node for node in source(module).body if not is_route_table(node)]
+        _read(body, Scope(source(module), {}), reached)
+    _follow(reached)
+    return reached.functions
+
+
+def is_route_table(node: ast.stmt) -> bool:
+    """Tell whether a statement maps paths to the functions that serve them."""
+    match node:
+        case ast.AnnAssign(target=ast.Name(id="ROUTES"), value=ast.Dict()):
+            return True
+    return False
+
+
+def _follow(reached: Reached) -> None:
     done: set[Function] = set()
     while todo := reached.functions - done:
         for function in todo:
             _read([_definition(function)], _scope(function), reached)
         done |= todo
-    return reached
 
 
 def _read(statements: list[ast.stmt], scope: Scope, reached: Reached) -> None:

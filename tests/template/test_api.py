@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from act_one.http_events import READABLE_HEADERS, SECURITY_HEADERS
+from act_one.problems import type_of
 from tests.template.checks import ANSWERS, SUBMIT, Break, add, check, drop, get_arn, put, without
 from tests.template.deployment import SOURCE, Faults, Template, as_list, expanded, named
 from tests.template.reachable_calls import source
@@ -17,6 +18,7 @@ HEADERS = "responseParameters"
 SENT_HEADERS = "'content-type,idempotency-key,if-none-match,prefer,x-api-key,x-request-id'"
 API_GATEWAY = "apigateway.amazonaws.com"
 CALLBACK = "callback.app.handler"
+DOCS = "docs.app.handler"
 HTTP_METHODS = {"get", "post", "put", "patch", "delete", "head", "options"}
 REFUSALS = {
     "INVALID_API_KEY",
@@ -28,6 +30,13 @@ REFUSALS = {
     "INTEGRATION_FAILURE",
     "DEFAULT_4XX",
     "DEFAULT_5XX",
+}
+
+
+DESCRIBED = {
+    "x-amazon-apigateway-integration": {
+        "uri": {"Fn::Sub": "x/functions/${DocsFunction.Arn}/invocations"}
+    }
 }
 
 
@@ -71,16 +80,30 @@ def functions_behind_apis(template: Template) -> set[str]:
 # ── The REST API ──────────────────────────────────────────────────────────────────────────────
 
 
+def takes_no_key(operation: dict) -> bool:
+    return not [name for option in operation.get("security", []) for name in option]
+
+
 @check(
     Break("a method without a key", put(*SUBMIT, "security", to=[])),
+    Break(
+        "a change without a key",
+        put("Api", "Body", "paths", "/docs", "post", to=DESCRIBED),
+    ),
     Break(
         "a key in the query",
         put("Api", "Body", "components", "securitySchemes", "api_key", "in", to="query"),
     ),
 )
-def test_every_method_requires_an_api_key(template: Template) -> Faults:
+def test_every_method_but_reading_the_description_requires_an_api_key(
+    template: Template,
+) -> Faults:
+    functions = template.of("Lambda::Function")
     for api, path, method, operation in methods_of(template):
         if is_for_callbacks(template, api):
+            continue
+        behind = functions.get(function_behind(operation) or "", {}).get("Handler")
+        if takes_no_key(operation) and (method, behind) == ("get", DOCS):
             continue
         schemes = template.of("ApiGateway::RestApi")[api]["Body"]["components"]["securitySchemes"]
         required = [name for option in operation.get("security", []) for name in option]
@@ -252,6 +275,30 @@ def test_every_stage_is_throttled(template: Template) -> Faults:
 
 
 @check(
+    Break("no limit", drop("Apiv1Stage", "MethodSettings", 1)),
+    Break("no rate", drop("Apiv1Stage", "MethodSettings", 0, "ThrottlingRateLimit")),
+)
+def test_every_method_without_a_key_is_throttled(template: Template) -> Faults:
+    """A usage plan limits only those who send a key."""
+    for api, path, method, operation in methods_of(template):
+        if is_for_callbacks(template, api) or not takes_no_key(operation):
+            continue
+        [stage] = (
+            stage
+            for stage in template.of("ApiGateway::Stage").values()
+            if named(stage["RestApiId"]) == api
+        )
+        place = (method.upper(), "/" + path.replace("/", "~1"))
+        limits = [
+            limit
+            for limit in stage.get("MethodSettings", [])
+            if (limit["HttpMethod"], limit["ResourcePath"]) == place
+        ]
+        if not any({"ThrottlingRateLimit", "ThrottlingBurstLimit"} <= {*x} for x in limits):
+            yield f"{method} {path} isn't throttled"
+
+
+@check(
     Break("a key without a plan", without("UsagePlanKey")),
     Break("a known key", put("ApiKey", "Value", to="correct-horse-battery-staple")),
 )
@@ -297,7 +344,7 @@ def test_every_api_key_is_in_a_usage_plan(template: Template) -> Faults:
             "application/json",
             to=json.dumps(
                 {
-                    "type": "urn:act-one:problem:timed-out",
+                    "type": type_of("timed-out"),
                     "title": "The request took too long",
                     "status": 504,
                     "detail": "send the same request with the same Idempotency-Key again",
@@ -333,7 +380,7 @@ def _faults_of_problem(kind: str, answer: dict) -> Faults:
         return
     if not {"type", "title", "status", "detail", "code"} <= document.keys():
         yield f"{kind} lacks a member of a problem"
-    elif document["type"] != f"urn:act-one:problem:{document['code']}":
+    elif document["type"] != type_of(document["code"]):
         yield f"{kind} calls itself {document['type']} and {document['code']}"
     if str(document.get("status")) != str(answer.get("statusCode")):
         yield f"{kind} says another status than it has"

@@ -9,6 +9,7 @@ from tests.template.deployment import SOURCE, Faults, Template, named
 from tests.template.reachable_calls import Function, reached_from, source
 
 LAYERS = ("DependenciesLayer", "ActOneLayer")
+OWN_LAYERS = {"docs.app.handler": ("DocsLayer",)}
 SPOOLS = Function("act_one.media.copy", "_put")
 MIB = 1_048_576
 
@@ -21,6 +22,7 @@ def variables_of(function: dict) -> dict[str, str]:
     Break("another Python", put("CopyFunction", "Runtime", to="python3.12")),
     Break("another processor", put("CopyFunction", "Architectures", to=["x86_64"])),
     Break("no layers", drop("RelayFunction", "Layers")),
+    Break("no pages", drop("DocsFunction", "Layers", 2)),
     Break("no memory", drop("RelayFunction", "MemorySize")),
     Break("no time-out", drop("RelayFunction", "Timeout")),
 )
@@ -31,7 +33,8 @@ def test_every_function_says_how_it_runs(template: Template) -> Faults:
         if function.get("Architectures") != [template.parameters["Architecture"]]:
             yield f"{name} isn't on the architecture that the parameter says"
         layers = [named(layer) or "" for layer in function.get("Layers", [])]
-        if [layer.rstrip("0123456789abcdef") for layer in layers] != [*LAYERS]:
+        needed = [*LAYERS, *OWN_LAYERS.get(function["Handler"], ())]
+        if [layer.rstrip("0123456789abcdef") for layer in layers] != needed:
             yield f"{name} has the layers {layers}"
         if not 128 <= function.get("MemorySize", 0) <= 1024:
             yield f"{name} has {function.get('MemorySize')} MB of memory"

@@ -10,7 +10,7 @@ PROBLEM = ProblemError(409, "key-reused", "The key is used", "take another one",
 
 def test_a_problem_is_an_rfc_9457_document_with_code_and_field():
     assert PROBLEM.document() == {
-        "type": "urn:act-one:problem:key-reused",
+        "type": "/v1/docs/problems#key-reused",
         "title": "The key is used",
         "status": 409,
         "detail": "take another one",

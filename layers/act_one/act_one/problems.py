@@ -1,8 +1,17 @@
 """Errors that become RFC 9457 problem documents: raised where found, answered in one place."""
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from act_one.json_types import Json
+
+TYPES: Final = "/v1/docs/problems#"
+"""Where every code has its entry, as a reference relative to the URL of a request to the API."""
+
+
+def type_of(code: str) -> str:
+    """Return the ``type`` of a problem: the place that describes it."""
+    return TYPES + code
 
 
 class ProblemError(Exception):
@@ -39,7 +48,7 @@ class ProblemError(Exception):
     def document(self) -> dict[str, Json]:
         """Return the RFC 9457 document, with ``code``, ``field`` and ``extensions``."""
         found: dict[str, Json] = {
-            "type": f"urn:act-one:problem:{self.code}",
+            "type": type_of(self.code),
             "title": self.title,
             "status": self.status,
             "detail": self.detail,

@@ -64,6 +64,8 @@ class Settings:
     """URL of the webhook queue."""
     cors_origin: str = ""
     """The origin whose pages may call the API; empty: none."""
+    api_docs: bool = True
+    """Whether the API's description is served; only the docs function needs it."""
     callback_grace_seconds: float
     poll_interval_seconds: float
     poll_max_interval_seconds: float

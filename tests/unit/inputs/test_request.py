@@ -39,7 +39,7 @@ def assert_says(found, code, field, *, status=400):
     document = found.document()
     assert list(document) == MEMBERS
     assert (document["status"], document["code"], document["field"]) == (status, code, field)
-    assert document["type"] == f"urn:act-one:problem:{code}"
+    assert document["type"] == f"/v1/docs/problems#{code}"
     assert document["title"]
     assert len(document["detail"]) > 20
     json.dumps(document, ensure_ascii=False, allow_nan=False).encode()

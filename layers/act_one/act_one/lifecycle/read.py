@@ -42,15 +42,20 @@ def visible_task(task_id: str, client: Client, table: TaskTable) -> Task:
     """
     task = table.read(task_id) if is_task_id(task_id) else None
     if task is None or task.client_id not in client.readable:
-        raise ProblemError(
-            404,
-            "task-not-found",
-            "The task does not exist",
-            "no task that this client may read has that id; "
-            "it may have been removed after its retention",
-            field="task_id",
-        )
+        raise task_not_found()
     return task
+
+
+def task_not_found() -> ProblemError:
+    """Return the problem of an id that is no task of the client's."""
+    return ProblemError(
+        404,
+        "task-not-found",
+        "The task does not exist",
+        "no task that this client may read has that id; "
+        "it may have been removed after its retention",
+        field="task_id",
+    )
 
 
 def with_links(task: Task, s3: "S3Client", settings: Settings, now: float) -> dict[str, Json]:
