@@ -23,7 +23,7 @@ logger = Logger()
 metrics = Metrics()
 settings = Settings.from_environment(os.environ)
 services = build_services(settings)
-durations = duration_table(settings)
+durations = duration_table(services.table, settings, services.clock)
 policy = downloads.Policy(
     allow_http=settings.allow_http_media, allow_private=settings.unsafe_allow_private_media
 )

@@ -38,7 +38,7 @@ ingest_context = IngestContext(
     settings,
     services.clock,
     services.clients,
-    PairTable(boto3.client("dynamodb", config=QUICK), settings.pairs_table),
+    PairTable(services.table.client, settings.pairs_table),
     boto3.client("events", config=QUICK),
     boto3.client("sqs", config=QUICK),
 )

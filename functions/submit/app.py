@@ -57,7 +57,7 @@ metrics = Metrics()
 settings = Settings.from_environment(os.environ)
 services = build_services(settings)
 callback_keys = key_ring(settings.callback_secret)
-durations = duration_table(settings)
+durations = duration_table(services.table, settings, services.clock)
 ledger = LedgerTable(services.table.client, settings.ledger_table)
 check_inputs = inputs_check(settings)
 

@@ -50,7 +50,7 @@ settings = Settings.from_environment(os.environ)
 services = build_services(settings)
 table, clients = services.table, services.clients
 ledger = LedgerTable(table.client, settings.ledger_table)
-durations = duration_table(settings)
+durations = duration_table(services.table, settings, services.clock)
 s3 = s3_client()
 webhook_queue = WebhookQueue(boto3.client("sqs", config=QUICK), settings.webhook_queue_url)
 webhook_keys = key_ring(settings.webhook_secret)
