@@ -78,7 +78,7 @@ HEADERS: Final[Mapping[str, dict[str, Any]]] = {
         "schema": {
             "type": "string",
             "format": "uri-reference",
-            "pattern": "^tasks/task_[0-9a-f]{32}$",
+            "pattern": "^(tasks|[.][.])/task_[0-9a-f]{32}$",
         },
     },
     "Idempotent-Replayed": {
