@@ -364,9 +364,13 @@ def test_a_look_that_ends_a_task_is_not_the_last_once_a_callback_asked_for_anoth
     world.run(world.sweep())
     made(world).becomes(State.FAILED, world.now)
     turn = world.run(world.turn(world.awake()[0]), until="update row")
+    world.step(turn)  # reserves the feed
+    world.run(turn, until="update row")
     made(world).becomes(State.SUCCEEDED, world.now)
 
-    world.step(world.callback("a", Says.TRUTH), Fault.DIES_AFTER)
+    callback = world.callback("a", Says.TRUTH)
+    world.step(callback)  # the feed was asked a moment ago
+    world.step(callback, Fault.DIES_AFTER)
     world.run(turn)
 
     ends(world, Stage.SUCCEEDED)
@@ -388,8 +392,9 @@ def test_two_sweeps_claim_a_due_row_once(world):
     world.run(world.submit("a"))
     world.wait(1_000)
     first, second = world.sweep(), world.sweep()
-    world.step(first)
-    world.step(second)
+    for sweep in (first, second):
+        world.run(sweep, until="query due")
+        world.step(sweep)
 
     world.run(first)
     world.run(second)

@@ -817,11 +817,13 @@ class WatchedClient:
 
     def get_paginator(self, name: str):
         pages = self._real.get_paginator(name)
-        return SimpleNamespace(
-            paginate=lambda **request: iter(
-                self._world.io("query due", lambda: list(pages.paginate(**request)))
-            )
-        )
+
+        def paginate(**request):
+            held = ":century" in request["ExpressionAttributeValues"]
+            call = "query held" if held else "query due"
+            return iter(self._world.io(call, lambda: list(pages.paginate(**request))))
+
+        return SimpleNamespace(paginate=paginate)
 
 
 class FakeS3:

@@ -54,10 +54,10 @@ def _(submit, request, client_id, keys, services, *rest):
     "_ours_or_raise",
     killer="test_two_requests_with_one_key_make_one_task",
 )
-def _(ours_or_raise, response, claim_id):
-    if claim_id is not None and "Item" in response:
-        claim_id = response["Item"]["claim_id"]["S"]
-    return ours_or_raise(response, claim_id)
+def _(ours_or_raise, item, claim_id):
+    if claim_id is not None and item:
+        claim_id = item["claim_id"]["S"]
+    return ours_or_raise(item, claim_id)
 
 
 @mutant(
@@ -201,7 +201,7 @@ def _(record_callback, *arguments, **flags):
 @mutant(
     "a callback is believed at once",
     TaskTable,
-    "_update",
+    "_update_request",
     killer="test_a_success_that_only_a_callback_tells_is_believed_after_ten_silent_minutes",
 )
 def _(update, self, task_id, changes, **rest):
@@ -213,7 +213,7 @@ def _(update, self, task_id, changes, **rest):
 @mutant(
     "a callback is never believed",
     TaskTable,
-    "_update",
+    "_update_request",
     killer="test_a_success_that_only_a_callback_tells_is_believed_after_ten_silent_minutes",
 )
 def _(update, self, task_id, changes, **rest):
@@ -282,7 +282,7 @@ def _(_record, self, task, **changes):
 @mutant(
     "a move calls a look off that a callback asked for",
     TaskTable,
-    "_update",
+    "_update_request",
     killer="test_a_look_that_ends_a_task_is_not_the_last_once_a_callback_asked_for_another",
 )
 def _(update, self, task_id, changes, *, condition, values=None, **rest):
@@ -331,7 +331,7 @@ def _(_as_seen, _task, _changes):
 @mutant(
     "a copy is claimed though another is at it",
     TaskTable,
-    "_update",
+    "_update_request",
     killer="test_two_messages_make_one_copy",
 )
 def _(update, self, task_id, changes, *, values=None, **rest):
@@ -343,7 +343,7 @@ def _(update, self, task_id, changes, *, values=None, **rest):
 @mutant(
     "a look frees a lease that was taken while it asked the feed",
     TaskTable,
-    "_update",
+    "_update_request",
     killer="test_a_look_frees_no_lease_that_was_taken_while_it_asked_the_feed",
 )
 def _(update, self, task_id, changes, *, values=None, **rest):
@@ -355,7 +355,7 @@ def _(update, self, task_id, changes, *, values=None, **rest):
 @mutant(
     "a copy is released whoever holds it",
     TaskTable,
-    "_update",
+    "_update_request",
     killer="test_a_released_copy_s_repeated_request_frees_no_other_copy",
 )
 def _(update, self, task_id, changes, *, condition, values=None, **rest):
@@ -367,7 +367,7 @@ def _(update, self, task_id, changes, *, condition, values=None, **rest):
 @mutant(
     "a lost copy's lease is waited for by nothing",
     TaskTable,
-    "_update",
+    "_update_request",
     killer="test_a_copy_that_dies_is_taken_up_when_its_lease_is_over",
 )
 def _(update, self, task_id, changes, **rest):

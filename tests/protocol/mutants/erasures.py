@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Final
 
-from act_one.lifecycle import erasure, submission
+from act_one.lifecycle import erasure, repeats
 from act_one.tasks import events, table
 from ops import erase as ops_erase
 from tests.protocol.mutants.registry import altered, mutant
@@ -90,7 +90,7 @@ def _(tombstone, task, now):
 
 @mutant(
     "the key of an erased task is one for another body",
-    submission,
+    repeats,
     "not_erased",
     killer=ERASURE + "test_its_idempotency_key_never_pays_again",
 )

@@ -118,7 +118,7 @@ def _(read_callback, body):
 @mutant(
     "a callback without an id removes the one that was known",
     TaskTable,
-    "_update",
+    "_update_request",
     killer=LOST_FACTS + "test_a_callback_without_an_id_keeps_the_earlier_one",
 )
 def _(update, self, task_id, changes, **rest):
