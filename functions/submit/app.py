@@ -70,7 +70,9 @@ def post_task(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     client = caller_of(event, services.clients)
     request = _request(event, client)
     if request.dry_run:
-        return json_response(200, dry_run(request, client, services, ledger, check_inputs))
+        recent = durations.recent()
+        shown = dry_run(request, client, services, ledger, recent, check_inputs)
+        return json_response(200, shown)
     task, headers = _submit(request, client, context)
     waited = wait_seconds(wait, seconds_left_of(context))
     task = wait_for_end(task, waited, lambda: _read_again(task), services.clock, time.sleep)

@@ -81,7 +81,7 @@ def test_a_dry_run_says_what_would_happen_and_nothing_happens(create):
     dry = acme.post(acme.body("seconds=1", dry_run=True), named)
 
     assert dry.status_code == 200, dry.text
-    assert dry.json() | {"budget": None} == {
+    assert dry.json() | {"budget": None, "eta_seconds": None, "eta_seconds_p90": None} == {
         "dry_run": True,
         "would": "create",
         "task_id": None,
@@ -89,6 +89,7 @@ def test_a_dry_run_says_what_would_happen_and_nothing_happens(create):
         "warnings": [],
         "budget": None,
         "eta_seconds": None,
+        "eta_seconds_p90": None,
     }
     assert dry.json()["budget"]["left_micro_usd"] == PRICE
     assert "Location" not in dry.headers

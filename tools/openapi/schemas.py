@@ -194,7 +194,7 @@ def _of_batches() -> dict[str, Schema]:
             "description": "What the request would lead to.",
             "required": [
                 *("dry_run", "would", "task_id", "cost_micro_usd", "warnings", "budget"),
-                "eta_seconds",
+                *("eta_seconds", "eta_seconds_p90"),
             ],
             "properties": {
                 "dry_run": {"type": "boolean", "const": True},
@@ -209,6 +209,7 @@ def _of_batches() -> dict[str, Schema]:
                 "warnings": {"type": "array", "items": _ref("Remark")},
                 "budget": {"oneOf": [{"type": "null"}, _budget()]},
                 "eta_seconds": _ESTIMATE,
+                "eta_seconds_p90": _ESTIMATE,
             },
         },
         "Retry": {

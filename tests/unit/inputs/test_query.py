@@ -167,7 +167,7 @@ def test_a_refresh_is_asked_for_in_one_way(parameters, asks):
     assert read_refresh(parameters) is asks
 
 
-@pytest.mark.parametrize("text", ["1", "TRUE", "yes"])
+@pytest.mark.parametrize("text", ["1", "TRUE", "yes", ""])
 def test_a_bad_refresh_is_refused(text):
     assert refused(read_refresh, once(refresh=text)) == ("refresh-invalid", "refresh")
 

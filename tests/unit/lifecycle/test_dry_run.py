@@ -9,6 +9,7 @@ from act_one.inputs.request import TransferRequest
 from act_one.lifecycle.dry_run import dry_run
 from act_one.problems import ProblemError
 from act_one.tasks.accounts import LedgerTable
+from act_one.tasks.durations import Durations
 from act_one.tasks.task import Notice
 from tests.unit.fakes import FakeClients, FakeProvider, key_ring, make_services, submitted
 
@@ -26,9 +27,9 @@ def no_warnings(_request):
     return ()
 
 
-def ask(request, client, services, check):
+def ask(request, client, services, check, durations=Durations()):  # noqa: B008 - it is frozen
     ledger = LedgerTable(services.table.client, services.table.ledger_name)
-    return dry_run(request, client, services, ledger, check)
+    return dry_run(request, client, services, ledger, durations, check)
 
 
 def rows(table):
@@ -47,9 +48,18 @@ def test_a_dry_run_says_what_would_happen_and_writes_nothing(services, table, pr
         "warnings": [{"code": "input_not_checked", "message": "slow"}],
         "budget": None,
         "eta_seconds": None,
+        "eta_seconds_p90": None,
     }
     assert rows(table) == []
     assert provider.creates == []
+
+
+def test_a_dry_run_says_how_long_tasks_take(services):
+    recent = Durations((100.0, 110.0, 120.0, 130.0, 300.0))
+
+    asked = ask(REQUEST, CLIENT, services, no_warnings, recent)
+
+    assert (asked["eta_seconds"], asked["eta_seconds_p90"]) == (120, 300)
 
 
 def test_a_dry_run_does_not_use_its_key_up(services):

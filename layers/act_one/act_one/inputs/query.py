@@ -112,8 +112,8 @@ def read_wait(parameters: Parameters, prefer: str | None) -> int:
 
 def read_refresh(parameters: Parameters) -> bool:
     """Return whether to ask the provider. Raises ``ProblemError`` 400."""
-    text = _value(parameters, "refresh") or "false"
-    if text not in {"true", "false"}:
+    text = _value(parameters, "refresh")
+    if text not in {None, "true", "false"}:
         detail = "refresh must be true or false"
         _refuse("refresh-invalid", "refresh is invalid", detail, "refresh")
     return text == "true"

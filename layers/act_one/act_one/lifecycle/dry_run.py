@@ -3,11 +3,13 @@
 from act_one.clients.client import Client
 from act_one.inputs.request import InputsCheck, TransferRequest
 from act_one.json_types import Json
+from act_one.lifecycle.estimate import estimate
 from act_one.lifecycle.services import Services
 from act_one.lifecycle.submission import limits_of, over_limit, row_of
 from act_one.lifecycle.usage import budget_left
 from act_one.tasks.accounts import LedgerTable
 from act_one.tasks.documents import notice_document
+from act_one.tasks.durations import Durations
 from act_one.tasks.ledger import postings
 from act_one.tasks.task import Stage, Task
 
@@ -17,6 +19,7 @@ def dry_run(
     client: Client,
     services: Services,
     ledger: LedgerTable,
+    durations: Durations,
     check_inputs: InputsCheck,
 ) -> dict[str, Json]:
     """Say what ``submit`` would do with a request.
@@ -35,6 +38,8 @@ def dry_run(
         "warnings": [notice_document(warning) for warning in row.warnings],
         "budget": budget_left(client, ledger, services.settings, services.clock()),
         "eta_seconds": None,
+        "eta_seconds_p90": None,
+        **estimate(row, durations, services.clock()),
     }
 
 
