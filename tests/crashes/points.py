@@ -175,7 +175,7 @@ def _at(
 
 def _submit() -> Iterator[Point]:
     answered = {"answer": 502, "rescue": "nothing"}
-    for call in ("read the callback key", "read the provider key"):
+    for call in ("read the clients", "read the callback key", "read the provider key"):
         yield from _at("normal", "submit", call, BEFORE, **NOT_WRITTEN)
     yield from _at("normal", "submit", "read the row", **NOT_WRITTEN)
     yield from _at("normal", "submit", "write the row", BEFORE, **NOT_WRITTEN)
@@ -206,7 +206,8 @@ def _submit() -> Iterator[Point]:
 
 def _cancel() -> Iterator[Point]:
     canceled = {"stage": "canceled", "rescue": "nothing", **CHARGED_NOTHING}
-    yield from _at("refused and canceled", "tasks", "read the row", BEFORE, answer=502)
+    for call in ("read the clients", "read the row"):
+        yield from _at("refused and canceled", "tasks", call, BEFORE, answer=502)
     yield from _at("refused and canceled", "tasks", "move to canceled", BEFORE, answer=502)
     yield from _at(
         "refused and canceled", "tasks", "move to canceled", AFTER, answer=502, **canceled
@@ -244,7 +245,8 @@ def _callback() -> Iterator[Point]:
 
 
 def _sweeper() -> Iterator[Point]:
-    yield from _at("silent", "sweeper", "list what is due", BEFORE)
+    for call in ("read the clients", "list what is due"):
+        yield from _at("silent", "sweeper", call, BEFORE)
     yield from _at("silent", "sweeper", "claim the look")
     yield from _at("silent", "sweeper", "start the fallback", often=BEFORE)
 
@@ -258,6 +260,7 @@ def _fallback() -> Iterator[Point]:
     yield from _at("silent and long", "fallback", "move to running")
     yield from _at("silent and long", "fallback", "note")
     yield from _at("silent and failed", "fallback", "move to failed", **FAILED)
+    yield from _at("refused", "fallback", "read the clients", BEFORE)
     not_sent = {**NOT_SENT, "answer": 202}
     called = {"rescue": "callback"}
     yield from _at("refused", "fallback", "move to submitting", BEFORE)
@@ -292,7 +295,8 @@ def _copy() -> Iterator[Point]:
     yield from _at("normal", "copy", "store task.json", THROUGH)
     yield from _at("normal", "copy", "move to succeeded", BEFORE)
     yield from _at("normal", "copy", "move to succeeded", AFTER, rescue="nothing")
-    yield from _at("normal", "copy", "read the durations", BEFORE, rescue="nothing")
+    for call in ("read the row", "read the durations"):
+        yield from _at("normal", "copy", call, BEFORE, rescue="nothing")
     yield from _at("normal", "copy", "keep the duration", rescue="nothing")
     stored = (("copy", "fetch poster.png", "before"),)
     yield from _at("normal", "copy", "read back video.mp4", ("before", "midway"), stored)

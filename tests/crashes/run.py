@@ -117,7 +117,7 @@ def make_due(row: Task, caller: Caller) -> float | None:
     if row.due_at is None:
         return None
     ends_at = row.due_at
-    if row.stage == "unconfirmed" and row.polls:
+    if row.stage == "unconfirmed" and row.feed_failing_since is not None:
         # It was looked at in vain, and would be every two minutes: on to the last time.
         ends_at = max(ends_at, row.deadline(TIMEOUT_SECONDS))
     seconds = round(ends_at - time.time() + 0.1, 3)
@@ -189,7 +189,7 @@ class _Run:
         self._wait_for(of["submit"])  # their callbacks are not to step into the next traps
         for outcome in of["copy"]:
             self._spring(outcome, lambda outcome=outcome: self._submit(outcome))
-        for outcome in of["callback"]:
+        for outcome in (*of["callback"], *of["tasks"]):
             self._spring(outcome, lambda outcome=outcome: self._submit(outcome))
         for outcome in (*of["sweeper"], *of["fallback"]):
             self._submit(outcome)

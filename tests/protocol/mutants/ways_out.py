@@ -68,7 +68,7 @@ def _(_put, entries, events):
 def _(entry, record, bus):
     found = entry(record, bus)
     if found is None and "NewImage" in record["dynamodb"]:
-        relay.read_item(record["dynamodb"]["NewImage"])
+        relay.take_up(record["dynamodb"]["NewImage"])
     return found
 
 
