@@ -6,6 +6,7 @@ import pytest
 
 from local.stack import ROOT, running_stack
 from tests.crashes.killing_proxy import tapped
+from tests.crashes.points import Point
 from tests.crashes.run import PARAMETERS, run
 from tests.e2e.caller import Bus, Caller
 
@@ -34,10 +35,8 @@ def caller(stack):
 @pytest.fixture(scope="session")
 def outcomes(request, stack, watch):
     """Run every point that some chosen test asks for; point → what became of it."""
-    chosen = {
-        item.callspec.params["point"]: None
-        for item in request.session.items
-        if "point" in getattr(getattr(item, "callspec", None), "params", ())
-    }
+    given = (getattr(item, "callspec", None) for item in request.session.items)
+    named = (spec.params.get("point") for spec in given if spec is not None)
+    chosen = dict.fromkeys(point for point in named if isinstance(point, Point))
     with Bus(stack) as bus:
         return {outcome.point: outcome for outcome in run(list(chosen), stack, watch, bus)}

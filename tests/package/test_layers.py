@@ -4,7 +4,6 @@ import importlib.util
 import json
 import marshal
 import re
-import statistics
 from itertools import product
 from pathlib import Path
 
@@ -30,14 +29,16 @@ def test_a_handler_imports_with_only_its_layers(function):
 
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_a_cold_start_takes_less_than_twice_as_long_as_boto3(function):
-    ratios = []
+    ours, bare = [], []
     for _ in range(7):  # side by side, since the machine's speed drifts from minute to minute
-        bare = seconds_to_run(BARE_BOTO3, [DEPENDENCIES], {})
-        ratios.append(seconds_of(FUNCTIONS[function]) / bare)
-        if statistics.median(ratios) < 1.9:
+        bare.append(seconds_to_run(BARE_BOTO3, [DEPENDENCIES], {}))
+        ours.append(seconds_of(FUNCTIONS[function]))
+        # What else the machine does only adds to a time, so the shortest says most.
+        ratio = min(ours) / min(bare)
+        if len(ours) > 1 and ratio < 1.9:
             break
 
-    assert statistics.median(ratios) < 2
+    assert ratio < 2
 
 
 def seconds_of(handler):
