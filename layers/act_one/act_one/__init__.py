@@ -1,7 +1,7 @@
-"""Act-One expression transfer as a durable AWS services: the code that every function shares."""
+"""Act-One expression transfer as a durable AWS service: the code that every function shares."""
 
 import gc
 
-# An import makes objects that stay: collecting cycles among them takes a tenth of a cold start. What
-# is left of cycles between collections is small beside a function's memory.
+# An import makes objects that stay: collecting cycles among them takes a tenth of a cold start. The
+# cycles that are left between collections are small beside a function's memory.
 gc.set_threshold(100_000, 20, 20)
