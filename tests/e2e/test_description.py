@@ -15,7 +15,7 @@ from local.stack import ROOT
 
 TOOLS = ROOT / ".tools/openapi/bin"
 FUZZING = Path(__file__).parent / "fuzzing"
-CASES = 20
+CASES = int(os.environ.get("ACT_ONE_CASES", "6"))
 SECONDS = 600
 
 if not (TOOLS / "schemathesis").exists():
