@@ -198,7 +198,7 @@ def ways(stack, caller, bus):
         for way, behaviour in {
             "callback": "seconds=1&callback=once",
             "fallback": "seconds=1&callback=lost",
-            "refused": "seconds=1&create=throttled&create_times=1&retry_after=1&for=edges",
+            "refused": "seconds=1&create=throttled&create_times=1&retry_after=1&reason=edges",
             "unconfirmed": "seconds=1&create=cut_after",
             "copied-again": "seconds=1&media=expired&media_times=1",
             "rejected": "create=rejected",
