@@ -51,7 +51,6 @@ def test_a_feed_request_without_an_id_is_told_what_to_send(body):
     ("asked", "form"),
     [
         (None, FeedForm.LEGACY),
-        ("", FeedForm.LEGACY),
         ("legacy", FeedForm.LEGACY),
         (" Wrapped", FeedForm.WRAPPED),
     ],
@@ -60,8 +59,9 @@ def test_a_client_chooses_the_form_of_the_feed(asked, form):
     assert feed_form(asked) is form
 
 
-def test_a_form_that_there_is_not_is_refused():
+@pytest.mark.parametrize("asked", ["flat", "", " "])
+def test_a_form_that_there_is_not_is_refused(asked):
     with pytest.raises(ProblemError) as caught:
-        feed_form("flat")
+        feed_form(asked)
 
     assert (caught.value.status, caught.value.field) == (400, "X-Feed-Form")

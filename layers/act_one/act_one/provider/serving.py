@@ -61,7 +61,7 @@ def feed_task_id(body: bytes | None) -> str:
 def feed_form(asked: str | None) -> FeedForm:
     """Read the header ``X-Feed-Form``; without it, the form is legacy. Raises ``ProblemError``."""
     try:
-        return FeedForm((asked or FeedForm.LEGACY).strip().lower())
+        return FeedForm.LEGACY if asked is None else FeedForm(asked.strip().lower())
     except ValueError:
         raise ProblemError(
             400,
