@@ -31,6 +31,8 @@ USAGE: Final = (
     "Name the stack, the client and what to erase: "
     "make erase STACK=act-one CLIENT=default METADATA=subject=42"
 )
+PAGE: Final = 100
+"""How many rows of the index are read at a time."""
 REMAINS: Final[tuple[str, ...]] = (
     "the rows' tombstones and the ledger: ids, times and amounts",
     "what the provider has: ask CometAPI, by provider_task_id",
@@ -64,6 +66,15 @@ class Report:
             "not_erased": {**self.not_erased},
             "remains": [*REMAINS],
         }
+
+
+def ids_of(client: str, table: TaskTable) -> Iterator[str]:
+    """List the ids of a client's tasks, the newest first."""
+    last, more = None, True
+    while more:
+        places, more = table.of_client(client, PAGE, beyond=last)
+        for last in places:
+            yield last.task_id
 
 
 def matches(task: Task, wanted: Mapping[str, str]) -> bool:
@@ -181,7 +192,7 @@ def _report(asked: _Asked, session: boto3.Session) -> Report:
         s3=session.client("s3"), results=outputs["ResultsBucket"], uploads=outputs["UploadsBucket"]
     )
     ids: Iterator[str] | list[str] = (
-        table.ids_of_client(asked.client) if asked.task is None else [asked.task]
+        ids_of(asked.client, table) if asked.task is None else [asked.task]
     )
     return erase_all(ids, asked.client, asked.metadata, table, files, dry_run=asked.dry_run)
 

@@ -1,6 +1,8 @@
 import functools
+import importlib
 import json
 import logging
+import sys
 from itertools import count
 
 import boto3
@@ -11,9 +13,11 @@ from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter, c
 from botocore.config import Config
 
 from act_one.aws import s3_client
+from act_one.settings import Settings
 from act_one.tasks.table import TaskTable
 from local.emulator import ADMINISTRATOR, REGION, ROOT, environment, running_emulator
 from local.expand import expand
+from tests.unit.fakes import settings
 
 hypothesis.settings.register_profile(
     "unit",
@@ -82,6 +86,24 @@ def shipped_s3(endpoint_url):
             if name.startswith("AWS_"):
                 patch.setenv(name, value)
         return s3_client(attempts=1)
+
+
+@pytest.fixture
+def import_handler(monkeypatch):
+    """Import a handler's module anew, with Lambda's environment; AWS is out of reach."""
+
+    def imported(name):
+        for setting in Settings.__slots__:
+            monkeypatch.setenv(setting.upper(), str(getattr(settings(), setting)))
+        for variable, value in environment("http://127.0.0.1:1").items():
+            if variable.startswith("AWS_"):
+                monkeypatch.setenv(variable, value)
+        monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+        monkeypatch.syspath_prepend(str(ROOT / "functions"))
+        monkeypatch.delitem(sys.modules, name, raising=False)
+        return importlib.import_module(name)
+
+    return imported
 
 
 @pytest.fixture(scope="session")

@@ -1,16 +1,11 @@
 """The callback's handler: what it logs of requests that anyone on the internet can send."""
 
-import importlib
 import json
-import sys
 from types import SimpleNamespace
 
-import boto3
 import pytest
 
-from act_one.settings import Settings
-from local.emulator import ROOT, environment
-from tests.unit.fakes import FakeClock, key_ring, settings
+from tests.unit.fakes import FakeClock, key_ring
 
 CONTEXT = SimpleNamespace(
     function_name="callback",
@@ -21,17 +16,9 @@ CONTEXT = SimpleNamespace(
 
 
 @pytest.fixture
-def app(monkeypatch):
-    """The handler's module, newly imported; its secret is a fake."""
-    for name in Settings.__slots__:
-        monkeypatch.setenv(name.upper(), str(getattr(settings(), name)))
-    for name, value in environment("http://127.0.0.1:1").items():
-        if name.startswith("AWS_"):
-            monkeypatch.setenv(name, value)
-    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
-    monkeypatch.syspath_prepend(str(ROOT / "functions"))
-    monkeypatch.delitem(sys.modules, "callback.app", raising=False)
-    module = importlib.import_module("callback.app")
+def app(import_handler, monkeypatch):
+    """The handler's module; its secret is a fake."""
+    module = import_handler("callback.app")
     monkeypatch.setattr(module, "callback_keys", key_ring())
     return module
 

@@ -8,8 +8,8 @@ import pytest
 from act_one.lifecycle.erasure import TaskFiles
 from act_one.tasks.task import Stage
 from ops import erase
-from ops.erase import erase_all, matches
-from tests.unit.examples import task
+from ops.erase import erase_all, ids_of, matches
+from tests.unit.examples import TASK, task
 from tests.unit.test_commands import FakeSession
 
 OUTPUTS = dict.fromkeys(("TasksTable", "LedgerTable", "ResultsBucket", "UploadsBucket"), "name")
@@ -63,8 +63,17 @@ def erased_in(table):
 
 
 def by_subject(table, *, dry_run=False):
-    ids = table.ids_of_client("client-1")
+    ids = ids_of("client-1", table)
     return erase_all(ids, "client-1", {"subject": "42"}, table, FILES, dry_run=dry_run)
+
+
+def test_all_tasks_of_a_client_are_found_page_by_page(table, monkeypatch):
+    monkeypatch.setattr(erase, "PAGE", 2)
+    for number in range(5):
+        table.create(task(task_id=f"task_{number}", created_at=TASK.created_at + number))
+    table.create(task(task_id="task_9", client_id="another"))
+
+    assert [*ids_of("client-1", table)] == [f"task_{number}" for number in (4, 3, 2, 1, 0)]
 
 
 def test_a_persons_tasks_are_erased_and_open_ones_reported(tasks):

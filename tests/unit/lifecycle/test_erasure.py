@@ -19,7 +19,7 @@ from act_one.tasks import moves
 from act_one.tasks.accounts import LedgerTable
 from act_one.tasks.events import detail_of_erasure, event_of
 from act_one.tasks.rows import attribute, to_item
-from act_one.tasks.table import MovedOnError, TaskTable
+from act_one.tasks.table import MovedOnError
 from act_one.tasks.task import (
     Billing,
     Delivery,
@@ -546,11 +546,3 @@ def test_the_relay_passes_an_erasure_that_the_bus_refuses(table, files, clock):
     change = {"OldImage": to_item(old), "NewImage": to_item(new), "SequenceNumber": "1"}
 
     assert publish([{"dynamodb": change}], Bus(), "bus") is None
-
-
-def test_the_table_lists_a_clients_tasks_the_oldest_first(table):
-    for number in (2, 1):
-        table.create(task(task_id=f"task_{number}", created_at=BEGINNING + number))
-    table.create(task(task_id="task_9", client_id="another"))
-
-    assert [*TaskTable(table.client, table.name).ids_of_client("client-1")] == ["task_1", "task_2"]

@@ -242,18 +242,6 @@ class TaskTable:
             wanted = unread["Keys"] if unread else ()
         return rows, {key["task_id"]["S"] for key in wanted}
 
-    def ids_of_client(self, client_id: str) -> Iterator[str]:
-        """List the ids of a client's tasks, the oldest first (eventually consistent)."""
-        pages = self.client.get_paginator("query").paginate(
-            TableName=self.name,
-            IndexName=CLIENT_INDEX,
-            KeyConditionExpression="client_id = :client",
-            ExpressionAttributeValues={":client": attribute(client_id)},
-        )
-        for page in pages:
-            for item in page["Items"]:
-                yield item["task_id"]["S"]
-
     # ── Moves ─────────────────────────────────────────────────────────────────────────────────
 
     def create(self, task: Task, limits: Sequence[ledger.Limit] = ()) -> Task:
