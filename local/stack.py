@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
@@ -110,7 +111,9 @@ def use_only_this_machine() -> None:
     )
 
 
+@cache
 def _client(service: str, endpoint_url: str) -> Any:  # noqa: ANN401 - the name decides the type
+    """Build a client once: that takes 0.1 s, and clients may be shared by threads."""
     return boto3.session.Session().client(
         service,  # type: ignore[call-overload]  # typed for literal names only
         endpoint_url=endpoint_url,

@@ -1,5 +1,6 @@
 """What all tests share: Lambda's environment, a temporary folder, and who runs which file."""
 
+import gc
 import os
 import shutil
 import tempfile
@@ -12,27 +13,21 @@ os.environ.setdefault("POWERTOOLS_METRICS_NAMESPACE", "ActOne")
 TESTS = Path(__file__).parent
 CHAINS = (
     (
-        "crashes/test_crashes.py",
+        "e2e/test_transfers.py",
         "e2e/test_edges.py",
         "e2e/test_events_out.py",
         "e2e/test_requests.py",
         "e2e/test_strangers.py",
-        "e2e/test_transfers.py",
     ),
+    ("e2e/test_incoming.py", "e2e/test_reading.py", "e2e/test_ways_in.py", "e2e/test_erasure.py"),
+    ("e2e/test_webhooks.py", "e2e/test_consent.py", "e2e/test_callback_api.py"),
     (
         "e2e/test_acting.py",
-        "e2e/test_erasure.py",
-        "e2e/test_incoming.py",
-        "e2e/test_reading.py",
-        "e2e/test_ways_in.py",
-    ),
-    ("e2e/test_consent.py", "e2e/test_operations.py", "e2e/test_webhooks.py"),
-    (
         "e2e/test_description.py",
-        "e2e/test_callback_api.py",
         "e2e/test_clients.py",
         "e2e/test_cometapi_clients.py",
     ),
+    ("e2e/test_operations.py", "crashes/test_crashes.py"),
 )
 """Files that deploy stacks. They mostly wait, so each chain keeps one worker busy and the other
 workers have the cores. A chain starts at once, because it takes as long as everything else."""
@@ -66,6 +61,12 @@ def pytest_configure(config):
     folder = tempfile.mkdtemp(prefix="act-one-tests-")
     os.environ["TMPDIR"] = tempfile.tempdir = folder
     config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+
+
+def pytest_collection_finish():
+    """Keep Python from looking for garbage among 8,000 tests again and again."""
+    gc.freeze()
+    gc.set_threshold(20_000)
 
 
 def pytest_xdist_make_scheduler(config, log):

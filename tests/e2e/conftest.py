@@ -32,6 +32,15 @@ def stack():
 
 
 @pytest.fixture(scope="session")
+def guarded_stack():
+    """Another stack: it requires consent, and its callbacks come through a REST API."""
+    use_only_this_machine()
+    guards = {"RequireConsent": "true", "CallbackIngress": "Api", "CallbackGraceSeconds": "120"}
+    with running_stack({**PARAMETERS, **guards}, ROOT / ".local/test-guarded") as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
 def caller(stack: LocalStack):
     return Caller(stack)
 

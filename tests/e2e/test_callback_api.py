@@ -1,26 +1,22 @@
-"""A third stack, whose callbacks come through a REST API: it has no function URL."""
+"""A stack whose callbacks come through a REST API: it has no function URL."""
 
 from urllib.parse import urlsplit
 
 import pytest
 import requests
 
-from local.stack import ROOT, running_stack
 from tests.e2e.caller import Caller
-from tests.e2e.conftest import PARAMETERS
 
 
 @pytest.fixture(scope="module")
-def caller():
-    parameters = {**PARAMETERS, "CallbackIngress": "Api", "CallbackGraceSeconds": "120"}
-    with running_stack(parameters, ROOT / ".local/test-callback-api") as running:
-        yield Caller(running)
+def caller(guarded_stack):
+    return Caller(guarded_stack)
 
 
 def test_a_callback_through_the_api_ends_its_task(caller):
     assert ".execute-api." in caller.stack.callback_url
 
-    task_id = caller.submit("seconds=1")
+    task_id = caller.submit("seconds=1", consent="release 2026/114")
 
     assert caller.wait(task_id, {"succeeded"}).settled_by == "callback"
     assert caller.creates_paid(task_id) == 1

@@ -1,6 +1,5 @@
 """Clients with keys, limits and budgets of their own, as an operator makes them."""
 
-import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
@@ -14,11 +13,12 @@ from ops.clients import ClientRegister
 from ops.pause import set_paused
 from tests.e2e.caller import SECONDS, Caller
 from tests.e2e.drops import Dropper, image, video
+from tests.sizes import size
 
 NUMBERS = count(1)
 PRICE = 400_000
-REQUESTS = int(os.environ.get("ACT_ONE_REQUESTS", "16"))
-"""How many requests come at once: with 200, a quarter of which is affordable, it takes minutes."""
+REQUESTS = size(12, 200)
+AT_ONCE = 12
 AFFORDABLE = REQUESTS // 4
 
 
@@ -92,7 +92,7 @@ def test_a_revoked_clients_key_stops_working(create, register):
 def test_requests_at_once_never_exceed_a_budget(create):
     acme, _ = create(daily_budget=AFFORDABLE * PRICE)
 
-    with ThreadPoolExecutor(REQUESTS) as pool:
+    with ThreadPoolExecutor(AT_ONCE) as pool:
         answers = [*pool.map(lambda _: acme.post(acme.body("seconds=1")), range(REQUESTS))]
 
     created = [answer.json()["id"] for answer in answers if answer.status_code in {200, 202}]

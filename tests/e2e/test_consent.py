@@ -6,9 +6,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from local.stack import ROOT, running_stack
 from tests.e2e.caller import Bus
-from tests.e2e.conftest import PARAMETERS
 from tests.e2e.drops import Dropper, image, video
 from tests.endpoints import endpoint
 from tests.schemas import faults_of
@@ -17,10 +15,8 @@ CONSENT = "release 2026/114, signed by Zoë"
 
 
 @pytest.fixture(scope="module")
-def dropper():
-    parameters = {**PARAMETERS, "RequireConsent": "true"}
-    with running_stack(parameters, ROOT / ".local/test-consent") as running:
-        yield Dropper(running)
+def dropper(guarded_stack):
+    return Dropper(guarded_stack)
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,10 @@ import requests
 
 from tests.e2e.caller import SECONDS, Caller
 from tests.e2e.conftest import PARAMETERS
+from tests.sizes import size
 
 MIN_POLL_SECONDS = int(PARAMETERS["MinPollSeconds"])
-READERS = 20
+READERS = size(6, 20)
 BAD_QUERIES = {
     "tasks?color=red": ("unknown-parameter", "color"),
     "tasks?limit=20&limit=30": ("repeated-parameter", "limit"),

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from act_one.media.facts import MediaFacts, MediaFileError
 from act_one.media.probe import MAX_READ_BYTES, MAX_READS, Scan
 from tests.media.remote import Remote, probed, scanned
+from tests.sizes import size
 from tools.media_files.c2pa import manifest_box
 from tools.media_files.edit import box, element, long_box, place
 from tools.media_files.table import PROGRESSIVE, describe
@@ -32,12 +33,12 @@ def check(data, sizes=(), chunk=262_144):
     began = process_time()
     answers = [scanned(data, chunk), scanned(data, 1_000)]
     assert describe(answers[0]) == describe(answers[1])
-    for size in (len(data), None, *sizes):
+    for stated in (len(data), None, *sizes):
         remote = Remote(data)
-        answers.append(probed(remote, size))
+        answers.append(probed(remote, stated))
         assert len(remote.reads) <= MAX_READS
         assert sum(remote.reads) <= MAX_READ_BYTES
-    answers += [scanned(data, chunk, size) for size in sizes]
+    answers += [scanned(data, chunk, stated) for stated in sizes]
     assert process_time() - began < SECONDS * len(answers)
     for answer in answers:
         if isinstance(answer, MediaFileError):
@@ -69,7 +70,7 @@ ODD_SIZES = st.sampled_from((0, 1, 7, 2**31, 2**32, 2**63 - 1, 2**63, 2**64)) | 
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=size(40, 150), deadline=None)
 @given(st.sampled_from(HEADS), st.binary(max_size=400), ODD_SIZES)
 def test_any_bytes_give_a_valid_result(head, data, size):
     check(head + data, [size], chunk=7)
@@ -101,7 +102,7 @@ BOXES = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=size(40, 150), deadline=None)
 @given(st.lists(BOXES, max_size=6).map(b"".join), ODD_SIZES)
 def test_any_boxes_give_a_valid_result(data, size):
     check(HEADS[1] + data, [size], chunk=11)
@@ -148,7 +149,7 @@ ELEMENTS = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=size(40, 150), deadline=None)
 @given(st.lists(ELEMENTS, max_size=6).map(b"".join), ODD_SIZES)
 def test_any_elements_give_a_valid_result(data, size):
     check(HEADS[3] + data, [size], chunk=11)
@@ -180,7 +181,9 @@ def index_of(data):
 
 @pytest.mark.parametrize("name", DAMAGED)
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=size(20, 60),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(st.data())
 def test_a_damaged_file_gives_a_valid_result(name, sources, data):

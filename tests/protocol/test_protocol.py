@@ -1,7 +1,7 @@
 """Generated histories: every part of the core, interleaved, killed, its replies lost.
 
-`make test` tries the same few dozen each time (`ACT_ONE_HISTORIES` says how many). To try new ones
-for ten minutes, and to see that broken cores are noticed:
+`make test` tries the same twenty each time, `make full` two hundred. To try new ones for ten
+minutes, and to see that broken cores are noticed:
 
     ACT_ONE_SOAK=600 .venv/bin/pytest -s tests/protocol
     PYTHONPATH=layers/act_one .venv/bin/python -m tests.protocol.mutants
@@ -26,6 +26,7 @@ from hypothesis.stateful import (
 from tests.protocol.actors import Fault
 from tests.protocol.provider import MEDIA_OUTAGES, OUTAGES, Create, Says, State
 from tests.protocol.world import World, done
+from tests.sizes import size
 
 SOAK_SECONDS = float(os.environ.get("ACT_ONE_SOAK", "0"))
 
@@ -236,7 +237,7 @@ def try_histories(deployment, **options):
 def test_no_history_breaks_a_promise(deployment):
     try_histories(
         deployment,
-        max_examples=int(os.environ.get("ACT_ONE_HISTORIES", "60")),
+        max_examples=int(os.environ.get("ACT_ONE_HISTORIES", size(20, 200))),
         stateful_step_count=30,
         derandomize=True,
         database=None,

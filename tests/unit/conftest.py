@@ -17,11 +17,12 @@ from act_one.settings import Settings
 from act_one.tasks.table import TaskTable
 from local.emulator import ADMINISTRATOR, REGION, ROOT, environment, running_emulator
 from local.expand import expand
+from tests.sizes import size
 from tests.unit.fakes import settings
 
 hypothesis.settings.register_profile(
     "unit",
-    max_examples=60,
+    max_examples=size(25, 60),
     deadline=None,
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
@@ -62,8 +63,9 @@ def endpoint_url(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def aws(endpoint_url):
-    """Build clients of the emulator."""
+    """Build clients of the emulator, one for each service."""
 
+    @functools.cache
     def client(service):
         return boto3.client(
             service,

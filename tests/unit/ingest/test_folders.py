@@ -21,8 +21,6 @@ from act_one.inputs.bucket import UploadsBucket
 from act_one.lifecycle.services import Services
 from act_one.problems import ProblemError
 from act_one.tasks.task import Output, Stage, StoredMedia
-from local.emulator import ROOT
-from local.expand import expand
 from tests.unit.fakes import (
     FakeClients,
     FakeClock,
@@ -68,14 +66,11 @@ class Killed(BaseException):
 class Drop:
     """A folder, what stands behind it, and what the provider was sent."""
 
-    def __init__(self, aws, table, dynamodb):
+    def __init__(self, aws, table, pairs):
         s3, number = aws("s3"), next(NUMBERS)
         self.s3, self.bucket = s3, f"context-{number}"
         s3.create_bucket(Bucket=self.bucket)
         s3.put_bucket_versioning(Bucket=self.bucket, VersioningConfiguration={"Status": "Enabled"})
-        written = expand(ROOT / "template.yaml")["Resources"]["PairsTable"]["Properties"]
-        asked = ("BillingMode", "AttributeDefinitions", "KeySchema")
-        dynamodb.create_table(TableName=f"taken-{number}", **{key: written[key] for key in asked})
         self.provider, self.bus, self.clock = FakeProvider(), FakeBus(), FakeClock(time.time())
         self.queue, self.results = FakeQueue(), f"results-{number}"
         s3.create_bucket(Bucket=self.results)
@@ -94,7 +89,7 @@ class Drop:
             self.services.settings,
             self.clock,
             self.services.clients,
-            PairTable(dynamodb, f"taken-{number}"),
+            pairs,
             self.bus,
             self.queue,
         )
@@ -132,8 +127,8 @@ class Drop:
 
 
 @pytest.fixture
-def folder(aws, table, dynamodb):
-    return Drop(aws, table, dynamodb)
+def folder(aws, table, pairs):
+    return Drop(aws, table, pairs)
 
 
 def videos(name):
@@ -158,9 +153,12 @@ def test_two_looks_at_the_same_moment_pay_once(folder):
     assert folder.sent() == [("v1", "i1")]
 
 
-def test_the_id_of_a_folders_task_cannot_be_computed_from_its_files(aws, table, dynamodb):
+def test_the_id_of_a_folders_task_cannot_be_computed_from_its_files(
+    aws, table, dynamodb, create_table
+):
     ids = set()
-    for drop in (Drop(aws, table, dynamodb), Drop(aws, table, dynamodb)):
+    for _ in range(2):
+        drop = Drop(aws, table, PairTable(dynamodb, create_table("PairsTable")))
         drop.put(VIDEO, videos("v1"))
         drop.put(IMAGE, images("i1"))
         drop.look()

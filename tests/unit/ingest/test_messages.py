@@ -8,14 +8,11 @@ import pytest
 from act_one.clients.client import Client
 from act_one.ingest.context import IngestContext
 from act_one.ingest.messages import take
-from act_one.ingest.pairs import PairTable
 from act_one.inputs.bucket import UploadsBucket
 from act_one.lifecycle.services import Services
 from act_one.tasks.documents import document
 from act_one.tasks.events import message_to_send
 from act_one.tasks.identifiers import derive_task_id
-from local.emulator import ROOT
-from local.expand import expand
 from tests.schemas import faults_of
 from tests.unit.fakes import FakeClients, FakeClock, FakeProvider, settings, submitted
 
@@ -26,11 +23,7 @@ BODY = {"video": "https://a.example/v?sig=1", "image": "https://a.example/i"}
 class Requests:
     """The ingest queue's handler, and what it submits and sends."""
 
-    def __init__(self, table, dynamodb, *clients):
-        name = f"requests-{next(NUMBERS)}"
-        written = expand(ROOT / "template.yaml")["Resources"]["PairsTable"]["Properties"]
-        asked = ("BillingMode", "AttributeDefinitions", "KeySchema")
-        dynamodb.create_table(TableName=name, **{key: written[key] for key in asked})
+    def __init__(self, table, pairs, *clients):
         self.services = Services(
             *(
                 table,
@@ -47,7 +40,7 @@ class Requests:
             self.services.settings,
             self.services.clock,
             self.services.clients,
-            PairTable(dynamodb, name),
+            pairs,
             self,
             None,
         )
@@ -75,8 +68,8 @@ class Requests:
 
 
 @pytest.fixture
-def requests(table, dynamodb):
-    return Requests(table, dynamodb)
+def requests(table, pairs):
+    return Requests(table, pairs)
 
 
 def event(detail, event_id="e-1", **envelope):
@@ -87,8 +80,8 @@ ACME = Client(name="acme", event_sources=("my.shop",))
 GONE = Client(name="gone", event_sources=("my.shop",), revoked=True)
 
 
-def test_an_event_speaks_for_a_client_that_allows_its_source(table, dynamodb):
-    requests = Requests(table, dynamodb, ACME)
+def test_an_event_speaks_for_a_client_that_allows_its_source(table, pairs):
+    requests = Requests(table, pairs, ACME)
 
     requests.take(event({**BODY, "client": "acme"}, source="my.shop"))
 
@@ -110,8 +103,8 @@ def test_an_event_speaks_for_a_client_that_allows_its_source(table, dynamodb):
         ("\ud800" * 99, {"source": "my.shop"}, "client-unknown"),
     ],
 )
-def test_an_event_speaks_for_no_other_client(table, dynamodb, client, envelope, code):
-    requests = Requests(table, dynamodb, ACME, GONE)
+def test_an_event_speaks_for_no_other_client(table, pairs, client, envelope, code):
+    requests = Requests(table, pairs, ACME, GONE)
 
     requests.take(event({**BODY, "client": client}, **envelope))
 
@@ -123,8 +116,8 @@ def test_an_event_speaks_for_no_other_client(table, dynamodb, client, envelope, 
     )
 
 
-def test_a_message_without_an_event_speaks_for_no_client(table, dynamodb):
-    requests = Requests(table, dynamodb, ACME)
+def test_a_message_without_an_event_speaks_for_no_client(table, pairs):
+    requests = Requests(table, pairs, ACME)
 
     requests.take({**BODY, "client": "acme", "idempotency_key": "1", "source": "my.shop"})
 

@@ -12,14 +12,11 @@ from act_one.ingest.pairs import (
     REJECTION_SECONDS,
     Content,
     Pair,
-    PairTable,
     PairTakenError,
     Taken,
     Verdict,
     judge,
 )
-from local.emulator import ROOT
-from local.expand import expand
 
 FOLDER = "incoming/a/"
 NUMBERS = count(1)
@@ -87,12 +84,8 @@ def test_a_key_is_that_of_the_bytes_in_their_folder(one, other):
 
 
 @pytest.fixture
-def table(dynamodb):
-    name = f"pairs-{next(NUMBERS)}"
-    written = expand(ROOT / "template.yaml")["Resources"]["PairsTable"]["Properties"]
-    asked = ("BillingMode", "AttributeDefinitions", "KeySchema")
-    dynamodb.create_table(TableName=name, **{key: written[key] for key in asked})
-    return PairTable(dynamodb, name)
+def table(pairs):
+    return pairs
 
 
 def test_what_was_claimed_is_read_again(table):

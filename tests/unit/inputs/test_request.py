@@ -12,6 +12,7 @@ from act_one.problems import ProblemError
 from act_one.tasks.events import DEFAULT_WEBHOOK_EVENTS
 from act_one.tasks.identifiers import derive_task_id, hash_request
 from act_one.tasks.task import Webhook, WebhookForm
+from tests.sizes import size
 
 GOOD = {"video": "https://media.example/a.mp4", "image": "https://media.example/b.png"}
 MEMBERS = ["type", "title", "status", "detail", "code", "field"]
@@ -565,7 +566,7 @@ bodies = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=250)
+@settings(max_examples=size(83, 250))
 @given(
     body=bodies.map(lambda body: json.dumps(body).encode())
     | json_values.map(lambda value: json.dumps(value).encode())

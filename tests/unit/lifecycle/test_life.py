@@ -33,6 +33,7 @@ from act_one.tasks.identifiers import derive_task_id
 from act_one.tasks.moves import MOVES
 from act_one.tasks.table import MovedOnError
 from act_one.tasks.task import Billing, Notice, Output, SettledBy, Stage, StoredMedia
+from tests.sizes import size
 from tests.unit.examples import SOURCE
 from tests.unit.fakes import (
     CALLBACK_KEYS,
@@ -263,6 +264,8 @@ def test_no_history_pays_twice_or_forgets_a_task(table):
     run(
         Life,
         settings=settings(
-            max_examples=20, stateful_step_count=20, suppress_health_check=list(HealthCheck)
+            max_examples=size(10, 20),
+            stateful_step_count=20,
+            suppress_health_check=list(HealthCheck),
         ),
     )

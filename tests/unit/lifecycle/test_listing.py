@@ -14,10 +14,11 @@ from act_one.tasks import table as table_module
 from act_one.tasks.rows import to_item
 from act_one.tasks.table import TaskTable
 from act_one.tasks.task import Stage
+from tests.sizes import size
 from tests.unit.examples import task
 from tests.unit.fakes import BEGINNING
 
-MANY = 5_000
+MANY = size(1_500, 5_000)
 AT_ONCE = 7
 """How many tasks have the same time of creation."""
 IDS = count(1)

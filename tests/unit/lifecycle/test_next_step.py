@@ -13,6 +13,7 @@ from act_one.lifecycle.next_step import next_step
 from act_one.provider.outcomes import NoAnswer, NotKnown, ProviderState, Report
 from act_one.tasks.moves import COPY_START_SECONDS, MOVES, Step
 from act_one.tasks.task import SETTLED, Billing, Evidence, MediaUrls, Notice, SettledBy, Stage
+from tests.sizes import size
 from tests.unit.examples import SOURCE, notices, sources, task
 from tests.unit.fakes import BEGINNING, make_services
 
@@ -232,7 +233,7 @@ def steps(draw):
     return before, answer, now, retention, step, after
 
 
-@settings(max_examples=300)
+@settings(max_examples=size(100, 300))
 @given(steps())
 def test_every_step_is_a_legal_move_that_its_answer_supports(case):
     before, answer, now, retention, step, after = case
@@ -259,7 +260,7 @@ def test_every_step_is_a_legal_move_that_its_answer_supports(case):
         assert after.expires_at >= now + (retention + 1) * 86_400
 
 
-@settings(max_examples=200)
+@settings(max_examples=size(66, 200))
 @given(steps())
 def test_answers_change_no_copy_and_no_final_task(case):
     before, _, _, _, step, _ = case
@@ -268,7 +269,7 @@ def test_answers_change_no_copy_and_no_final_task(case):
         assert step == Step()
 
 
-@settings(max_examples=300)
+@settings(max_examples=size(100, 300))
 @given(steps())
 def test_answers_never_undo_a_charge_progress_or_the_due_time(case):
     before, answer, _, _, step, after = case

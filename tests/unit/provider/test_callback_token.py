@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from act_one.keys import KeyRing, Keys
 from act_one.provider.callback_token import UnknownTokenError, callback_url, key_id, verify
 from act_one.tasks.identifiers import derive_task_id
+from tests.sizes import size
 from tests.unit.fakes import FakeClock, FakeSecrets
 
 TASK = "task_0123456789abcdef0123456789abcdef"
@@ -133,7 +134,7 @@ def test_a_malformed_path_is_refused(path):
     assert_refused(path)
 
 
-@settings(max_examples=300)
+@settings(max_examples=size(100, 300))
 @given(
     st.one_of(
         st.text(max_size=120),

@@ -21,6 +21,7 @@ from act_one.provider.outcomes import (
     Retryable,
 )
 from act_one.provider.replies import read_callback, read_create_reply, read_feed_reply, scrub
+from tests.sizes import size
 from tests.unit.forms import FORMS, NOW, reply
 
 SUCCESS_WORDS = {"success", "succeeded", "succeed", "completed", "finished", "3"}
@@ -186,7 +187,7 @@ def assert_is_serializable(answer):
 # ── Properties ────────────────────────────────────────────────────────────────────────────────
 
 
-@settings(max_examples=120)
+@settings(max_examples=size(40, 120))
 @given(replies)
 @example(reply({"data": {"task_id": float("nan")}}))
 @example(reply(b'{"data": {"task_id": "\\ud800"}}'))
@@ -194,7 +195,7 @@ def test_any_create_reply_has_one_of_the_four_outcomes(any_reply):
     assert_is_a_true_outcome(any_reply)
 
 
-@settings(max_examples=120)
+@settings(max_examples=size(40, 120))
 @given(mangled(OF_CREATES), st.sampled_from([200, 201, 299]))
 def test_a_mangled_2xx_is_accepted_exactly_if_it_has_an_id(body, status):
     assert_is_a_true_outcome(reply(body, status))
@@ -225,7 +226,7 @@ def assert_is_a_true_outcome(any_reply):
         assert 0 <= outcome.retry_after_seconds <= 3600
 
 
-@settings(max_examples=120)
+@settings(max_examples=size(40, 120))
 @given(replies)
 def test_a_report_from_any_feed_reply_is_backed_by_its_body(any_reply):
     answer = read_feed_reply(any_reply)
@@ -236,7 +237,7 @@ def test_a_report_from_any_feed_reply_is_backed_by_its_body(any_reply):
         assert_is_backed(answer, parsed(any_reply.body))
 
 
-@settings(max_examples=300)
+@settings(max_examples=size(100, 300))
 @given(mangled(OF_TASKS))
 @example({"task_id": "a", "progress": -1.5e308})
 def test_a_report_of_a_mangled_task_is_backed_by_its_body(body):
@@ -247,7 +248,7 @@ def test_a_report_of_a_mangled_task_is_backed_by_its_body(body):
             assert_is_backed(answer, body)
 
 
-@settings(max_examples=120)
+@settings(max_examples=size(40, 120))
 @given(anything)
 def test_a_report_from_any_callback_is_backed_by_its_body(content):
     text = content.decode("utf-8", "replace")
@@ -279,7 +280,7 @@ def assert_is_backed(report, body):
     assert report.created_at is None or report.created_at > 0
 
 
-@settings(max_examples=120)
+@settings(max_examples=size(40, 120))
 @given(mangled(PUBLISHED), statuses)
 def test_no_reason_contains_a_query_or_a_key(body, status):
     outcome = read_create_reply(reply(body, status), now=NOW)

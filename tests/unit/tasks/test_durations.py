@@ -1,34 +1,21 @@
 """The durations of recent tasks, one item for all."""
 
 from concurrent.futures import ThreadPoolExecutor
-from itertools import count
 
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
 from act_one.tasks.durations import KEPT, Durations, DurationTable
-from local.emulator import ROOT
-from local.expand import expand
 from tests.unit.fakes import FakeClock
-
-NUMBERS = count(1)
 
 
 def task_id(number):
     return f"task_{number:08x}{'0' * 24}"
 
 
-@pytest.fixture(scope="session")
-def stats_properties():
-    written = expand(ROOT / "template.yaml")["Resources"]["StatsTable"]["Properties"]
-    return {n: v for n, v in written.items() if n != "PointInTimeRecoverySpecification"}
-
-
 @pytest.fixture
-def stats(dynamodb, stats_properties):
-    name = f"stats-{next(NUMBERS)}"
-    dynamodb.create_table(TableName=name, **stats_properties)
-    return DurationTable(dynamodb, name, FakeClock())
+def stats(dynamodb, create_table):
+    return DurationTable(dynamodb, create_table("StatsTable"), FakeClock())
 
 
 def kept(stats):

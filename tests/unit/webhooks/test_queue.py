@@ -24,6 +24,7 @@ from act_one.webhooks.queue import (
     send_again,
     serve,
 )
+from tests.sizes import size
 from tests.unit.examples import task
 
 NUMBERS = count(1)
@@ -315,32 +316,32 @@ def test_one_endpoint_or_client_has_only_its_share_of_the_calls(queue, text, mos
     assert endpoints.most == most
 
 
-def test_a_dead_endpoint_with_800_messages_ahead_does_not_delay_a_neighbour(queue):
+def test_a_dead_endpoint_with_many_messages_ahead_does_not_delay_a_neighbour(queue):
     """Each dead call hangs until the neighbour was called, or for 20 seconds."""
+    ahead = size(300, 800)
     endpoints = Endpoints()
-    called_at = []
+    before = []
 
     def hangs():
         endpoints.over.wait(20)
         return again_in(300)
 
     def neighbour():
-        called_at.append(time.monotonic())
+        before.append(len(endpoints.texts))
         endpoints.over.set()
         return DONE
 
     endpoints.outcomes |= {"dead": hangs, "live": neighbour}
     given = take(queue, *(f"dead {number} a" for number in range(10)))
-    for number in range(10, 800):
+    for number in range(10, ahead):
         queue.put(f"dead {number} a")
     queue.put("live 1 b")
     began_at = time.monotonic()
 
     run(given, endpoints, queue)
 
-    assert called_at
-    print(f"\n{called_at[0] - began_at:.1f} s behind 800 messages to a dead endpoint")
-    assert called_at[0] - began_at < 15
+    print(f"\n{time.monotonic() - began_at:.1f} s with {ahead} messages to a dead endpoint ahead")
+    assert before[0] <= PER_ENDPOINT + 1
     assert endpoints.most <= PER_ENDPOINT + 1
 
 
