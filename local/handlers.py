@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,9 @@ LAYERS: Final = {
     "DocsLayer": BUILD / "DocsLayer/python",
 }
 BARE_BOTO3: Final = "import boto3; boto3.client('dynamodb')"
+"""What a function costs that does nothing: to be run over ``BARE_FOLDERS``."""
+BARE_FOLDERS: Final = (LAYERS["DependenciesLayer"], Path(sysconfig.get_path("purelib")))
+"""Our botocore, and the boto3 of the development environment, as the layer has none."""
 
 # Runs with `python -I -S`: the standard library and the given folders are all it can import.
 _BARE: Final = """

@@ -24,7 +24,7 @@ import boto3
 
 from act_one.clients.client import DEFAULT, DEFAULT_CLIENT, MAX_KEYS, Client, is_client_name
 from act_one.clients.directory import client_id, key_id, read_client
-from act_one.tasks.rows import attribute
+from act_one.tasks.attributes import attribute
 from act_one.tasks.task import SHARED_CLIENTS
 from ops.stacks import CommandError, run, stack_outputs
 

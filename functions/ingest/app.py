@@ -7,12 +7,11 @@ batches that wait to be sent.
 import os
 from typing import Any
 
-import boto3
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from act_one.aws import QUICK
+from act_one.aws import aws_client
 from act_one.clients.client import Client
 from act_one.clock import seconds_left_of
 from act_one.correlation import records_of
@@ -39,8 +38,8 @@ ingest_context = IngestContext(
     services.clock,
     services.clients,
     PairTable(services.table.client, settings.pairs_table),
-    boto3.client("events", config=QUICK),
-    boto3.client("sqs", config=QUICK),
+    aws_client("events"),
+    aws_client("sqs"),
 )
 
 

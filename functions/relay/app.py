@@ -3,18 +3,17 @@
 import os
 from typing import Any
 
-import boto3
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from act_one.aws import QUICK
+from act_one.aws import aws_client
 from act_one.lifecycle.relay import publish
 from act_one.settings import Settings
 
 logger = Logger()
 metrics = Metrics()
 settings = Settings.from_environment(os.environ)
-events = boto3.client("events", config=QUICK)
+events = aws_client("events")
 
 
 @metrics.log_metrics

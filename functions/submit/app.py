@@ -11,12 +11,11 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any, Final
 
-import boto3
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from act_one.aws import QUICK
+from act_one.aws import aws_client
 from act_one.clients.caller import caller_of
 from act_one.clients.client import Client
 from act_one.clock import seconds_left_of
@@ -189,7 +188,7 @@ def _result(result: BatchResult) -> dict[str, Json]:
 @cache
 def ingest_queue() -> IngestQueue:
     """Build the ingest queue at its first use: only batches need it."""
-    return IngestQueue(boto3.client("sqs", config=QUICK), settings.ingest_queue_url)
+    return IngestQueue(aws_client("sqs"), settings.ingest_queue_url)
 
 
 def _read_again(task: Task) -> Task:

@@ -3,12 +3,11 @@
 import os
 from typing import Any
 
-import boto3
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from act_one.aws import QUICK
+from act_one.aws import aws_client
 from act_one.clients.directory import ClientDirectory
 from act_one.clock import system_clock
 from act_one.lifecycle.services import task_table
@@ -20,7 +19,7 @@ metrics = Metrics()
 settings = Settings.from_environment(os.environ)
 table = task_table(settings)
 clients = ClientDirectory(table.client, settings.clients_table, system_clock)
-stepfunctions = boto3.client("stepfunctions", config=QUICK)
+stepfunctions = aws_client("stepfunctions")
 
 
 @metrics.log_metrics

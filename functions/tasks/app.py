@@ -14,13 +14,12 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, NoReturn
 
-import boto3
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from act_one.aws import QUICK, s3_client
+from act_one.aws import aws_client, s3_client
 from act_one.clients.caller import caller_of
 from act_one.clients.client import Client
 from act_one.clock import seconds_left_of, system_clock, utc_date
@@ -52,7 +51,7 @@ table, clients = services.table, services.clients
 ledger = LedgerTable(table.client, settings.ledger_table)
 durations = duration_table(services.table, settings, services.clock)
 s3 = s3_client()
-webhook_queue = WebhookQueue(boto3.client("sqs", config=QUICK), settings.webhook_queue_url)
+webhook_queue = WebhookQueue(aws_client("sqs"), settings.webhook_queue_url)
 webhook_keys = key_ring(settings.webhook_secret)
 routes = APIGatewayRestResolver()
 

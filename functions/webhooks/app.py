@@ -5,11 +5,10 @@ from functools import cache, partial
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-import boto3
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from act_one.aws import QUICK, s3_client
+from act_one.aws import aws_client, s3_client
 from act_one.clock import seconds_left_of, system_clock
 from act_one.lifecycle.services import key_ring, task_table
 from act_one.net import downloads
@@ -40,7 +39,7 @@ def s3() -> "S3Client":
 
 def link(task: Task) -> Links:
     """Return the links to a task's results that a webhook in CometAPI's form has."""
-    with making_s3:  # attempts run in threads, and boto3's session builds one client at a time
+    with making_s3:  # attempts run in threads, and a session builds one client at a time
         client = s3()
     return links_of(task, client, settings, system_clock())
 
@@ -56,7 +55,7 @@ delivery_context = DeliveryContext(
 calls = Calls(
     partial(find_lane, table=delivery_context.table), partial(deliver, context=delivery_context)
 )
-queue = WebhookQueue(boto3.client("sqs", config=QUICK), settings.webhook_queue_url)
+queue = WebhookQueue(aws_client("sqs"), settings.webhook_queue_url)
 
 
 @metrics.log_metrics

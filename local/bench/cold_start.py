@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from local.handlers import BARE_BOTO3, BUILD, LAYERS, handlers, seconds_to_run
+from local.handlers import BARE_BOTO3, BARE_FOLDERS, BUILD, handlers, seconds_to_run
 
 RUNS: Final = 7
 
@@ -27,7 +27,7 @@ def without_bytecode() -> Iterator[Path]:
 
 def cold_starts() -> None:
     """Print a table of the handlers' imports."""
-    bare = (BARE_BOTO3, [LAYERS["DependenciesLayer"]], dict[str, str]())
+    bare = (BARE_BOTO3, [*BARE_FOLDERS], dict[str, str]())
     with without_bytecode() as plain_build:
         imports = {"boto3 and a client": bare} | {
             name: (handler.statements, [*handler.folders], dict(handler.environment))
@@ -36,7 +36,10 @@ def cold_starts() -> None:
         rows: dict[str, tuple[list[float], list[float]]] = {name: ([], []) for name in imports}
         for _ in range(RUNS):  # interleaved, so that a slow moment affects all equally
             for name, (statements, folders, environment) in imports.items():
-                plain = [plain_build / folder.relative_to(BUILD) for folder in folders]
+                plain = [
+                    plain_build / one.relative_to(BUILD) if one.is_relative_to(BUILD) else one
+                    for one in folders
+                ]
                 shipped_as, plain_as = rows[name]
                 shipped_as.append(seconds_to_run(statements, folders, environment))
                 plain_as.append(seconds_to_run(statements, plain, environment))

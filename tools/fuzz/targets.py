@@ -30,7 +30,7 @@ from act_one.provider.replies import (
     scrub,
     write_success,
 )
-from act_one.tasks.rows import attribute
+from act_one.tasks.attributes import attribute
 from tools.media_files import c2pa
 from tools.media_files.small import small_mp4, small_png
 from tools.media_files.sources import Sources

@@ -17,8 +17,9 @@ from act_one.problems import ProblemError
 from act_one.provider.outcomes import ProviderState, Report
 from act_one.tasks import moves
 from act_one.tasks.accounts import LedgerTable
+from act_one.tasks.attributes import attribute
 from act_one.tasks.events import detail_of_erasure, event_of
-from act_one.tasks.rows import attribute, to_item
+from act_one.tasks.rows import to_item
 from act_one.tasks.table import MovedOnError
 from act_one.tasks.task import (
     Billing,

@@ -4,9 +4,7 @@ import functools
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import boto3
-
-from act_one.aws import QUICK
+from act_one.aws import aws_client
 from act_one.clients.directory import ClientDirectory
 from act_one.clock import Clock, system_clock
 from act_one.inputs.bucket import UploadsBucket
@@ -17,7 +15,6 @@ from act_one.tasks.durations import DurationTable
 from act_one.tasks.table import TaskTable
 
 if TYPE_CHECKING:
-    from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
 
@@ -41,13 +38,12 @@ def key_ring(secret: str, clock: Clock = system_clock) -> KeyRing:
 @functools.cache
 def _secrets_manager() -> "SecretsManagerClient":
     """Build one client for all secrets: each further one takes 5 ms of a cold start."""
-    return boto3.client("secretsmanager", config=QUICK)
+    return aws_client("secretsmanager")
 
 
 def task_table(settings: Settings) -> TaskTable:
     """Build the stack's tasks table."""
-    client: DynamoDBClient = boto3.client("dynamodb", config=QUICK)
-    return TaskTable(client, settings.tasks_table, settings.ledger_table)
+    return TaskTable(aws_client("dynamodb"), settings.tasks_table, settings.ledger_table)
 
 
 def duration_table(table: TaskTable, settings: Settings, clock: Clock) -> DurationTable:

@@ -2,13 +2,11 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, fields
-from decimal import Decimal
+from dataclasses import fields
 from typing import Any, Final
 
-from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
-
 from act_one.correlation import about_task
+from act_one.tasks.attributes import attribute, plain
 from act_one.tasks.task import (
     Billing,
     Delivery,
@@ -35,45 +33,12 @@ _STORED_NAMES: Final[Mapping[str, str]] = {
 """Fields whose attribute in the row keeps an older name: rows live longer than code."""
 _FIELD_NAMES: Final = {stored: name for name, stored in _STORED_NAMES.items()}
 
-_SERIALIZER: Final = TypeSerializer()
-_DESERIALIZER: Final = TypeDeserializer()
+_KNOWN: Final = {member.name for member in fields(Task)}
 
 
 def stored_name(field_name: str) -> str:
     """Return the name of the row's attribute that holds a field of ``Task``."""
     return _STORED_NAMES.get(field_name, field_name)
-
-
-def attribute(value: object) -> dict[str, Any]:
-    """Write a value as a DynamoDB attribute."""
-    return dict(_SERIALIZER.serialize(_storable(value)))
-
-
-_NESTED_TYPES: Final = (
-    MediaUrls,
-    StoredMedia,
-    Output,
-    Notice,
-    Evidence,
-    Webhook,
-    Delivery,
-    PinnedFile,
-)
-
-
-def _storable(value: object) -> object:
-    """Turn a field of a task into types that DynamoDB stores: no floats, no dataclasses."""
-    if isinstance(value, bool):
-        return value
-    if isinstance(value, float):
-        return Decimal(str(round(value, 3)))
-    if isinstance(value, _NESTED_TYPES):
-        return _storable(asdict(value))
-    if isinstance(value, dict):
-        return {name: _storable(member) for name, member in value.items() if member is not None}
-    if isinstance(value, list | tuple):
-        return [_storable(member) for member in value]
-    return value
 
 
 def to_item(task: Task) -> dict[str, Any]:
@@ -109,12 +74,8 @@ def read_item(item: Mapping[str, Any]) -> Task:
 
 
 def _read_item(item: Mapping[str, Any]) -> Task:
-    row = {
-        _FIELD_NAMES.get(name, name): _DESERIALIZER.deserialize(value)
-        for name, value in item.items()
-    }
-    known = {member.name for member in fields(Task)}
-    values: dict[str, Any] = {name: _plain(row[name]) for name in known & row.keys()}
+    row = {_FIELD_NAMES.get(name, name): value for name, value in item.items()}
+    values: dict[str, Any] = {name: plain(row[name]) for name in _KNOWN & row.keys()}
     values["stage"] = Stage(values["stage"])
     values["billing"] = Billing(values["billing"])
     values["metadata"] = json.loads(values["metadata"])
@@ -150,13 +111,3 @@ _NESTED: Final[Mapping[str, Any]] = {
     "settled_by": SettledBy,
     "webhook": _read_webhook,
 }
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, Decimal):
-        return int(value) if value == value.to_integral_value() else float(value)
-    if isinstance(value, dict):
-        return {name: _plain(member) for name, member in value.items()}
-    if isinstance(value, list):
-        return [_plain(member) for member in value]
-    return value

@@ -38,9 +38,10 @@ from botocore.exceptions import ClientError
 
 from act_one.correlation import about_task
 from act_one.tasks import ledger
+from act_one.tasks.attributes import attribute
 from act_one.tasks.identifiers import new_claim_id
 from act_one.tasks.moves import HELD_SECONDS, Step, may_move
-from act_one.tasks.rows import WATCHED, attribute, stored_name, take_up, to_item
+from act_one.tasks.rows import WATCHED, stored_name, take_up, to_item
 from act_one.tasks.task import Delivery, Evidence, Stage, Task, TaskChanges
 from act_one.tasks.tombstone import tombstone
 
