@@ -18,6 +18,7 @@ CHAINS = (
         "e2e/test_events_out.py",
         "e2e/test_requests.py",
         "e2e/test_strangers.py",
+        "e2e/test_cometapi_clients.py",
     ),
     ("e2e/test_incoming.py", "e2e/test_reading.py", "e2e/test_ways_in.py", "e2e/test_erasure.py"),
     ("e2e/test_webhooks.py", "e2e/test_consent.py", "e2e/test_callback_api.py"),
@@ -25,7 +26,6 @@ CHAINS = (
         "e2e/test_acting.py",
         "e2e/test_description.py",
         "e2e/test_clients.py",
-        "e2e/test_cometapi_clients.py",
     ),
     ("e2e/test_operations.py", "crashes/test_crashes.py"),
 )

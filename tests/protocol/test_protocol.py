@@ -1,6 +1,6 @@
 """Generated histories: every part of the core, interleaved, killed, its replies lost.
 
-`make test` tries the same twenty each time, `make full` two hundred. To try new ones for ten
+`make test` tries the same dozen each time, `make full` two hundred. To try new ones for ten
 minutes, and to see that broken cores are noticed:
 
     ACT_ONE_SOAK=600 .venv/bin/pytest -s tests/protocol
@@ -237,7 +237,7 @@ def try_histories(deployment, **options):
 def test_no_history_breaks_a_promise(deployment):
     try_histories(
         deployment,
-        max_examples=int(os.environ.get("ACT_ONE_HISTORIES", size(20, 200))),
+        max_examples=int(os.environ.get("ACT_ONE_HISTORIES", size(12, 200))),
         stateful_step_count=30,
         derandomize=True,
         database=None,

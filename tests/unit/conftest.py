@@ -18,7 +18,7 @@ from act_one.tasks.table import TaskTable
 from local.emulator import ADMINISTRATOR, REGION, ROOT, environment, running_emulator
 from local.expand import expand
 from tests.sizes import size
-from tests.unit.fakes import settings
+from tests.unit.fakes import settings, use_new_session
 
 hypothesis.settings.register_profile(
     "unit",
@@ -81,9 +81,9 @@ def aws(endpoint_url):
 
 @pytest.fixture(scope="session")
 def shipped_s3(endpoint_url):
-    """The S3 client that ships, made where boto3's own defaults lead to the emulator."""
+    """The S3 client that ships, made where the defaults of AWS lead to the emulator."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(boto3, "DEFAULT_SESSION", None)  # it keeps the first caller's keys
+        use_new_session(patch)
         for name, value in environment(endpoint_url).items():
             if name.startswith("AWS_"):
                 patch.setenv(name, value)
@@ -100,7 +100,7 @@ def import_handler(monkeypatch):
         for variable, value in environment("http://127.0.0.1:1").items():
             if variable.startswith("AWS_"):
                 monkeypatch.setenv(variable, value)
-        monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+        use_new_session(monkeypatch)
         monkeypatch.syspath_prepend(str(ROOT / "functions"))
         monkeypatch.delitem(sys.modules, name, raising=False)
         return importlib.import_module(name)

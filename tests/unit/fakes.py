@@ -1,9 +1,11 @@
 """Fakes of what can't be real in a unit test."""
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from botocore.exceptions import EndpointConnectionError
+from botocore.session import Session
 
 from act_one.clients.client import DEFAULT, DEFAULT_CLIENT, Client
 from act_one.keys import KeyRing, Keys
@@ -165,3 +167,11 @@ def submitted(
     if isinstance(client, str):
         client = Client(name=client)
     return submit(request, client, CALLBACK_KEYS, services, seconds_left, check_inputs)
+
+
+def use_new_session(patch):
+    """Give the clients that are made from now on a session of their own.
+
+    A session keeps the keys that it found first.
+    """
+    patch.setattr("act_one.aws.aws_session", functools.cache(Session))

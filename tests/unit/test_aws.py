@@ -1,12 +1,12 @@
 """The S3 clients: S3 asks for retries, and gets them wherever a body can be sent again."""
 
-import boto3
 import pytest
 from botocore.exceptions import ClientError
 
 from act_one.aws import s3_client
 from local.emulator import environment
 from tests.unit.content import status, with_length
+from tests.unit.fakes import use_new_session
 from tests.unit.hostile import peer
 
 
@@ -14,7 +14,7 @@ from tests.unit.hostile import peer
 def client_of(monkeypatch):
     """Build a shipped client of an S3 at a local port."""
 
-    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)  # it keeps the first caller's keys
+    use_new_session(monkeypatch)
 
     def build(port, **chosen):
         for name, value in environment(f"http://127.0.0.1:{port}").items():

@@ -6,7 +6,6 @@ from dataclasses import replace
 from itertools import count
 from urllib.parse import parse_qs, urlsplit
 
-import boto3
 import pytest
 
 from act_one.aws import s3_client
@@ -17,7 +16,7 @@ from act_one.inputs.uploads import open_upload
 from act_one.problems import ProblemError
 from act_one.tasks.task import PinnedFile
 from tests.unit.examples import task
-from tests.unit.fakes import BEGINNING, settings
+from tests.unit.fakes import BEGINNING, settings, use_new_session
 
 NUMBERS = count(1)
 MP4 = b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom" + b"\0" * 64
@@ -39,7 +38,7 @@ def on_aws(monkeypatch):
     """The bucket as functions see it on AWS; nothing is called."""
     for name in ("AWS_ENDPOINT_URL", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)  # it keeps the first caller's keys
+    use_new_session(monkeypatch)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "ASIAEXAMPLE")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     monkeypatch.setenv("AWS_SESSION_TOKEN", "T/" * 300)

@@ -1,0 +1,133 @@
+"""Warm latency of the API on the local stack, beside a function that does nothing.
+
+The function that does nothing is behind the same API, so what the emulator and its gateway take is
+in both. Workers are started before anything is measured. Submissions include the checks of both
+input files, the row, the ledger and the provider's answer.
+"""
+
+import io
+import statistics
+import tempfile
+import time
+import zipfile
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import requests
+
+from local.emulator import ROOT
+from local.stack import LocalStack, running_stack, use_only_this_machine
+
+CLIENTS: Final = (1, 20)
+REQUESTS: Final = 200
+"""How many requests of a kind all clients send together."""
+PARAMETERS: Final[Mapping[str, str]] = {
+    "CallbackGraceSeconds": "900",
+    "RequestsPerSecond": "1000",
+    "RequestBurst": "1000",
+}
+BARE: Final = "def handler(event, context):\n    return {'statusCode': 200, 'body': '{}'}\n"
+_TIMEOUT: Final = 60
+
+type Request = Callable[[requests.Session], requests.Response]
+
+
+def latencies() -> None:
+    """Print a table of the times of each route, at one and at many clients."""
+    use_only_this_machine()
+    folder = ROOT / ".local/bench"
+    folder.mkdir(parents=True, exist_ok=True)
+    with (
+        tempfile.TemporaryDirectory(dir=folder) as scratch,
+        running_stack(PARAMETERS, Path(scratch), sweeping=False) as stack,
+    ):
+        routes = _routes(stack)
+        print("| request, ms | clients | p50 | p95 | p99 | p50 over the bare function's |")
+        print("|---|---|---|---|---|---|")
+        for clients in CLIENTS:
+            bare = None
+            for name, request in routes.items():
+                _times(request, clients, clients * 3)  # starts the workers
+                times = _times(request, clients, REQUESTS)
+                quantiles = statistics.quantiles(times, n=100)
+                p50, p95, p99 = (quantiles[at - 1] * 1e3 for at in (50, 95, 99))
+                bare = bare or p50
+                row = f"{p50:.0f} | {p95:.0f} | {p99:.0f} | {p50 / bare:.1f}"
+                print(f"| {name} | {clients} | {row} |", flush=True)
+
+
+def _routes(stack: LocalStack) -> dict[str, Request]:
+    """Return a request of each kind; the function that does nothing is first."""
+    body = {
+        "video": f"{stack.provider_url}/inputs/performance.mp4?seconds=3600&callback=lost",
+        "image": f"{stack.provider_url}/inputs/character.png",
+    }
+    url, headers = stack.api_url, {"x-api-key": stack.api_key}
+    bare = _bare(stack)
+    task = requests.post(f"{url}/tasks", json=body, headers=headers, timeout=_TIMEOUT).json()
+
+    def get(path: str, session: requests.Session) -> requests.Response:
+        return session.get(f"{url}/{path}", headers=headers, timeout=_TIMEOUT)
+
+    def submit(session: requests.Session) -> requests.Response:
+        return session.post(f"{url}/tasks", json=body, headers=headers, timeout=_TIMEOUT)
+
+    return {
+        "a function that does nothing": partial(get, bare),
+        "`GET /v1/tasks/{id}`": partial(get, f"tasks/{task['id']}"),
+        "`GET /v1/tasks?limit=20`": partial(get, "tasks?limit=20"),
+        "`POST /v1/tasks`": submit,
+    }
+
+
+def _bare(stack: LocalStack) -> str:
+    """Put a function that does nothing behind the stack's API; returns its path."""
+    lambdas, gateway = stack.client("lambda"), stack.client("apigateway")
+    code = io.BytesIO()
+    with zipfile.ZipFile(code, "w") as archive:
+        archive.writestr("bare.py", BARE)
+    role = lambdas.get_function(FunctionName=stack.sweeper_function)["Configuration"]["Role"]
+    arn: str = lambdas.create_function(
+        FunctionName="bare",
+        Runtime="python3.13",
+        Handler="bare.handler",
+        Role=role,
+        MemorySize=512,
+        Code={"ZipFile": code.getvalue()},
+    )["FunctionArn"]
+    lambdas.add_permission(
+        FunctionName="bare",
+        StatementId="gateway",
+        Action="lambda:InvokeFunction",
+        Principal="apigateway.amazonaws.com",
+    )
+    api_id = stack.api_url.rpartition("/")[0].rpartition("/")[2]
+    resources: list[dict[str, Any]] = gateway.get_resources(restApiId=api_id)["items"]
+    [root] = [one["id"] for one in resources if one["path"] == "/"]
+    made = gateway.create_resource(restApiId=api_id, parentId=root, pathPart="bare")
+    named = {"restApiId": api_id, "resourceId": made["id"], "httpMethod": "GET"}
+    gateway.put_method(**named, authorizationType="NONE", apiKeyRequired=True)
+    uri = f"arn:aws:apigateway:{stack.region}:lambda:path/2015-03-31/functions/{arn}/invocations"
+    gateway.put_integration(**named, type="AWS_PROXY", integrationHttpMethod="POST", uri=uri)
+    gateway.create_deployment(restApiId=api_id, stageName="v1")
+    return "bare"
+
+
+def _times(request: Request, clients: int, count: int) -> list[float]:
+    """Send so many requests from so many clients at once; returns the seconds of each."""
+
+    def client(share: int) -> list[float]:
+        times = []
+        with requests.Session() as session:
+            for _ in range(share):
+                began_at = time.perf_counter()
+                answer = request(session)
+                times.append(time.perf_counter() - began_at)
+                answer.raise_for_status()
+        return times
+
+    with ThreadPoolExecutor(clients) as pool:
+        return [one for times in pool.map(client, [count // clients] * clients) for one in times]
