@@ -77,14 +77,14 @@ resume: $(DEV) ## Send what waited in the stack STACK
 
 .PHONY: unit
 unit: $(DEV) $(MINISTACK) ## Run the tests that need no deployed stack, in a minute
-	@.venv/bin/pytest -q --tb=short -n 3 $(addprefix tests/,$(UNIT))
+	@.venv/bin/pytest -q --tb=short -n 4 $(addprefix tests/,$(UNIT))
 
 UNIT := unit template media simulator local protocol
 
 # More workers than cores, because the tests of deployed stacks mostly wait.
 .PHONY: test
 test: $(DEV) $(SAM) $(MINISTACK) $(OPENAPI) $(BUILD) ## Run every test
-	@.venv/bin/pytest -q --tb=short --durations=10 -n 6
+	@.venv/bin/pytest -q --tb=short --durations=10 -n 7
 
 .PHONY: full
 full: $(DEV) $(SAM) $(MINISTACK) $(OPENAPI) $(BUILD) ## Run every test at full size: more histories, pairs, cases

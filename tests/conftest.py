@@ -14,20 +14,20 @@ TESTS = Path(__file__).parent
 CHAINS = (
     (
         "e2e/test_transfers.py",
-        "e2e/test_edges.py",
         "e2e/test_events_out.py",
         "e2e/test_requests.py",
         "e2e/test_strangers.py",
-        "e2e/test_cometapi_clients.py",
     ),
-    ("e2e/test_incoming.py", "e2e/test_reading.py", "e2e/test_ways_in.py", "e2e/test_erasure.py"),
+    ("e2e/test_incoming.py", "e2e/test_ways_in.py", "e2e/test_erasure.py"),
     ("e2e/test_webhooks.py", "e2e/test_consent.py", "e2e/test_callback_api.py"),
+    ("e2e/test_acting.py", "e2e/test_reading.py"),
+    ("e2e/test_operations.py", "crashes/test_crashes.py"),
     (
-        "e2e/test_acting.py",
         "e2e/test_description.py",
         "e2e/test_clients.py",
+        "e2e/test_cometapi_clients.py",
+        "e2e/test_edges.py",
     ),
-    ("e2e/test_operations.py", "crashes/test_crashes.py"),
 )
 """Files that deploy stacks. They mostly wait, so each chain keeps one worker busy and the other
 workers have the cores. A chain starts at once, because it takes as long as everything else."""

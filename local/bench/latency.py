@@ -1,11 +1,12 @@
-"""Warm latency of the API on the local stack, beside a function that does nothing.
+"""Warm latency of the API on the local stack, beside a bare function that writes one item.
 
-The function that does nothing is behind the same API, so what the emulator and its gateway take is
-in both. Workers are started before anything is measured. Submissions include the checks of both
-input files, the row, the ledger and the provider's answer.
+The bare function is behind the same API, so what the emulator and its gateway take is in both.
+Workers are started before anything is measured. Submissions include the checks of both input files,
+the row, the ledger and the provider's answer.
 """
 
 import io
+import json
 import statistics
 import tempfile
 import time
@@ -29,7 +30,22 @@ PARAMETERS: Final[Mapping[str, str]] = {
     "RequestsPerSecond": "1000",
     "RequestBurst": "1000",
 }
-BARE: Final = "def handler(event, context):\n    return {'statusCode': 200, 'body': '{}'}\n"
+BARE: Final = """
+import boto3
+
+client = boto3.client("dynamodb")
+
+
+def handler(event, context):
+    item = {"id": {"S": context.aws_request_id}, "body": {"S": "x" * 1_000}}
+    client.put_item(TableName="bare", Item=item)
+    return {"statusCode": 200, "body": "{}"}
+"""
+TRUST: Final = {
+    "Effect": "Allow",
+    "Principal": {"Service": "lambda.amazonaws.com"},
+    "Action": "sts:AssumeRole",
+}
 _TIMEOUT: Final = 60
 
 type Request = Callable[[requests.Session], requests.Response]
@@ -60,7 +76,7 @@ def latencies() -> None:
 
 
 def _routes(stack: LocalStack) -> dict[str, Request]:
-    """Return a request of each kind; the function that does nothing is first."""
+    """Return a request of each kind; the bare function is first."""
     body = {
         "video": f"{stack.provider_url}/inputs/performance.mp4?seconds=3600&callback=lost",
         "image": f"{stack.provider_url}/inputs/character.png",
@@ -76,7 +92,7 @@ def _routes(stack: LocalStack) -> dict[str, Request]:
         return session.post(f"{url}/tasks", json=body, headers=headers, timeout=_TIMEOUT)
 
     return {
-        "a function that does nothing": partial(get, bare),
+        "a bare function that writes one item": partial(get, bare),
         "`GET /v1/tasks/{id}`": partial(get, f"tasks/{task['id']}"),
         "`GET /v1/tasks?limit=20`": partial(get, "tasks?limit=20"),
         "`POST /v1/tasks`": submit,
@@ -84,12 +100,20 @@ def _routes(stack: LocalStack) -> dict[str, Request]:
 
 
 def _bare(stack: LocalStack) -> str:
-    """Put a function that does nothing behind the stack's API; returns its path."""
-    lambdas, gateway = stack.client("lambda"), stack.client("apigateway")
+    """Put the bare function behind the stack's API; returns its path."""
+    lambdas, gateway, iam = (stack.client(name) for name in ("lambda", "apigateway", "iam"))
+    table = stack.client("dynamodb").create_table(
+        TableName="bare",
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+    )["TableDescription"]["TableArn"]
+    role = iam.create_role(RoleName="bare", AssumeRolePolicyDocument=_policy(TRUST))["Role"]["Arn"]
+    allowed = {"Effect": "Allow", "Action": "dynamodb:PutItem", "Resource": table}
+    iam.put_role_policy(RoleName="bare", PolicyName="put", PolicyDocument=_policy(allowed))
     code = io.BytesIO()
     with zipfile.ZipFile(code, "w") as archive:
         archive.writestr("bare.py", BARE)
-    role = lambdas.get_function(FunctionName=stack.sweeper_function)["Configuration"]["Role"]
     arn: str = lambdas.create_function(
         FunctionName="bare",
         Runtime="python3.13",
@@ -114,6 +138,10 @@ def _bare(stack: LocalStack) -> str:
     gateway.put_integration(**named, type="AWS_PROXY", integrationHttpMethod="POST", uri=uri)
     gateway.create_deployment(restApiId=api_id, stageName="v1")
     return "bare"
+
+
+def _policy(statement: Mapping[str, Any]) -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
 
 
 def _times(request: Request, clients: int, count: int) -> list[float]:
