@@ -31,11 +31,21 @@ started = time.process_time()
 exec(sys.argv[2])
 print(time.process_time() - started)
 """
-LAMBDA_ENVIRONMENT: Final = {"AWS_REGION": "us-east-1", "AWS_DEFAULT_REGION": "us-east-1"}
+LAMBDA_ENVIRONMENT: Final = {
+    "AWS_REGION": "us-east-1",
+    "AWS_DEFAULT_REGION": "us-east-1",
+    # A function has its role's keys here; without any, each client would look for a machine's.
+    "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE",
+    "AWS_SECRET_ACCESS_KEY": "example",
+    "AWS_SESSION_TOKEN": "example",
+}
 
 
 class ImportFailedError(Exception):
-    """A handler can't be imported from its package and layers; the message is Python's."""
+    """A handler can't be imported from its package and layers, or not without a word to the log.
+
+    The message is Python's.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +114,6 @@ def seconds_to_run(
         text=True,
         check=False,
     )
-    if run.returncode != 0:
+    if run.returncode != 0 or run.stderr:
         raise ImportFailedError(run.stderr)
     return float(run.stdout.splitlines()[-1])

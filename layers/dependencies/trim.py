@@ -1,7 +1,4 @@
-"""Removes from the layer what is never imported. Usage: ``trim.py LAYER OTHER SERVICE…``.
-
-Also adds the compiled modules in OTHER, the same packages for the other architecture.
-"""
+"""Removes from the layer what is never imported. Usage: ``trim.py LAYER SERVICE…``."""
 
 import gzip
 import json
@@ -16,14 +13,13 @@ POWERTOOLS = (
 """Utilities of Powertools that no function uses: a third of the layer's files."""
 NEVER_IMPORTED = (
     *("bin", ".lock", "*/examples", "*/tests", "**/*.pyi", "**/py.typed"),
+    "charset_normalizer*",  # guesses encodings if asked to, and is a sixteenth of a cold start
     *(f"aws_lambda_powertools/utilities/{name}" for name in POWERTOOLS),
 )
 
 
 def main() -> None:
-    layer, other, services = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:]
-    for compiled in other.rglob("*.so"):
-        shutil.copy(compiled, layer / compiled.relative_to(other))
+    layer, services = Path(sys.argv[1]), sys.argv[2:]
     for pattern in NEVER_IMPORTED:
         for path in layer.glob(pattern):
             remove(path)
