@@ -47,6 +47,8 @@ def requests_of(request: Request, owner_of: OwnerOf) -> list[Call]:
             if "kind" in asked.get("Item", {}):
                 return [Call("DynamoDB durations write")]
             return [Call("DynamoDB write"), *_index_writes(asked)]
+        case "TransactWriteItems":
+            return [*_transaction(json.loads(request.body)["TransactItems"])]
         case "GetItem" | "Query":
             return [Call("DynamoDB read")]
         case "PutEvents":
@@ -64,6 +66,17 @@ def _object_request(request: Request) -> str:
     listing = request.method == "GET" and "list-type" in parse_qs(url.query)
     dear = listing or request.method in {"PUT", "POST"}
     return "S3 write or list" if dear else "S3 delete" if request.method == "DELETE" else "S3 read"
+
+
+def _transaction(items: list[dict[str, dict[str, object]]]) -> Iterator[Call]:
+    """The writes of a transaction: the task's row, and the accounts in the ledger."""
+    for item in items:
+        [(kind, asked)] = item.items()
+        if "Ledger" in str(asked["TableName"]):
+            yield Call("DynamoDB ledger write in a transaction")
+        elif kind != "ConditionCheck":
+            yield Call("DynamoDB write in a transaction")
+            yield from _index_writes(asked)
 
 
 def _index_writes(asked: dict[str, object]) -> Iterator[Call]:

@@ -57,7 +57,9 @@ RUNS: Final[Mapping[str, tuple[tuple[float, float, float], ...]]] = {
     ),
 }
 LINES: Final = (
-    *("DynamoDB write", "DynamoDB index write", "DynamoDB durations write", "DynamoDB read"),
+    *("DynamoDB write", "DynamoDB write in a transaction"),
+    *("DynamoDB ledger write in a transaction", "DynamoDB index write"),
+    *("DynamoDB durations write", "DynamoDB read"),
     *("S3 write or list", "S3 read"),
     *("EventBridge event", "SQS request", "Step Functions start"),
 )
@@ -81,6 +83,9 @@ def bill_of(counts: Counts) -> dict[str, float]:
     row_units = math.ceil(counts.row_bytes / 1_024)
     writes = asked["DynamoDB write"] * row_units + asked["DynamoDB index write"]
     writes += asked["DynamoDB durations write"] * 2  # the last 100 durations have 1.6 KB
+    # A transaction prepares and commits each write; an account has less than 1 KB.
+    writes += asked["DynamoDB write in a transaction"] * 2 * row_units
+    writes += asked["DynamoDB ledger write in a transaction"] * 2
     reads = asked["DynamoDB read"] * math.ceil(counts.row_bytes / 4_096)
     runs = RUNS[counts.way]
     return {
@@ -132,6 +137,7 @@ a million, is not in it.
 {head}{requests}
 A row has up to {size:.1f} KB, and a write takes that many units, rounded up. Each write of a due
 time also moves an entry of the index of what is due; the index of a client's tasks is written once.
+A write in a transaction takes twice the units.
 
 ## Dollars per million tasks
 
