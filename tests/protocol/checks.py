@@ -35,7 +35,8 @@ def faults_of_write(world, intent, old: Task | None, new: Task, writer: Actor | 
 
 def _move(old: Task | None, new: Task) -> Iterator[str]:
     if old is None:
-        if new.version != 1 or new.stage is not Stage.SUBMITTING:
+        waits = new.stage is Stage.ACCEPTED and new.attempt == 0
+        if new.version != 1 or not (waits or new.stage is Stage.SUBMITTING):
             yield f"begins as {new.stage}#{new.version}"
     elif new.version == old.version:
         if new.stage is not old.stage:

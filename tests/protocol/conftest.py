@@ -10,7 +10,9 @@ from tests.protocol.world import Deployment
 
 TEMPLATE = Path("template.yaml")
 settings.register_profile("unshrunk", phases=[Phase.generate])
-FUNCTIONS = ("Submit", "Tasks", "Erase", "Callback", "Relay", "Copy", "Sweeper", "Fallback")
+FUNCTIONS = (
+    *("Submit", "Tasks", "Erase", "Callback", "Relay", "Copy", "Sweeper", "Fallback", "Ingest"),
+)
 
 
 @pytest.fixture(scope="session")

@@ -45,6 +45,7 @@ resting = st.builds(Go, st.integers(0, 4), st.just(Fault.NONE), st.just(True))  
 suffering = st.builds(Go, st.integers(0, 4), st.sampled_from(list(Fault)[1:]), st.booleans())
 goes = to_the_end | resting | suffering
 keys = st.sampled_from("abc")
+those_and_retries = st.sampled_from(["a", "b", "c", "a'"])
 skews = st.sampled_from([0.0, 5.0, -5.0])
 creates = st.just(Create.ACCEPTED) | st.sampled_from(Create)
 any_of_them = st.integers(0, 7)
@@ -106,13 +107,30 @@ class Protocol(RuleBasedStateMachine):
     def client_submits(self, key, body, create, skew, go):
         self.go(self.world.submit(key, body=body, create=create, skew=skew), go)
 
+    @rule(key=keys, body=st.sampled_from("aaab"), skew=skews, go=goes)
+    def client_sends_a_batch(self, key, body, skew, go):
+        self.go(self.world.accept(key, body=body, skew=skew), go)
+
+    @precondition(lambda self: self.world.waiting())
+    @rule(which=any_of_them, create=creates, skew=skews, go=goes)
+    def ingest_sends_what_waits(self, which, create, skew, go):
+        waiting = self.world.waiting()
+        self.go(self.world.send(waiting[which % len(waiting)], create=create, skew=skew), go)
+
+    @precondition(lambda self: self.world.without_result())
+    @rule(which=any_of_them, twice=st.booleans(), create=creates, skew=skews, go=goes)
+    def client_retries(self, which, twice, create, skew, go):
+        keys = self.world.without_result()
+        key = keys[which % len(keys)]
+        self.go(self.world.retry(key, twice=twice, create=create, skew=skew), go)
+
     @precondition(lambda self: self.world.rows)
-    @rule(key=keys, skew=skews, go=goes)
+    @rule(key=those_and_retries, skew=skews, go=goes)
     def client_cancels(self, key, skew, go):
         self.go(self.world.withdraw(key, skew=skew), go)
 
     @precondition(lambda self: self.world.rows)
-    @rule(key=keys, skew=skews, go=goes)
+    @rule(key=those_and_retries, skew=skews, go=goes)
     def client_erases(self, key, skew, go):
         self.go(self.world.erase(key, skew=skew), go)
 

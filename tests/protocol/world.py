@@ -19,6 +19,7 @@ from botocore.hooks import HierarchicalEmitter
 from act_one.clients.client import Client
 from act_one.clock import HOUR
 from act_one.inputs.request import TransferRequest
+from act_one.inputs.retry import RetryOptions
 from act_one.keys import KeyRing
 from act_one.lifecycle import submission
 from act_one.lifecycle.advance import advance
@@ -26,9 +27,10 @@ from act_one.lifecycle.callback import handle_callback
 from act_one.lifecycle.cancel import cancel
 from act_one.lifecycle.erasure import TaskFiles, erase
 from act_one.lifecycle.relay import publish
+from act_one.lifecycle.retry import retry
 from act_one.lifecycle.services import Services
 from act_one.lifecycle.storing import Storage, store_result
-from act_one.lifecycle.submission import submit
+from act_one.lifecycle.submission import accept, send_accepted, submit, waits_for_first_send
 from act_one.lifecycle.sweep import sweep
 from act_one.problems import ProblemError
 from act_one.provider import client
@@ -37,7 +39,7 @@ from act_one.provider.client import CometApi
 from act_one.settings import Settings
 from act_one.tasks.accounts import LedgerTable
 from act_one.tasks.events import detail_type_of
-from act_one.tasks.identifiers import derive_task_id
+from act_one.tasks.identifiers import derive_retry_id, derive_task_id
 from act_one.tasks.ledger import client_account
 from act_one.tasks.rows import read_item
 from act_one.tasks.table import TaskTable
@@ -321,8 +323,14 @@ class World:
     # ── Functions ─────────────────────────────────────────────────────────────────────────────
 
     def intent(self, key: str) -> Intent:
+        """Return what is known of a key; ``a'`` is the retry of ``a``."""
         if key not in self.intents:
-            task_id = derive_task_id(CLIENT.name, key)
+            derived = key.endswith("'")
+            task_id = (
+                derive_retry_id(self.intent(key[:-1]).task_id)
+                if derived
+                else derive_task_id(CLIENT.name, key)
+            )
             self.intents[key] = Intent(key, task_id)
         return self.intents[key]
 
@@ -330,14 +338,9 @@ class World:
         self, key: str, *, body: str = "a", create: Create | None = None, skew: float = 0.0
     ) -> Actor:
         """A client sends a request with an idempotency key."""
-        intent = self.intent(key)
+        intent, request = self.intent(key), _request(key, body)
         if create is not None:
             self.provider.next_create[intent.task_id] = create
-        request = TransferRequest(
-            video=f"https://client.example/{body}.mp4",
-            image="https://client.example/face.png",
-            idempotency_key=key,
-        )
 
         def work(actor, services):
             keys = self._ring("submit", "callback").keys()
@@ -347,6 +350,73 @@ class World:
                 )
             except ProblemError as problem:
                 return problem
+
+        then = self._answered(intent, request)
+        return self._start("submit", f"submit {key}", work, skew=skew, then=then)
+
+    def accept(self, key: str, *, body: str = "a", skew: float = 0.0) -> Actor:
+        """A client's batch has a request: its task is sent later."""
+        intent, request = self.intent(key), _request(key, body)
+
+        def work(_actor, services):
+            try:
+                return accept(request, CLIENT, services, 60.0)
+            except ProblemError as problem:
+                return problem
+
+        then = self._answered(intent, request)
+        return self._start("submit", f"accept {key}", work, skew=skew, then=then)
+
+    def send(self, key: str, *, create: Create | None = None, skew: float = 0.0) -> Actor:
+        """Ingest has the message of a batch's task, be it for the second time or long after."""
+        intent = self.intent(key)
+        if create is not None:
+            self.provider.next_create[intent.task_id] = create
+
+        def work(actor, services):
+            keys = self._ring("ingest", "callback").keys()
+            left = self._seconds_left(actor)
+            return send_accepted(intent.task_id, keys, services, left, lambda _: ())
+
+        return self._start("ingest", f"send {key}", work, skew=skew)
+
+    def retry(
+        self, key: str, *, twice: bool, create: Create | None = None, skew: float = 0.0
+    ) -> Actor:
+        """A client wants its task once more; ``twice``: even if it may be paid for twice."""
+        parent, child = self.intent(key), self.intent(f"{key}'")
+        if create is not None:
+            self.provider.next_create[child.task_id] = create
+
+        def work(actor, services):
+            task = services.table.read(parent.task_id)
+            if task is None or task.erasing_since is not None:
+                return None
+            actor.read = task
+            keys = self._ring("submit", "callback").keys()
+            left = self._seconds_left(actor)
+            options = RetryOptions(may_be_billed_twice=twice)
+            try:
+                return retry(task, options, CLIENT, keys, services, left, lambda _: ())
+            except ProblemError as problem:
+                return problem
+
+        def then(actor):
+            if not isinstance(actor.result, tuple):
+                return
+            task, existed = actor.result
+            if task.task_id == parent.task_id:
+                if twice or existed:
+                    self.broken.append(f"{actor} is given the task that was to be repeated")
+            elif (task.task_id, task.retry_of) != (child.task_id, parent.task_id):
+                self.broken.append(f"{actor} is given another's task")
+            elif not existed and actor.read.stage not in _REPEATABLE[twice]:
+                self.broken.append(f"{actor} repeats a task that was {actor.read.stage}")
+
+        return self._start("submit", f"retry {key}", work, skew=skew, then=then)
+
+    def _answered(self, intent: Intent, request: TransferRequest):
+        """Return what is checked once a client has its answer."""
 
         def then(actor):
             match actor.result:
@@ -363,7 +433,7 @@ class World:
                 ):
                     self.broken.append(f"{actor} is given another's task")
 
-        return self._start("submit", f"submit {key}", work, skew=skew, then=then)
+        return then
 
     def callback(self, key: str, says: Says, *, anothers: str = "", skew: float = 0.0) -> Actor:
         """The provider calls back about a task that it made."""
@@ -384,6 +454,19 @@ class World:
                 self.broken.append(f"{actor} is answered 200 and kept nowhere")
 
         return self._start("callback", f"callback {key} ({says})", work, skew=skew, then=then)
+
+    def waiting(self) -> list[str]:
+        """List the keys whose tasks wait for their first send."""
+        return [key for key, task in self._known() if waits_for_first_send(task)]
+
+    def without_result(self) -> list[str]:
+        """List the keys whose tasks ended without a result, or may have."""
+        return [key for key, task in self._known() if task.stage in _REPEATABLE[True]]
+
+    def _known(self):
+        for key, one in list(self.intents.items()):
+            if one.task_id in self.tasks:
+                yield key, self.tasks[one.task_id]
 
     def withdraw(self, key: str, *, skew: float = 0.0) -> Actor:
         """A client cancels its task."""
@@ -657,6 +740,8 @@ class World:
         new = read_item(item)
         self.rows[task_id], self.tasks[task_id] = item, new
         done["writes"] += 1
+        if old is None:
+            done["retries" if new.retry_of else f"begun {new.stage}"] += 1
         intent = next(known for known in self.intents.values() if known.task_id == task_id)
         self.tell(f"      {intent.key} {_seen(old, new, self.began_at)}")
         change = {"Keys": {"task_id": {"S": task_id}}, "NewImage": item}
@@ -707,6 +792,19 @@ class World:
 
     def settled(self) -> bool:
         return all(task.stage in SETTLED for task in self.tasks.values())
+
+
+def _request(key: str, body: str) -> TransferRequest:
+    return TransferRequest(
+        video=f"https://client.example/{body}.mp4",
+        image="https://client.example/face.png",
+        idempotency_key=key,
+    )
+
+
+_ENDED = {Stage.FAILED, Stage.CANCELED, Stage.EXPIRED}
+_REPEATABLE = {False: _ENDED, True: _ENDED | {Stage.UNCONFIRMED}}
+"""The stages in which a task may be repeated, without its client's word and with it."""
 
 
 def _seen(old: Task | None, new: Task, began_at: float) -> str:
