@@ -701,6 +701,27 @@ def test_files_too_many_are_one_rejection(folder):
     assert folder.document("problem.json")["code"] == "upload-ambiguous"
 
 
+def test_a_folder_with_more_entries_than_are_read_is_one_rejection(folder, monkeypatch):
+    monkeypatch.setattr("act_one.inputs.bucket.MAX_PAGES", 1)
+    for number in range(1_001):
+        folder.s3.put_object(Bucket=folder.bucket, Key=f"{FOLDER}{number:04}/x")
+    for name, data in ((VIDEO, videos("v1")), (IMAGE, images("i1"))):
+        folder.put(name, data)
+        folder.look(name)
+
+    assert len(folder.bus.heard) == 1
+    problem = folder.document("problem.json")
+    assert (problem["code"], "too many entries" in problem["title"]) == ("upload-ambiguous", True)
+    assert folder.sent() == []
+
+    for number in range(1_001):
+        folder.s3.delete_object(Bucket=folder.bucket, Key=f"{FOLDER}{number:04}/x")
+    folder.look(VIDEO)
+
+    assert folder.sent() == [("v1", "i1")]
+    assert folder.document("problem.json") is None
+
+
 def once(action):
     """An action that is done the first time only."""
     left = [action]

@@ -71,10 +71,14 @@ class IncompleteError(ProblemError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Folder:
-    """A folder (``name`` ends with ``/``) and its files by their names in it."""
+    """A folder (``name`` ends with ``/``) and its files by their names in it.
+
+    Of one that has too many entries to be read, only ``problem.json`` is there, and ``unread``.
+    """
 
     name: str
     files: Mapping[str, ListedFile]
+    unread: ProblemError | None = None
 
     @property
     def inputs(self) -> list[str]:
@@ -143,10 +147,17 @@ def client_of_folder(name: str) -> str:
 
 
 def _read_folder(name: str, context: IngestContext) -> _Folder:
-    return _Folder(name=name, files=context.uploads.list_files(name))
+    try:
+        return _Folder(name=name, files=context.uploads.list_files(name))
+    except ProblemError as problem:
+        found = context.uploads.list_files(name + PROBLEM)
+        files = {PROBLEM: found[""]} if "" in found else {}
+        return _Folder(name=name, files=files, unread=problem)
 
 
 def _take_pair(folder: _Folder, context: IngestContext, submit: Submit) -> Task | None:
+    if folder.unread is not None:
+        raise folder.unread
     found = _two_files(folder, context)
     if found is None:
         return None
