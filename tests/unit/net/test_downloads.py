@@ -93,7 +93,7 @@ def refused(url, policy, within=MARGIN, **more):
     return says_no_secret(caught.value)
 
 
-def fails(url, policy=LOCAL, within=SECONDS + MARGIN, seconds=SECONDS, **more):
+def fails(url, policy=LOCAL, within=5.0 + MARGIN, seconds=5.0, **more):
     """Return the code and the message of the ``PeerError``."""
     with ends_within(within), pytest.raises(PeerError) as caught:
         whole(url, policy, seconds=seconds, **more)
@@ -471,7 +471,7 @@ TLS_PEERS = {
 def test_a_failed_tls_handshake_makes_a_server_unreachable(treat, internet):
     with peer(treat) as server:
         internet.put(server)
-        code, message = fails("https://media.example/?SECRET", STRICT)
+        code, message = fails("https://media.example/?SECRET", STRICT, seconds=1.0)
 
     assert code == "unreachable"
     if treat in {silent, dribbling_tls}:
@@ -559,7 +559,7 @@ def test_all_redirects_share_one_deadline():
         server.over.wait(SECONDS / 3)
         connection.sendall(status(302, b"Location: /b\r\n"))
 
-    assert fails_at(slow_loop)[0] == "unreachable"
+    assert fails_at(slow_loop, seconds=SECONDS)[0] == "unreachable"
 
 
 def test_a_redirect_is_returned_if_none_is_allowed():
@@ -746,7 +746,10 @@ def test_a_slow_head_ends_by_the_deadline(treat, secure, internet):
     with peer(treat, SERVER_TLS if secure else None) as server:
         internet.put(server, 443 if secure else 80)
         url = f"{'https' if secure else 'http'}://media.example/?SECRET"
-        assert fails(url, PUBLIC) == ("unreachable", "no response came in the time allowed")
+        assert fails(url, PUBLIC, seconds=SECONDS) == (
+            "unreachable",
+            "no response came in the time allowed",
+        )
 
 
 def test_a_silent_server_is_given_up_before_the_deadline(monkeypatch):
@@ -877,7 +880,7 @@ def test_a_port_without_a_server_is_unreachable():
 
 def test_connecting_to_a_full_backlog_ends_by_the_deadline():
     with deaf("127.0.0.1") as port:
-        code, message = fails(f"http://127.0.0.1:{port}/?SECRET")
+        code, message = fails(f"http://127.0.0.1:{port}/?SECRET", seconds=SECONDS)
 
     assert (code, message) == ("unreachable", "no connection: TimeoutError")
 
@@ -901,7 +904,7 @@ def test_resolving_ends_by_the_deadline(monkeypatch):
     over = threading.Event()
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: over.wait(10) and [])
 
-    code, message = fails("https://media.example/?SECRET", STRICT)
+    code, message = fails("https://media.example/?SECRET", STRICT, seconds=SECONDS)
     over.set()
 
     assert (code, message) == ("unreachable", "media.example was not resolved in time")
@@ -1158,7 +1161,7 @@ def test_a_slow_body_ends_by_the_deadline(begin, again, secure, internet):
     with peer(treat, SERVER_TLS if secure else None) as server:
         internet.put(server, 443 if secure else 80)
         url = f"{'https' if secure else 'http'}://media.example/?SECRET"
-        code, message = fails(url, PUBLIC)
+        code, message = fails(url, PUBLIC, seconds=SECONDS)
 
     assert code == "too_slow"
     assert message.startswith("time ran out after ")
