@@ -81,15 +81,14 @@ unit: $(DEV) $(MINISTACK) ## Run the tests that need no deployed stack, in a min
 
 UNIT := unit template media simulator local protocol
 
-# Two runs side by side: the tests of deployed stacks mostly wait, with a worker for each chain. They
-# go first where both want a core, because callbacks and leases have their times.
+# Two runs side by side: the tests of deployed stacks mostly wait, with a worker for each chain.
 STACKS := tests/e2e tests/crashes
 .PHONY: test
 test: $(DEV) $(SAM) $(MINISTACK) $(OPENAPI) $(BUILD) ## Run every test
 	@echo 'Testing; what deploys stacks reports at the end'
 	@mkdir -p .local; .venv/bin/pytest -q --tb=short --durations=10 -n 6 $(STACKS) \
 		>.local/stacks.log 2>&1 & stacks=$$!; \
-	nice -n 5 .venv/bin/pytest -q --tb=short -n 2 $(addprefix tests/,$(UNIT) package); others=$$?; \
+	.venv/bin/pytest -q --tb=short -n 2 $(addprefix tests/,$(UNIT) package); others=$$?; \
 	wait $$stacks; stacks=$$?; cat .local/stacks.log; exit $$((stacks + others))
 
 .PHONY: full

@@ -27,7 +27,7 @@ PUBLIC = Policy(allow_http=True)
 STRICT = Policy()
 IMAGE = with_length(PNG)
 LIMIT = 1_000_000
-SECONDS = 0.25
+SECONDS = 0.6
 """The deadline in tests whose server never finishes."""
 MARGIN = 8.0
 """How late a test may end on a busy machine."""
