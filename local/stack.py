@@ -90,6 +90,11 @@ class LocalStack:
     sweeper_function: str
     pid: int
 
+    @property
+    def api_id(self) -> str:
+        """The REST API's id, which the emulator takes in the URL's path."""
+        return self.api_url.rpartition("/")[0].rpartition("/")[2]
+
     def client(self, service: str) -> Any:  # noqa: ANN401 - as _client
         """Build a boto3 client for this stack's emulator, with administrator credentials."""
         return _client(service, self.endpoint_url)
@@ -145,8 +150,7 @@ def running_stack(
         with _step("Deploying template.yaml with sam", report):
             _deploy({**LOCAL_PARAMETERS, **given}, folder, endpoint_url)
         stack = _describe(endpoint_url, given["ProviderBaseUrl"])
-        api_id = stack.api_url.rpartition("/")[0].rpartition("/")[2]
-        put_own_replies(_client("apigateway", endpoint_url), api_id, given)
+        put_own_replies(_client("apigateway", endpoint_url), stack.api_id, given)
         if sweeping:
             ending.enter_context(_sweeping(stack))
         yield stack

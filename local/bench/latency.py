@@ -81,7 +81,7 @@ def _routes(stack: LocalStack) -> dict[str, tuple[str, Request]]:
     """Return a request of each kind with its method; those to the bare function are first.
 
     Each is compared with one of its method: a POST writes to the log, as our submissions do, and
-    the emulator waits 40 ms for the log of a function that writes none.
+    the emulator waits 50 ms for the log of a function that writes none.
     """
     body = {
         "video": f"{stack.provider_url}/inputs/performance.mp4?seconds=3600&callback=lost",
@@ -137,16 +137,15 @@ def _bare(stack: LocalStack) -> str:
         Action="lambda:InvokeFunction",
         Principal="apigateway.amazonaws.com",
     )
-    api_id = stack.api_url.rpartition("/")[0].rpartition("/")[2]
-    resources: list[dict[str, Any]] = gateway.get_resources(restApiId=api_id)["items"]
+    resources: list[dict[str, Any]] = gateway.get_resources(restApiId=stack.api_id)["items"]
     [root] = [one["id"] for one in resources if one["path"] == "/"]
-    made = gateway.create_resource(restApiId=api_id, parentId=root, pathPart="bare")
+    made = gateway.create_resource(restApiId=stack.api_id, parentId=root, pathPart="bare")
     uri = f"arn:aws:apigateway:{stack.region}:lambda:path/2015-03-31/functions/{arn}/invocations"
     for method in ("GET", "POST"):
-        named = {"restApiId": api_id, "resourceId": made["id"], "httpMethod": method}
+        named = {"restApiId": stack.api_id, "resourceId": made["id"], "httpMethod": method}
         gateway.put_method(**named, authorizationType="NONE", apiKeyRequired=True)
         gateway.put_integration(**named, type="AWS_PROXY", integrationHttpMethod="POST", uri=uri)
-    gateway.create_deployment(restApiId=api_id, stageName="v1")
+    gateway.create_deployment(restApiId=stack.api_id, stageName="v1")
     return "bare"
 
 

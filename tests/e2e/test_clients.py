@@ -19,6 +19,7 @@ NUMBERS = count(1)
 PRICE = 400_000
 REQUESTS = size(12, 200)
 AT_ONCE = 12
+"""Each needs a worker of the emulator."""
 AFFORDABLE = REQUESTS // 4
 
 

@@ -97,8 +97,7 @@ def test_a_plan_that_is_used_up_answers_with_a_problem_and_when_to_ask_again(
 
 def test_every_path_answers_a_preflight_without_a_key(stack):
     gateway = stack.client("apigateway")
-    api_id = stack.api_url.rpartition("/")[0].rpartition("/")[2]
-    resources = gateway.get_resources(restApiId=api_id, limit=500)["items"]
+    resources = gateway.get_resources(restApiId=stack.api_id, limit=500)["items"]
     methods = {one["path"]: set(one.get("resourceMethods", {})) for one in resources}
     paths = {path: names for path, names in methods.items() if names}
     assert {"/tasks", "/tasks/{task_id}"} <= paths.keys()

@@ -186,6 +186,17 @@ def _(read, self, folder):
 
 
 @mutant(
+    "a folder with too many entries is told nothing",
+    folders,
+    "_read_folder",
+    killer=FOLDERS + "test_a_folder_with_more_entries_than_are_read_is_one_rejection",
+)
+def _(read_folder, name, context):
+    context.uploads.list_files(name)
+    return read_folder(name, context)
+
+
+@mutant(
     "a retry that finds the task does not mark its pair as created",
     folders,
     "_take_pair",

@@ -24,7 +24,7 @@ from act_one.webhooks.queue import (
     send_again,
     serve,
 )
-from tests.sizes import size
+from tests.sizes import FULL, size
 from tests.unit.examples import task
 
 NUMBERS = count(1)
@@ -320,13 +320,14 @@ def test_a_dead_endpoint_with_many_messages_ahead_does_not_delay_a_neighbour(que
     """Each dead call hangs until the neighbour was called, or for 20 seconds."""
     ahead = size(300, 800)
     endpoints = Endpoints()
-    before = []
+    before, called_at = [], []
 
     def hangs():
         endpoints.over.wait(20)
         return again_in(300)
 
     def neighbour():
+        called_at.append(time.monotonic())
         before.append(len(endpoints.texts))
         endpoints.over.set()
         return DONE
@@ -340,8 +341,9 @@ def test_a_dead_endpoint_with_many_messages_ahead_does_not_delay_a_neighbour(que
 
     run(given, endpoints, queue)
 
-    print(f"\n{time.monotonic() - began_at:.1f} s with {ahead} messages to a dead endpoint ahead")
+    print(f"\n{called_at[0] - began_at:.1f} s behind {ahead} messages to a dead endpoint")
     assert before[0] <= PER_ENDPOINT + 1
+    assert called_at[0] - began_at < 5 or not FULL  # a busy machine may take longer
     assert endpoints.most <= PER_ENDPOINT + 1
 
 

@@ -48,12 +48,12 @@ def _decimal(value: float) -> str:
     return f"{Decimal(str(round(value, 3))):f}"
 
 
-def plain(attribute: Mapping[str, Any]) -> Any:  # noqa: ANN401 - what was written
+def plain(stored: Mapping[str, Any]) -> Any:  # noqa: ANN401 - what was written
     """Read an attribute: whole numbers are int, others float.
 
     Raises ``KeyError`` for sets and bytes, ``ValueError`` for what is no attribute.
     """
-    [(kind, value)] = attribute.items()
+    [(kind, value)] = stored.items()
     return _READERS[kind](value)
 
 
