@@ -20,7 +20,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import NamedTemporaryFile, TemporaryDirectory
 from typing import Any, Final
 
 import boto3
@@ -197,22 +197,34 @@ def _running_simulator(folder: Path, key: str, endpoint_url: str) -> Iterator[st
 
 
 def _deploy(parameters: Mapping[str, str], folder: Path, endpoint_url: str) -> None:
-    """Deploy the build with `sam deploy`, as into AWS."""
-    if not (ROOT / ".aws-sam/build/template.yaml").exists():
+    """Deploy the build with `sam deploy`, as into AWS.
+
+    The template is given as JSON: sam and the emulator parse it ten times, YAML in pure Python.
+    """
+    built = ROOT / ".aws-sam/build/template.yaml"
+    if not built.exists():
         raise StackError("nothing is built yet: run `make build`")
     command = [str(ROOT / ".tools/sam/bin/sam"), "deploy", "--stack-name", STACK_NAME]
-    command += ["--region", REGION, "--no-progressbar", "--parameter-overrides"]
+    command += ["--config-file", str(ROOT / "samconfig.toml"), "--region", REGION]
+    command += ["--no-progressbar", "--use-json", "--parameter-overrides"]
     command += [f"{name}={_quoted(value)}" for name, value in parameters.items()]
     settings = {
         **environment(endpoint_url),
         "SAM_CLI_TELEMETRY": "0",
+        "SAM_CLI_POLL_DELAY": "0.5",  # seconds: AWS would throttle that, the emulator doesn't
         "__SAM_CLI_APP_DIR": str(ROOT / ".tools/sam/settings"),
         "PATH": f"{ROOT}/.tools/uv/bin:{os.environ['PATH']}",
     }
-    # sam leaves a temporary folder for each artifact that it packages.
-    with TemporaryDirectory(dir=folder) as scratch:
+    with (
+        # sam leaves a temporary folder for each artifact that it packages.
+        TemporaryDirectory(dir=folder) as scratch,
+        # Its paths are relative to the folder that it is in.
+        NamedTemporaryFile("w", dir=built.parent, prefix="template-", suffix=".json") as template,
+    ):
+        json.dump(load(built), template)
+        template.flush()
         done = subprocess.run(
-            command,
+            [*command[:2], "--template-file", template.name, *command[2:]],
             cwd=ROOT,
             env={**settings, "TMPDIR": scratch},
             stdin=subprocess.DEVNULL,
