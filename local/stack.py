@@ -39,6 +39,8 @@ from local.expand import load
 from local.gateway import put_own_replies
 from local.processes import ends_with_parent, stop_group
 
+BUILT: Final = ROOT / ".aws-sam/build/template.yaml"
+"""What `sam build` made."""
 FOLDER: Final = ROOT / ".local"
 STACK_FILE: Final = FOLDER / "stack.json"
 STACK_NAME: Final = "act-one-local"
@@ -131,11 +133,17 @@ def _client(service: str, endpoint_url: str) -> Any:  # noqa: ANN401 - the name 
 
 @contextmanager
 def running_stack(
-    parameters: Mapping[str, str], folder: Path, report: Report = print, *, sweeping: bool = True
+    parameters: Mapping[str, str],
+    folder: Path,
+    report: Report = print,
+    *,
+    sweeping: bool = True,
+    template: Path = BUILT,
 ) -> Iterator[LocalStack]:
     """Run a stack with all its files under ``folder``, and stop it at the end.
 
-    ``sweeping`` runs the sweeper every two seconds. Raises ``StackError``.
+    ``sweeping`` runs the sweeper every two seconds. ``template`` is built, or that of a release.
+    Raises ``StackError``.
     """
     _refuse_unknown(parameters)
     with ExitStack() as ending:
@@ -148,7 +156,7 @@ def running_stack(
                 url = ending.enter_context(_running_simulator(folder, key, endpoint_url))
             given = {"ProviderBaseUrl": url, "ProviderApiKey": key, **given}
         with _step("Deploying template.yaml with sam", report):
-            _deploy({**LOCAL_PARAMETERS, **given}, folder, endpoint_url)
+            deploy({**LOCAL_PARAMETERS, **given}, folder, endpoint_url, template)
         stack = _describe(endpoint_url, given["ProviderBaseUrl"])
         put_own_replies(_client("apigateway", endpoint_url), stack.api_id, given)
         if sweeping:
@@ -196,18 +204,26 @@ def _running_simulator(folder: Path, key: str, endpoint_url: str) -> Iterator[st
         stop_group(process)
 
 
-def _deploy(parameters: Mapping[str, str], folder: Path, endpoint_url: str) -> None:
-    """Deploy the build with `sam deploy`, as into AWS."""
-    if not (ROOT / ".aws-sam/build/template.yaml").exists():
+def deploy(
+    parameters: Mapping[str, str], folder: Path, endpoint_url: str, template: Path = BUILT
+) -> None:
+    """Create or update the stack with `sam deploy`, as in AWS; what is not given stays as it was.
+
+    Neither uv nor make is in reach: only a build needs them. Raises ``StackError``.
+    """
+    if not template.exists():
         raise StackError("nothing is built yet: run `make build`")
     command = [str(ROOT / ".tools/sam/bin/sam"), "deploy", "--stack-name", STACK_NAME]
-    command += ["--region", REGION, "--no-progressbar", "--parameter-overrides"]
-    command += [f"{name}={_quoted(value)}" for name, value in parameters.items()]
+    command += ["--template-file", str(template), "--config-file", str(ROOT / "samconfig.toml")]
+    command += ["--region", REGION, "--no-progressbar"]
+    if parameters:
+        command += ["--parameter-overrides"]
+        command += [f"{name}={_quoted(value)}" for name, value in parameters.items()]
     settings = {
         **environment(endpoint_url),
         "SAM_CLI_TELEMETRY": "0",
         "__SAM_CLI_APP_DIR": str(ROOT / ".tools/sam/settings"),
-        "PATH": f"{ROOT}/.tools/uv/bin:{os.environ['PATH']}",
+        "PATH": str(folder / "no-tools"),
     }
     # sam leaves a temporary folder for each artifact that it packages.
     with TemporaryDirectory(dir=folder) as scratch:
