@@ -19,6 +19,7 @@ DEV := .venv/.made-$(call checksum,requirements/dev.txt)
 SAM := .tools/sam/.made-$(call checksum,requirements/sam.txt)
 BENCH := .tools/bench/.made-$(call checksum,requirements/bench.txt)
 MINISTACK := .tools/ministack/.made-$(call checksum,requirements/ministack.txt)
+RELEASE := .tools/release/.made-$(call checksum,requirements/release.txt)
 OPENAPI := .tools/openapi/.made-$(call checksum,requirements/openapi.txt)
 BUILD := .aws-sam/build/.made-$(shell find -L $(SOURCES) -type f ! -name '*.pyc' -exec cksum {} + \
 	2>/dev/null | LC_ALL=C sort | cksum | tr -cd '0-9')
@@ -42,7 +43,7 @@ numbered = @echo '$(1)'; began=$$(date +%s); $(MAKE) --no-print-directory $(2) &
 	echo "   $$(($$(date +%s) - began)) s"
 
 .PHONY: tools
-tools: $(DEV) $(SAM) $(MINISTACK) $(OPENAPI) ## Make the tools, in .venv and .tools
+tools: $(DEV) $(SAM) $(MINISTACK) $(OPENAPI) $(RELEASE) ## Make the tools, in .venv and .tools
 	@:
 
 .PHONY: local
@@ -84,7 +85,7 @@ UNIT := unit template media simulator local protocol
 # Two runs side by side: the tests of deployed stacks mostly wait, with a worker for each chain.
 STACKS := tests/e2e tests/crashes
 .PHONY: test
-test: $(DEV) $(SAM) $(MINISTACK) $(OPENAPI) $(BUILD) ## Run every test
+test: $(DEV) $(SAM) $(MINISTACK) $(OPENAPI) $(RELEASE) $(BUILD) ## Run every test
 	@echo 'Testing; what deploys stacks reports at the end'
 	@mkdir -p .local; .venv/bin/pytest -q --tb=short --durations=10 -n 6 $(STACKS) \
 		>.local/stacks.log 2>&1 & stacks=$$!; \
@@ -92,7 +93,7 @@ test: $(DEV) $(SAM) $(MINISTACK) $(OPENAPI) $(BUILD) ## Run every test
 	wait $$stacks; stacks=$$?; cat .local/stacks.log; exit $$((stacks + others))
 
 .PHONY: full
-full: $(DEV) $(SAM) $(MINISTACK) $(OPENAPI) $(BUILD) ## Run every test at full size: more histories, pairs, cases
+full: $(DEV) $(SAM) $(MINISTACK) $(OPENAPI) $(RELEASE) $(BUILD) ## Run every test at full size: more histories, pairs, cases
 	@ACT_ONE_FULL=1 .venv/bin/pytest -q --tb=short --durations=20 -n 4
 
 .PHONY: bench
@@ -110,6 +111,14 @@ openapi: $(DEV) ## Describe the API, in docs/openapi.json
 .PHONY: crashes
 crashes: $(DEV) $(SAM) $(MINISTACK) $(BUILD) ## Kill workers at every point of a task's life
 	@CRASHES=every .venv/bin/pytest -q --tb=short tests/crashes
+
+.PHONY: upgrades
+upgrades: $(DEV) $(SAM) $(MINISTACK) $(RELEASE) $(BUILD) ## Update a stack of the last release to this one, and back, with tasks in flight
+	@.venv/bin/pytest -q --tb=short -rs -n0 tests/upgrades
+
+.PHONY: release
+release: $(DEV) $(SAM) $(RELEASE) $(BUILD) ## Make the files of a release, in out/; DRAFT=1 from any tree
+	@PYTHONPATH=layers/act_one .venv/bin/python -m tools.release $(if $(DRAFT),--draft)
 
 .PHONY: fuzz
 fuzz: $(DEV) ## Fuzz what reads strangers' bytes, for SECONDS (60)
@@ -141,6 +150,7 @@ pins: $(UV) ## Pin the newest versions of everything
 	$(STEP) 'Pinning SAM CLI' $(call pin,requirements/sam)
 	$(STEP) 'Pinning the emulator' $(call pin,requirements/ministack)
 	$(STEP) 'Pinning what tests the description' $(call pin,requirements/openapi)
+	$(STEP) 'Pinning what a release is made with' $(call pin,requirements/release)
 	$(STEP) 'Pinning what the copy is measured against' $(call pin,requirements/bench)
 	$(STEP) 'Pinning the installer' $(call pin,requirements/uv)
 
@@ -172,6 +182,9 @@ $(MINISTACK): | $(UV)
 
 $(OPENAPI): | $(UV)
 	$(call environment,.tools/openapi,openapi,what tests the description of the API)
+
+$(RELEASE): | $(UV)
+	$(call environment,.tools/release,release,what a release is made with)
 
 $(BENCH): | $(UV)
 	$(call environment,.tools/bench,bench,what the copy is measured against)

@@ -39,6 +39,8 @@ from local.expand import load
 from local.gateway import put_own_replies
 from local.processes import ends_with_parent, stop_group
 
+BUILT: Final = ROOT / ".aws-sam/build/template.yaml"
+"""What `sam build` made."""
 FOLDER: Final = ROOT / ".local"
 STACK_FILE: Final = FOLDER / "stack.json"
 STACK_NAME: Final = "act-one-local"
@@ -131,11 +133,17 @@ def _client(service: str, endpoint_url: str) -> Any:  # noqa: ANN401 - the name 
 
 @contextmanager
 def running_stack(
-    parameters: Mapping[str, str], folder: Path, report: Report = print, *, sweeping: bool = True
+    parameters: Mapping[str, str],
+    folder: Path,
+    report: Report = print,
+    *,
+    sweeping: bool = True,
+    template: Path = BUILT,
 ) -> Iterator[LocalStack]:
     """Run a stack with all its files under ``folder``, and stop it at the end.
 
-    ``sweeping`` runs the sweeper every two seconds. Raises ``StackError``.
+    ``sweeping`` runs the sweeper every two seconds. ``template`` is built, or that of a release.
+    Raises ``StackError``.
     """
     _refuse_unknown(parameters)
     with ExitStack() as ending:
@@ -148,7 +156,7 @@ def running_stack(
                 url = ending.enter_context(_running_simulator(folder, key, endpoint_url))
             given = {"ProviderBaseUrl": url, "ProviderApiKey": key, **given}
         with _step("Deploying template.yaml with sam", report):
-            _deploy({**LOCAL_PARAMETERS, **given}, folder, endpoint_url)
+            deploy({**LOCAL_PARAMETERS, **given}, folder, endpoint_url, template)
         stack = _describe(endpoint_url, given["ProviderBaseUrl"])
         put_own_replies(_client("apigateway", endpoint_url), stack.api_id, given)
         if sweeping:
@@ -196,35 +204,39 @@ def _running_simulator(folder: Path, key: str, endpoint_url: str) -> Iterator[st
         stop_group(process)
 
 
-def _deploy(parameters: Mapping[str, str], folder: Path, endpoint_url: str) -> None:
-    """Deploy the build with `sam deploy`, as into AWS.
+def deploy(
+    parameters: Mapping[str, str], folder: Path, endpoint_url: str, template: Path = BUILT
+) -> None:
+    """Create or update the stack with `sam deploy`, as in AWS; what is not given stays as it was.
 
     The template is given as JSON: sam and the emulator parse it ten times, YAML in pure Python.
+    Neither uv nor make is in reach: only a build needs them. Raises ``StackError``.
     """
-    built = ROOT / ".aws-sam/build/template.yaml"
-    if not built.exists():
+    if not template.exists():
         raise StackError("nothing is built yet: run `make build`")
     command = [str(ROOT / ".tools/sam/bin/sam"), "deploy", "--stack-name", STACK_NAME]
     command += ["--config-file", str(ROOT / "samconfig.toml"), "--region", REGION]
-    command += ["--no-progressbar", "--use-json", "--parameter-overrides"]
-    command += [f"{name}={_quoted(value)}" for name, value in parameters.items()]
+    command += ["--no-progressbar", "--use-json"]
+    if parameters:
+        command += ["--parameter-overrides"]
+        command += [f"{name}={_quoted(value)}" for name, value in parameters.items()]
     settings = {
         **environment(endpoint_url),
         "SAM_CLI_TELEMETRY": "0",
         "SAM_CLI_POLL_DELAY": "0.5",  # seconds: AWS would throttle that, the emulator doesn't
         "__SAM_CLI_APP_DIR": str(ROOT / ".tools/sam/settings"),
-        "PATH": f"{ROOT}/.tools/uv/bin:{os.environ['PATH']}",
+        "PATH": str(folder / "no-tools"),
     }
     with (
         # sam leaves a temporary folder for each artifact that it packages.
         TemporaryDirectory(dir=folder) as scratch,
         # Its paths are relative to the folder that it is in.
-        NamedTemporaryFile("w", dir=built.parent, prefix="template-", suffix=".json") as template,
+        NamedTemporaryFile("w", dir=template.parent, prefix="template-", suffix=".json") as as_json,
     ):
-        json.dump(load(built), template)
-        template.flush()
+        json.dump(load(template), as_json)
+        as_json.flush()
         done = subprocess.run(
-            [*command[:2], "--template-file", template.name, *command[2:]],
+            [*command[:2], "--template-file", as_json.name, *command[2:]],
             cwd=ROOT,
             env={**settings, "TMPDIR": scratch},
             stdin=subprocess.DEVNULL,

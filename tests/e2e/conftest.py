@@ -9,6 +9,7 @@ from ops.clients import ClientRegister, register_of
 from tests.e2e.caller import Bus, Caller
 from tools.media_files.files_server import files_server
 from tools.media_files.sources import Sources
+from tools.release import folder
 
 PARAMETERS = {
     "CallbackGraceSeconds": "20",
@@ -33,10 +34,16 @@ def stack():
 
 @pytest.fixture(scope="session")
 def guarded_stack():
-    """Another stack: it requires consent, and its callbacks come through a REST API."""
+    """Another stack: it requires consent, and its callbacks come through a REST API.
+
+    It is deployed from the folder of a release, as one that was downloaded would be.
+    """
     use_only_this_machine()
+    template = folder.make(ROOT / ".local/release-guarded") / "template.yaml"
     guards = {"RequireConsent": "true", "CallbackIngress": "Api", "CallbackGraceSeconds": "120"}
-    with running_stack({**PARAMETERS, **guards}, ROOT / ".local/test-guarded") as running:
+    with running_stack(
+        {**PARAMETERS, **guards}, ROOT / ".local/test-guarded", template=template
+    ) as running:
         yield running
 
 
