@@ -23,6 +23,9 @@ OPENAPI := .tools/openapi/.made-$(call checksum,requirements/openapi.txt)
 BUILD := .aws-sam/build/.made-$(shell find -L $(SOURCES) -type f ! -name '*.pyc' -exec cksum {} + \
 	2>/dev/null | LC_ALL=C sort | cksum | tr -cd '0-9')
 
+SIMULATOR := .aws-sam/simulator/.made-$(shell find local/Makefile local/simulator local/media -type f ! -name '*.pyc' \
+	-exec cksum {} + 2>/dev/null | LC_ALL=C sort | cksum | tr -cd '0-9')
+
 # NAME=value on the command line, each quoted for the shell with its value as it was typed.
 quoted = '$(subst ','\'',$(1))'
 GIVEN = $(foreach name,$(sort $(.VARIABLES)),$(if $(findstring command line,$(origin $(name))),$\
@@ -84,7 +87,7 @@ UNIT := unit template media simulator local protocol
 # Two runs side by side: the tests of deployed stacks mostly wait, with a worker for each chain.
 STACKS := tests/e2e tests/crashes
 .PHONY: test
-test: $(DEV) $(SAM) $(MINISTACK) $(OPENAPI) $(BUILD) ## Run every test
+test: $(DEV) $(SAM) $(MINISTACK) $(OPENAPI) $(BUILD) $(SIMULATOR) ## Run every test
 	@echo 'Testing; what deploys stacks reports at the end'
 	@mkdir -p .local; .venv/bin/pytest -q --tb=short --durations=10 -n 6 $(STACKS) \
 		>.local/stacks.log 2>&1 & stacks=$$!; \
@@ -92,7 +95,7 @@ test: $(DEV) $(SAM) $(MINISTACK) $(OPENAPI) $(BUILD) ## Run every test
 	wait $$stacks; stacks=$$?; cat .local/stacks.log; exit $$((stacks + others))
 
 .PHONY: full
-full: $(DEV) $(SAM) $(MINISTACK) $(OPENAPI) $(BUILD) ## Run every test at full size: more histories, pairs, cases
+full: $(DEV) $(SAM) $(MINISTACK) $(OPENAPI) $(BUILD) $(SIMULATOR) ## Run every test at full size: more histories, pairs, cases
 	@ACT_ONE_FULL=1 .venv/bin/pytest -q --tb=short --durations=20 -n 4
 
 .PHONY: bench
@@ -124,9 +127,12 @@ check: $(DEV) $(SAM) ## Lint, check types, check the template
 	$(STEP) 'Validating the template' .tools/sam/bin/sam validate --lint --region us-east-1
 	$(STEP) 'Expanding the template' sh -c 'mkdir -p .aws-sam && python -m local.expand >.aws-sam/expanded.json'
 	$(STEP) 'Linting the expanded template' cfn-lint --regions us-east-1 -- .aws-sam/expanded.json
+	$(STEP) 'Linting the templates beside it' local/lint-templates.sh $(OTHERS)
+
+OTHERS := local/simulator/template.yaml
 
 .PHONY: build
-build: $(BUILD) ## Build what is deployed, into .aws-sam/build
+build: $(BUILD) $(SIMULATOR) ## Build what is deployed, into .aws-sam/build, and the simulator
 	@:
 
 .PHONY: format
@@ -186,4 +192,9 @@ endef
 # The flags of this make are not meant for the makes that sam runs.
 $(BUILD): | $(DEV) $(SAM)
 	$(STEP) 'Building into .aws-sam/build' env MAKEFLAGS= MFLAGS= .tools/sam/bin/sam build --cached --parallel
+	@touch $@
+
+$(SIMULATOR): | $(DEV) $(SAM)
+	$(STEP) 'Building into .aws-sam/simulator' env MAKEFLAGS= MFLAGS= .tools/sam/bin/sam build \
+		--template-file local/simulator/template.yaml --build-dir .aws-sam/simulator
 	@touch $@

@@ -42,6 +42,7 @@ from local.processes import ends_with_parent, stop_group
 FOLDER: Final = ROOT / ".local"
 STACK_FILE: Final = FOLDER / "stack.json"
 STACK_NAME: Final = "act-one-local"
+SIMULATOR_NAME: Final = "act-one-simulator"
 SWEEP_SECONDS: Final = 2.0
 """On AWS the schedule runs the sweeper once a minute; here that would be a long wait."""
 
@@ -131,18 +132,27 @@ def _client(service: str, endpoint_url: str) -> Any:  # noqa: ANN401 - the name 
 
 @contextmanager
 def running_stack(
-    parameters: Mapping[str, str], folder: Path, report: Report = print, *, sweeping: bool = True
+    parameters: Mapping[str, str],
+    folder: Path,
+    report: Report = print,
+    *,
+    sweeping: bool = True,
+    deployed_simulator: bool = False,
 ) -> Iterator[LocalStack]:
     """Run a stack with all its files under ``folder``, and stop it at the end.
 
-    ``sweeping`` runs the sweeper every two seconds. Raises ``StackError``.
+    ``sweeping`` runs the sweeper every two seconds. ``deployed_simulator`` deploys the simulator as
+    a stack of its own, in place of a process. Raises ``StackError``.
     """
     _refuse_unknown(parameters)
     with ExitStack() as ending:
         with _step("Starting the local AWS, IAM enforced", report):
             endpoint_url = ending.enter_context(running_emulator(folder))
         given = dict(parameters)
-        if "ProviderBaseUrl" not in given:
+        if deployed_simulator:
+            with _step("Deploying the provider simulator with sam", report):
+                given = {**_deploy_simulator(folder, endpoint_url), **given}
+        elif "ProviderBaseUrl" not in given:
             with _step("Starting the provider simulator", report):
                 key = f"local-{secrets.token_hex(8)}"
                 url = ending.enter_context(_running_simulator(folder, key, endpoint_url))
@@ -196,11 +206,42 @@ def _running_simulator(folder: Path, key: str, endpoint_url: str) -> Iterator[st
         stop_group(process)
 
 
-def _deploy(parameters: Mapping[str, str], folder: Path, endpoint_url: str) -> None:
-    """Deploy the build with `sam deploy`, as into AWS."""
-    if not (ROOT / ".aws-sam/build/template.yaml").exists():
+def _deploy_simulator(folder: Path, endpoint_url: str) -> dict[str, str]:
+    """Deploy the simulator; return act-one's parameters that make it the provider."""
+    _deploy({"DeliverTo": endpoint_url}, folder, endpoint_url, "simulator", SIMULATOR_NAME)
+    described = _client("cloudformation", endpoint_url).describe_stack_resources(
+        StackName=SIMULATOR_NAME
+    )["StackResources"]
+    ids = {one["LogicalResourceId"]: one["PhysicalResourceId"] for one in described}
+    functions = _client("lambda", endpoint_url)
+    name = ids["SimulatorFunction"]
+    url = functions.get_function_url_config(FunctionName=name)["FunctionUrl"]
+    # https://{id}.lambda-url.… doesn't resolve here; the emulator takes the URL's id in the path.
+    url_id = url.removeprefix("https://").partition(".")[0]
+    public_url = f"{endpoint_url}/_aws/lambda-url/{url_id}"
+    settings = functions.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
+    functions.update_function_configuration(
+        FunctionName=name, Environment={"Variables": {**settings, "PUBLIC_URL": public_url}}
+    )
+    secrets_manager = _client("secretsmanager", endpoint_url)
+    key = secrets_manager.get_secret_value(SecretId=ids["Key"])["SecretString"]
+    return {"ProviderBaseUrl": public_url, "ProviderApiKey": key}
+
+
+def _deploy(
+    parameters: Mapping[str, str],
+    folder: Path,
+    endpoint_url: str,
+    build: str = "build",
+    name: str = STACK_NAME,
+) -> None:
+    """Deploy a build with `sam deploy`, as into AWS."""
+    template = ROOT / f".aws-sam/{build}/template.yaml"
+    if not template.exists():
         raise StackError("nothing is built yet: run `make build`")
-    command = [str(ROOT / ".tools/sam/bin/sam"), "deploy", "--stack-name", STACK_NAME]
+    command = [str(ROOT / ".tools/sam/bin/sam"), "deploy", "--stack-name", name]
+    command += ["--template-file", str(template), "--resolve-s3"]
+    command += ["--capabilities", "CAPABILITY_IAM"]
     command += ["--region", REGION, "--no-progressbar", "--parameter-overrides"]
     command += [f"{name}={_quoted(value)}" for name, value in parameters.items()]
     settings = {
@@ -220,7 +261,7 @@ def _deploy(parameters: Mapping[str, str], folder: Path, endpoint_url: str) -> N
             stderr=subprocess.STDOUT,
             check=False,
         )
-    (folder / "deploy.log").write_bytes(done.stdout)
+    (folder / f"deploy-{build}.log").write_bytes(done.stdout)
     if done.returncode != 0:
         output = done.stdout.decode(errors="replace").strip().splitlines()[-12:]
         raise StackError("sam deploy failed:\n  " + "\n  ".join(output))

@@ -10,15 +10,16 @@ from threading import Thread
 from typing import Final
 from urllib.parse import urlsplit
 
+from local.simulator.simulation import Simulation
 from local.simulator.tasks import ProviderTask
 
 SECONDS: Final = 10.0
 
 
-def fetch_inputs(task: ProviderTask, own_url: str) -> None:
+def fetch_inputs(simulation: Simulation, task: ProviderTask) -> None:
     """Fetch a task's inputs on 127.0.0.1, except the simulator's own, in the background."""
     for name, url in (("video", task.video), ("image", task.image)):
-        if urlsplit(url).hostname == "127.0.0.1" and not url.startswith(f"{own_url}/"):
+        if urlsplit(url).hostname == "127.0.0.1" and not url.startswith(f"{simulation.url}/"):
             task.inputs[name] = None
             Thread(target=_fetch, args=(task, name, url), daemon=True).start()
 
