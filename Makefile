@@ -78,6 +78,18 @@ pause: $(DEV) ## Hold the sending of tasks of the stack STACK
 resume: $(DEV) ## Send what waited in the stack STACK
 	@PYTHONPATH=layers/act_one .venv/bin/python -m ops.pause $(call quoted,$(STACK)) --resume
 
+.PHONY: probe
+probe: $(DEV) ## Settle what the provider's documentation leaves open (docs/provider.md); PAID=yes pays for two transfers
+	@PYTHONPATH=layers/act_one .venv/bin/python -m ops.probe $(call options,KEY_FILE RECEIVER \
+		STEPS REPORT AGAIN PROVIDER RUNWAY_VERSION MODELS PAGES) $(if $(PAID),--paid $(call quoted,$(PAID)))
+
+.PHONY: drift
+drift: $(DEV) ## Compare the provider's offer and routes with what is assumed here; free, without a key
+	@PYTHONPATH=layers/act_one .venv/bin/python -m ops.drift $(call options,MODELS PAGES PRICE)
+
+# --name value for each of the variables that is given.
+options = $(foreach name,$(1),$(if $($(name)),--$(shell echo $(name) | tr A-Z_ a-z-) $(call quoted,$($(name)))))
+
 .PHONY: unit
 unit: $(DEV) $(MINISTACK) ## Run the tests that need no deployed stack, in a minute
 	@.venv/bin/pytest -q --tb=short -n 4 $(addprefix tests/,$(UNIT))
@@ -129,7 +141,7 @@ check: $(DEV) $(SAM) ## Lint, check types, check the template
 	$(STEP) 'Linting the expanded template' cfn-lint --regions us-east-1 -- .aws-sam/expanded.json
 	$(STEP) 'Linting the templates beside it' local/lint-templates.sh $(OTHERS)
 
-OTHERS := local/simulator/template.yaml
+OTHERS := local/simulator/template.yaml ops/probe/receiver/template.yaml
 
 .PHONY: build
 build: $(BUILD) $(SIMULATOR) ## Build what is deployed, into .aws-sam/build, and the simulator

@@ -43,6 +43,8 @@ FOLDER: Final = ROOT / ".local"
 STACK_FILE: Final = FOLDER / "stack.json"
 STACK_NAME: Final = "act-one-local"
 SIMULATOR_NAME: Final = "act-one-simulator"
+BUILD: Final = ROOT / ".aws-sam/build/template.yaml"
+SIMULATOR_BUILD: Final = ROOT / ".aws-sam/simulator/template.yaml"
 SWEEP_SECONDS: Final = 2.0
 """On AWS the schedule runs the sweeper once a minute; here that would be a long wait."""
 
@@ -158,7 +160,7 @@ def running_stack(
                 url = ending.enter_context(_running_simulator(folder, key, endpoint_url))
             given = {"ProviderBaseUrl": url, "ProviderApiKey": key, **given}
         with _step("Deploying template.yaml with sam", report):
-            _deploy({**LOCAL_PARAMETERS, **given}, folder, endpoint_url)
+            deploy({**LOCAL_PARAMETERS, **given}, folder, endpoint_url)
         stack = _describe(endpoint_url, given["ProviderBaseUrl"])
         put_own_replies(_client("apigateway", endpoint_url), stack.api_id, given)
         if sweeping:
@@ -208,7 +210,7 @@ def _running_simulator(folder: Path, key: str, endpoint_url: str) -> Iterator[st
 
 def _deploy_simulator(folder: Path, endpoint_url: str) -> dict[str, str]:
     """Deploy the simulator; return act-one's parameters that make it the provider."""
-    _deploy({"DeliverTo": endpoint_url}, folder, endpoint_url, "simulator", SIMULATOR_NAME)
+    deploy({"DeliverTo": endpoint_url}, folder, endpoint_url, SIMULATOR_BUILD, SIMULATOR_NAME)
     described = _client("cloudformation", endpoint_url).describe_stack_resources(
         StackName=SIMULATOR_NAME
     )["StackResources"]
@@ -216,9 +218,7 @@ def _deploy_simulator(folder: Path, endpoint_url: str) -> dict[str, str]:
     functions = _client("lambda", endpoint_url)
     name = ids["SimulatorFunction"]
     url = functions.get_function_url_config(FunctionName=name)["FunctionUrl"]
-    # https://{id}.lambda-url.… doesn't resolve here; the emulator takes the URL's id in the path.
-    url_id = url.removeprefix("https://").partition(".")[0]
-    public_url = f"{endpoint_url}/_aws/lambda-url/{url_id}"
+    public_url = url_here(url, endpoint_url)
     settings = functions.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
     functions.update_function_configuration(
         FunctionName=name, Environment={"Variables": {**settings, "PUBLIC_URL": public_url}}
@@ -228,22 +228,28 @@ def _deploy_simulator(folder: Path, endpoint_url: str) -> dict[str, str]:
     return {"ProviderBaseUrl": public_url, "ProviderApiKey": key}
 
 
-def _deploy(
+def url_here(function_url: str, endpoint_url: str) -> str:
+    """Return the address of a function URL: its own host doesn't resolve on this machine."""
+    url_id = function_url.removeprefix("https://").partition(".")[0]
+    return f"{endpoint_url}/_aws/lambda-url/{url_id}"
+
+
+def deploy(
     parameters: Mapping[str, str],
     folder: Path,
     endpoint_url: str,
-    build: str = "build",
+    template: Path = BUILD,
     name: str = STACK_NAME,
 ) -> None:
-    """Deploy a build with `sam deploy`, as into AWS."""
-    template = ROOT / f".aws-sam/{build}/template.yaml"
+    """Deploy a template with `sam deploy`, as into AWS. Raises ``StackError``."""
     if not template.exists():
         raise StackError("nothing is built yet: run `make build`")
     command = [str(ROOT / ".tools/sam/bin/sam"), "deploy", "--stack-name", name]
     command += ["--template-file", str(template), "--resolve-s3"]
     command += ["--capabilities", "CAPABILITY_IAM"]
-    command += ["--region", REGION, "--no-progressbar", "--parameter-overrides"]
-    command += [f"{name}={_quoted(value)}" for name, value in parameters.items()]
+    command += ["--region", REGION, "--no-progressbar"]
+    command += ["--parameter-overrides"] if parameters else []
+    command += [f"{one}={_quoted(value)}" for one, value in parameters.items()]
     settings = {
         **environment(endpoint_url),
         "SAM_CLI_TELEMETRY": "0",
@@ -261,7 +267,7 @@ def _deploy(
             stderr=subprocess.STDOUT,
             check=False,
         )
-    (folder / f"deploy-{build}.log").write_bytes(done.stdout)
+    (folder / f"deploy-{name}.log").write_bytes(done.stdout)
     if done.returncode != 0:
         output = done.stdout.decode(errors="replace").strip().splitlines()[-12:]
         raise StackError("sam deploy failed:\n  " + "\n  ".join(output))

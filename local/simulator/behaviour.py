@@ -72,6 +72,7 @@ FeedFault = Literal[
     "never_known",
 ]
 NotExistForm = Literal["400", "200", "error_code"]
+Fetch = Literal["get", "head_get", "ranges", "none"]
 Result = Literal["succeeded", "failed", "canceled", "expired", "never"]
 MediaMode = Literal[
     "whole",
@@ -111,6 +112,8 @@ class Behaviour:
     create_seconds: float | None = None
     create_task: CreateTask = "none"
     retry_after: int | None = None
+
+    fetch: Fetch = "get"
 
     callback: CallbackMode = "once"
     callback_body: CallbackBody = "legacy"

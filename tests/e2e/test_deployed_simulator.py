@@ -3,7 +3,8 @@
 import pytest
 import requests
 
-from local.stack import ROOT, running_stack, use_only_this_machine
+from local.stack import ROOT, deploy, running_stack, url_here, use_only_this_machine
+from ops.probe.receiver.app import blank, run_of
 from tests.e2e.caller import Caller
 from tests.e2e.conftest import PARAMETERS
 
@@ -89,3 +90,29 @@ def test_an_outage_is_there_for_every_instance_of_the_function(caller):
         body = {"feed": fault, "seconds": 300}
         assert requests.post(url, json=body, headers=headers, timeout=SECONDS).status_code == 200
         assert list(requests.get(url, headers=headers, timeout=SECONDS).json()) == shown
+
+
+def test_the_receiver_of_the_probe_records_as_a_stack(caller):
+    stack, template = caller.stack, ROOT / "ops/probe/receiver/template.yaml"
+    deploy({}, ROOT / ".local/test-simulated", stack.endpoint_url, template, "act-one-receiver")
+    described = stack.client("cloudformation").describe_stacks(StackName="act-one-receiver")
+    [output] = described["Stacks"][0]["Outputs"]
+    url, secret = url_here(output["OutputValue"], stack.endpoint_url), "secret-of-a-run"
+    run = run_of(secret)
+
+    def call_back():
+        path = f"callbacks/{run}/transfer/1"
+        return requests.post(f"{url}/{path}", json={"task_id": "x"}, timeout=SECONDS).status_code
+
+    assert [call_back(), call_back()] == [500, 200]
+    image = requests.get(f"{url}/inputs/{run}/bad-image/blank.png", timeout=SECONDS)
+    assert image.content == blank()
+    assert image.headers["content-type"] == "image/png"
+    assert requests.get(f"{url}/records/{run}", timeout=SECONDS).json()["records"] == []
+    records = requests.get(f"{url}/records/{secret}", timeout=SECONDS).json()["records"]
+    assert [(one["kind"], one["name"], one["status"]) for one in records] == [
+        ("callback", "transfer", 500),
+        ("callback", "transfer", 200),
+        ("input", "bad-image/blank.png", 200),
+    ]
+    assert records[0]["body"] == '{"task_id": "x"}'
