@@ -245,8 +245,9 @@ def deploy(
     if not template.exists():
         raise StackError("nothing is built yet: run `make build`")
     command = [str(ROOT / ".tools/sam/bin/sam"), "deploy", "--stack-name", name]
-    command += ["--template-file", str(template), "--resolve-s3"]
-    command += ["--capabilities", "CAPABILITY_IAM"]
+    if template != BUILD:  # whose answers are in samconfig.toml
+        command += ["--template-file", str(template), "--resolve-s3"]
+        command += ["--capabilities", "CAPABILITY_IAM"]
     command += ["--region", REGION, "--no-progressbar"]
     command += ["--parameter-overrides"] if parameters else []
     command += [f"{one}={_quoted(value)}" for one, value in parameters.items()]

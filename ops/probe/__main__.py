@@ -3,7 +3,7 @@
 import os
 import secrets
 import sys
-from argparse import ArgumentParser
+from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Final, NoReturn, cast, get_args, override
 from ops import drift
 from ops.probe.conclusions import NOT_SETTLED
 from ops.probe.report import write_report
-from ops.probe.state import State, load, private_file, save
+from ops.probe.state import State, alone, load, private_file, save
 from ops.probe.steps import Probe, StepName, again, check_receiver, free, pay
 from ops.stacks import CommandError, run
 
@@ -82,6 +82,17 @@ def _command(arguments: list[str], say: Callable[[str], None]) -> str:
     steps = _steps(given.steps)
     key = _key(given.key_file)
     report: Path = given.again or given.report
+    with alone(report.parent):
+        return _probe(given, steps, key, report, say)
+
+
+def _probe(
+    given: Namespace,
+    steps: list[StepName],
+    key: str,
+    report: Path,
+    say: Callable[[str], None],
+) -> str:
     file = private_file(report)
     state = _state(file, given.provider, given.receiver.rstrip("/"), is_again=bool(given.again))
     probe = Probe(

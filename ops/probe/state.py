@@ -3,8 +3,11 @@
 A step that was begun is in the file before its create is sent, so that no run pays for it twice.
 """
 
+import fcntl
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -71,14 +74,36 @@ def private_file(report: Path) -> Path:
 
 
 def save(state: State, file: Path) -> None:
-    """Write the state, readable for its owner only, and wait until it is on the disk."""
+    """Write the state, readable for its owner only, and wait until it is on the disk.
+
+    Raises ``CommandError`` if that isn't possible.
+    """
     beside = file.with_name(f"{file.name}.new")
-    handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(handle, "w") as opened:
-        json.dump({"version": VERSION, **asdict(state)}, opened)
-        opened.flush()
-        os.fsync(opened.fileno())
-    beside.replace(file)
+    try:
+        handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(handle, "w") as opened:
+            json.dump({"version": VERSION, **asdict(state)}, opened)
+            opened.flush()
+            os.fsync(opened.fileno())
+        beside.replace(file)
+    except OSError as error:
+        raise CommandError(f"{file} can't be written: {error.strerror}.") from error
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Keep a second probe out of a folder: two at once would both pay. Raises ``CommandError``."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise CommandError(f"{folder} can't be opened: {error.strerror}.") from error
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise CommandError(f"Another probe with a report in {folder} is running.") from None
+    finally:
+        os.close(handle)
 
 
 def load(file: Path) -> State:

@@ -10,7 +10,11 @@ from typing import Any, Final, Literal
 
 import requests
 
+from act_one.inputs.preflight import Limits, check_inputs
+from act_one.inputs.request import TransferRequest
+from act_one.net import downloads
 from act_one.net.exchange import NoReplyError, NotSentError, Reply, post
+from act_one.problems import ProblemError
 from act_one.provider.client import CREATE_PATH, CREATE_SECONDS, FEED_PATH
 from act_one.provider.outcomes import (
     Created,
@@ -26,7 +30,7 @@ from act_one.provider.replies import (
     read_created,
     read_feed_reply,
 )
-from ops.probe.receiver.app import BLANK, IMAGE, VIDEO, Record, run_of
+from ops.probe.receiver.app import BLANK, IMAGE, MAX_INPUT_BYTES, VIDEO, Record, run_of
 from ops.probe.shapes import shape_of
 from ops.probe.state import Exchange, State, Step, save
 from ops.stacks import CommandError
@@ -35,6 +39,12 @@ StepName = Literal["transfer", "bad-image"]
 STEPS: Final[dict[StepName, tuple[str, int]]] = {"transfer": (IMAGE, 2), "bad-image": (BLANK, 0)}
 """The paid steps: the image of each, and how many of its callbacks are answered with a 500."""
 SECONDS: Final = 20.0
+LIMITS: Final = Limits(
+    max_video_bytes=MAX_INPUT_BYTES,
+    max_image_bytes=MAX_INPUT_BYTES,
+    min_video_seconds=3,
+    max_video_seconds=30,
+)
 NOT_SENT: Final = "not sent"
 FIRST_BYTES: Final = "bytes=0-1023"
 _ENDED: Final = (ProviderState.SUCCEEDED, ProviderState.FAILED)
@@ -77,7 +87,10 @@ def free(probe: Probe) -> None:
 
 
 def check_receiver(probe: Probe) -> None:
-    """Raise ``CommandError`` if the receiver isn't there, or has no inputs to serve."""
+    """Look at the receiver's inputs as act-one does before it pays.
+
+    Raises ``CommandError`` if the receiver isn't there, or has no inputs that the provider takes.
+    """
     try:
         reply = requests.get(f"{probe.receiver}/inputs", timeout=SECONDS)
         there = reply.json()["inputs"] if reply.ok else None
@@ -85,9 +98,21 @@ def check_receiver(probe: Probe) -> None:
         raise CommandError(f"The receiver doesn't answer: {type(error).__name__}.") from error
     if there is None or not {VIDEO, IMAGE, BLANK} <= {*there}:
         raise CommandError(
-            f"The receiver has no {VIDEO} and {IMAGE}: put yours into its folder of inputs, and "
-            "deploy it again (docs/provider.md)."
+            f"The receiver has no {VIDEO} and {IMAGE}, of 4 MB at most: put yours into its folder "
+            "of inputs, and deploy it again (docs/provider.md)."
         )
+    place = f"{probe.receiver}/inputs/{'0' * 32}/check"  # recorded under a run that nobody reads
+    policy = downloads.Policy(allow_http=True, allow_private=True)  # an address of one's own
+    try:
+        warnings = check_inputs(
+            TransferRequest(video=f"{place}/{VIDEO}", image=f"{place}/{IMAGE}"),
+            LIMITS,
+            downloads.session(policy),
+        )
+    except ProblemError as problem:
+        raise CommandError(f"The provider would not take these inputs. {problem.detail}") from None
+    for warning in warnings:
+        probe.say(f"Inputs: {warning.message}.")
 
 
 # ── Paid ──────────────────────────────────────────────────────────────────────────────────────

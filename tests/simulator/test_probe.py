@@ -16,7 +16,7 @@ from ops.probe.receiver.__main__ import Receiver
 from ops.probe.receiver.app import Record, run_of
 from ops.probe.report import write_report
 from ops.probe.shapes import shape_of
-from ops.probe.state import Exchange, State, Step, load, private_file
+from ops.probe.state import Exchange, State, Step, alone, load, private_file
 
 KEY = "sk-planted-key-0123456789abcdef"
 NOWHERE = "http://127.0.0.1:9"  # the discard port: the offer is looked up by other tests
@@ -311,6 +311,63 @@ def test_an_interrupted_probe_goes_on_without_a_second_create(
         assert step.state == "succeeded"
 
 
+def test_two_probes_at_once_do_not_both_pay(tmp_path, capsys):
+    key_file = tmp_path / "key.txt"
+    key_file.write_text(KEY)
+    arguments = ["--key-file", str(key_file), "--report", str(tmp_path / "report.json")]
+
+    with alone(tmp_path):
+        status = command.main([*arguments, "--provider", NOWHERE], lambda _: None)
+
+    assert status == 2
+    assert "Another probe" in capsys.readouterr().err
+    assert [*tmp_path.iterdir()] == [key_file]
+
+
+def test_nothing_is_sent_if_it_cannot_be_written_down_before(tmp_path, capsys):
+    key_file, report = tmp_path / "key.txt", tmp_path / "report.json"
+    key_file.write_text(KEY)
+    private_file(report).with_name("report.private.json.new").mkdir()
+    with Provider(KEY) as provider:
+        arguments = ["--key-file", str(key_file), "--report", str(report), "--paid", "yes"]
+
+        status = command.main([*arguments, "--provider", provider.url], lambda _: None)
+
+        assert provider.requests() == []
+    assert status == 2
+    assert "can't be written" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("inputs", "says"),
+    [
+        ({}, "has no performance.mp4 and character.png"),
+        ({"performance.mp4": b"x" * 4_000_001, "character.png": b"x"}, "has no performance.mp4"),
+        ({"performance.mp4": b"text", "character.png": b"text"}, "would not take these inputs"),
+    ],
+)
+def test_inputs_that_the_provider_would_fail_on_are_not_paid_for(tmp_path, capsys, inputs, says):
+    folder, key_file = tmp_path / "inputs", tmp_path / "key.txt"
+    folder.mkdir()
+    key_file.write_text(KEY)
+    for name, content in inputs.items():
+        (folder / name).write_bytes(content)
+    with Provider(KEY) as provider, Receiver(("127.0.0.1", 0), folder) as server:
+        thread = Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        arguments = ["--receiver", f"http://127.0.0.1:{server.server_address[1]}", "--paid", "yes"]
+        arguments += ["--key-file", str(key_file), "--report", str(tmp_path / "report.json")]
+        arguments += ["--provider", provider.url, "--models", NOWHERE, "--pages", NOWHERE]
+
+        status = command.main(arguments, lambda _: None)
+
+        server.shutdown()
+        thread.join()
+        assert provider.bill()["creates_seen"] == 0
+    assert status == 2
+    assert says in capsys.readouterr().err
+
+
 def test_a_refusal_that_bills_nothing_may_be_tried_again(probed):
     probed("create=throttled", *TRANSFER, calls=0)
     assert "transfer" not in load(private_file(probed.report)).steps
@@ -493,7 +550,7 @@ def test_the_provider_cannot_read_the_records(receiver):
         (["--steps", "everything"], "STEPS are"),
         (["--key-file", "/nowhere/key"], "can't be read"),
         ([], "Name the file of the provider's key"),
-        (["--again", "/nowhere/report.json"], "AGAIN= names the report"),
+        (["--again", "missing.json"], "AGAIN= names the report"),
         (["--what"], "Usage: make probe"),
     ],
 )

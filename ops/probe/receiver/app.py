@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 VIDEO, IMAGE, BLANK = "performance.mp4", "character.png", "blank.png"
+MAX_INPUT_BYTES = 4_000_000
+"""A function's reply is at most 6 MB, in base64."""
 MAX_BODY_CHARACTERS = 16_384
 MAX_RECORDS = 500
 """Of a run; later requests are answered but not recorded."""
@@ -133,11 +135,13 @@ def _record(call: Call, records: Records, run: str, kind: str, name: str, status
 
 
 def content_of(name: str, inputs: Path) -> bytes:
-    """Return an input, empty if it isn't there."""
+    """Return an input, empty if it isn't there or is too large."""
     if name == BLANK:
         return blank()
     file = inputs / name
-    return file.read_bytes() if name in (VIDEO, IMAGE) and file.is_file() else b""
+    if name not in (VIDEO, IMAGE) or not file.is_file() or file.stat().st_size > MAX_INPUT_BYTES:
+        return b""
+    return file.read_bytes()
 
 
 @cache
