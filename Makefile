@@ -24,6 +24,9 @@ OPENAPI := .tools/openapi/.made-$(call checksum,requirements/openapi.txt)
 BUILD := .aws-sam/build/.made-$(shell find -L $(SOURCES) -type f ! -name '*.pyc' -exec cksum {} + \
 	2>/dev/null | LC_ALL=C sort | cksum | tr -cd '0-9')
 
+SIMULATOR := .aws-sam/simulator/.made-$(shell find local/Makefile local/simulator local/media -type f ! -name '*.pyc' \
+	-exec cksum {} + 2>/dev/null | LC_ALL=C sort | cksum | tr -cd '0-9')
+
 # NAME=value on the command line, each quoted for the shell with its value as it was typed.
 quoted = '$(subst ','\'',$(1))'
 GIVEN = $(foreach name,$(sort $(.VARIABLES)),$(if $(findstring command line,$(origin $(name))),$\
@@ -76,6 +79,18 @@ pause: $(DEV) ## Hold the sending of tasks of the stack STACK
 resume: $(DEV) ## Send what waited in the stack STACK
 	@PYTHONPATH=layers/act_one .venv/bin/python -m ops.pause $(call quoted,$(STACK)) --resume
 
+.PHONY: probe
+probe: $(DEV) ## Settle what the provider's documentation leaves open (docs/provider.md); PAID=yes pays for two transfers
+	@PYTHONPATH=layers/act_one .venv/bin/python -m ops.probe $(call options,KEY_FILE RECEIVER \
+		STEPS REPORT AGAIN PROVIDER RUNWAY_VERSION MODELS PAGES) $(if $(PAID),--paid $(call quoted,$(PAID)))
+
+.PHONY: drift
+drift: $(DEV) ## Compare the provider's offer and routes with what is assumed here; free, without a key
+	@PYTHONPATH=layers/act_one .venv/bin/python -m ops.drift $(call options,MODELS PAGES PRICE)
+
+# --name value for each of the variables that is given.
+options = $(foreach name,$(1),$(if $($(name)),--$(shell echo $(name) | tr A-Z_ a-z-) $(call quoted,$($(name)))))
+
 .PHONY: unit
 unit: $(DEV) $(MINISTACK) ## Run the tests that need no deployed stack, in a minute
 	@.venv/bin/pytest -q --tb=short -n 4 $(addprefix tests/,$(UNIT))
@@ -85,7 +100,7 @@ UNIT := unit template media simulator local protocol
 # Two runs side by side: the tests of deployed stacks mostly wait, with a worker for each chain.
 STACKS := tests/e2e tests/crashes
 .PHONY: test
-test: $(DEV) $(SAM) $(MINISTACK) $(OPENAPI) $(RELEASE) $(BUILD) ## Run every test
+test: $(DEV) $(SAM) $(MINISTACK) $(OPENAPI) $(RELEASE) $(BUILD) $(SIMULATOR) ## Run every test
 	@echo 'Testing; what deploys stacks reports at the end'
 	@mkdir -p .local; .venv/bin/pytest -q --tb=short --durations=10 -n 6 $(STACKS) \
 		>.local/stacks.log 2>&1 & stacks=$$!; \
@@ -93,7 +108,7 @@ test: $(DEV) $(SAM) $(MINISTACK) $(OPENAPI) $(RELEASE) $(BUILD) ## Run every tes
 	wait $$stacks; stacks=$$?; cat .local/stacks.log; exit $$((stacks + others))
 
 .PHONY: full
-full: $(DEV) $(SAM) $(MINISTACK) $(OPENAPI) $(RELEASE) $(BUILD) ## Run every test at full size: more histories, pairs, cases
+full: $(DEV) $(SAM) $(MINISTACK) $(OPENAPI) $(RELEASE) $(BUILD) $(SIMULATOR) ## Run every test at full size: more histories, pairs, cases
 	@ACT_ONE_FULL=1 .venv/bin/pytest -q --tb=short --durations=20 -n 4
 
 .PHONY: bench
@@ -133,9 +148,12 @@ check: $(DEV) $(SAM) ## Lint, check types, check the template
 	$(STEP) 'Validating the template' .tools/sam/bin/sam validate --lint --region us-east-1
 	$(STEP) 'Expanding the template' sh -c 'mkdir -p .aws-sam && python -m local.expand >.aws-sam/expanded.json'
 	$(STEP) 'Linting the expanded template' cfn-lint --regions us-east-1 -- .aws-sam/expanded.json
+	$(STEP) 'Linting the templates beside it' local/lint-templates.sh $(OTHERS)
+
+OTHERS := local/simulator/template.yaml ops/probe/receiver/template.yaml
 
 .PHONY: build
-build: $(BUILD) ## Build what is deployed, into .aws-sam/build
+build: $(BUILD) $(SIMULATOR) ## Build what is deployed, into .aws-sam/build, and the simulator
 	@:
 
 .PHONY: format
@@ -199,4 +217,9 @@ endef
 # The flags of this make are not meant for the makes that sam runs.
 $(BUILD): | $(DEV) $(SAM)
 	$(STEP) 'Building into .aws-sam/build' env MAKEFLAGS= MFLAGS= .tools/sam/bin/sam build --cached --parallel
+	@touch $@
+
+$(SIMULATOR): | $(DEV) $(SAM)
+	$(STEP) 'Building into .aws-sam/simulator' env MAKEFLAGS= MFLAGS= .tools/sam/bin/sam build \
+		--template-file local/simulator/template.yaml --build-dir .aws-sam/simulator
 	@touch $@
