@@ -62,6 +62,9 @@ SHORT_WAITS: Final[Mapping[str, str]] = {
 minutes, because the real provider is slower than the simulator."""
 
 type Report = Callable[[str], None]
+type Prepare = Callable[[str, Mapping[str, str]], Mapping[str, str]]
+"""Makes what parameters refer to, such as a key, and returns those parameters. It gets the endpoint
+of the emulator and the parameters so far."""
 
 
 class StackError(Exception):
@@ -131,11 +134,17 @@ def _client(service: str, endpoint_url: str) -> Any:  # noqa: ANN401 - the name 
 
 @contextmanager
 def running_stack(
-    parameters: Mapping[str, str], folder: Path, report: Report = print, *, sweeping: bool = True
+    parameters: Mapping[str, str],
+    folder: Path,
+    report: Report = print,
+    *,
+    sweeping: bool = True,
+    prepare: Prepare = lambda _endpoint_url, _parameters: {},
 ) -> Iterator[LocalStack]:
     """Run a stack with all its files under ``folder``, and stop it at the end.
 
-    ``sweeping`` runs the sweeper every two seconds. Raises ``StackError``.
+    ``sweeping`` runs the sweeper every two seconds. ``prepare`` is called before the stack is
+    deployed. Raises ``StackError``.
     """
     _refuse_unknown(parameters)
     with ExitStack() as ending:
@@ -147,6 +156,7 @@ def running_stack(
                 key = f"local-{secrets.token_hex(8)}"
                 url = ending.enter_context(_running_simulator(folder, key, endpoint_url))
             given = {"ProviderBaseUrl": url, "ProviderApiKey": key, **given}
+        given = {**given, **prepare(endpoint_url, given)}
         with _step("Deploying template.yaml with sam", report):
             _deploy({**LOCAL_PARAMETERS, **given}, folder, endpoint_url)
         stack = _describe(endpoint_url, given["ProviderBaseUrl"])

@@ -7,6 +7,7 @@ import pytest
 from local.stack import ROOT, LocalStack, running_stack, use_only_this_machine
 from ops.clients import ClientRegister, register_of
 from tests.e2e.caller import Bus, Caller
+from tests.e2e.organization import complete, organization
 from tools.media_files.files_server import files_server
 from tools.media_files.sources import Sources
 
@@ -33,10 +34,13 @@ def stack():
 
 @pytest.fixture(scope="session")
 def guarded_stack():
-    """Another stack: it requires consent, and its callbacks come through a REST API."""
+    """Another stack: it requires consent, its callbacks come through a REST API, and it has what
+    organizations ask for."""
     use_only_this_machine()
     guards = {"RequireConsent": "true", "CallbackIngress": "Api", "CallbackGraceSeconds": "120"}
-    with running_stack({**PARAMETERS, **guards}, ROOT / ".local/test-guarded") as running:
+    folder = ROOT / ".local/test-guarded"
+    with running_stack({**PARAMETERS, **guards}, folder, prepare=organization) as running:
+        complete(running)
         yield running
 
 

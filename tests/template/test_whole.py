@@ -7,6 +7,7 @@ from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 import pytest
+import yaml
 from cfnlint.api import lint
 from cfnlint.config import ManualArgs
 
@@ -40,7 +41,7 @@ NEEDED_OUTPUTS = {  # and what each has to say
     "ApiUrl": "https://${Api}.execute-api.${AWS::Region}.${AWS::URLSuffix}/v1",
     "ApiKeyId": "${ApiKey}",
     "ApiKeyCommand": "get-api-key",
-    "ProviderKeyCommand": "${AWS::StackName}/provider",
+    "ProviderKeyCommand": "aws secretsmanager put-secret-value",
     "ResultsBucket": "${ResultsBucket}",
     "EventBus": "${EventBus}",
     "TasksTable": "${TasksTable}",
@@ -179,15 +180,14 @@ def test_the_stacks_of_the_documentation_have_nothing_that_cfn_lint_finds(name):
     assert [f"{match.rule.id} {match.path}: {match.message}" for match in found] == []
 
 
-def test_the_cdn_of_the_documentation_has_nothing_that_cfn_lint_finds():
-    source = (SOURCE.parent / "docs/snippets/cdn.yaml").read_text()
+@pytest.mark.parametrize("name", ["cdn", "key"])
+def test_what_the_stacks_of_the_documentation_output_is_what_the_stack_takes(name):
+    source = SOURCE.parent / f"docs/snippets/{name}.yaml"
 
-    found = lint(source, config=ManualArgs(regions=[REGION]))
+    found = lint(source.read_text(), config=ManualArgs(regions=[REGION]))
 
     assert [f"{match.rule.id} {match.path}: {match.message}" for match in found] == []
-    # What it outputs is what the stack takes.
-    outputs = load(SOURCE.parent / "docs/snippets/cdn.yaml")["Outputs"]
-    assert outputs.keys() <= load(SOURCE)["Parameters"].keys()
+    assert load(source)["Outputs"].keys() <= load(SOURCE)["Parameters"].keys()
 
 
 @check(
@@ -196,9 +196,11 @@ def test_the_cdn_of_the_documentation_has_nothing_that_cfn_lint_finds():
 )
 def test_no_stack_changes_what_belongs_to_the_whole_account(template: Template) -> Faults:
     """API Gateway's logging role is one for all: made here, it would go for all with this stack."""
+    asked = template.parameters["AccessLogs"] == "true"
     for name, resource in template.resources.items():
-        settings_of_api = resource["Type"] == "AWS::ApiGateway::Account"
-        if settings_of_api or "AccessLogSetting" in resource.get("Properties", {}):
+        if resource["Type"] == "AWS::ApiGateway::Account":
+            yield f"{name} is the account's one logging role"
+        if "AccessLogSetting" in resource.get("Properties", {}) and not asked:
             yield f"{name} needs the account's one logging role"
 
 
@@ -230,7 +232,7 @@ def test_every_parameter_is_used_described_and_bounded(template: Template) -> Fa
             yield f"{name} does nothing"
         if not parameter.get("Description", "").endswith("."):
             yield f"{name} isn't described"
-        bound = "AllowedPattern" if parameter["Type"] == "String" else "MinValue"
+        bound = "MinValue" if parameter["Type"] == "Number" else "AllowedPattern"
         if not {bound, "AllowedValues"} & parameter.keys():
             yield f"{name} may be anything"
 
@@ -334,3 +336,21 @@ def test_every_output_that_people_need_is_there_and_described(template: Template
     for name, output in template.outputs.items():
         if not output.get("Description") or "Export" in output:
             yield f"{name} isn't described, or is exported under a name that others can hold on to"
+
+
+def test_every_stack_of_the_documentation_is_checked_against_common_rules():
+    config = yaml.safe_load((SOURCE.parent / ".checkov.yaml").read_text())
+    written = {f"docs/snippets/{path.name}" for path in SOURCE.parent.glob("docs/snippets/*.yaml")}
+
+    assert {*config["file"]} == written | {".aws-sam/expanded.json"}
+
+
+def test_every_common_rule_that_is_left_out_has_a_reason():
+    lines = (SOURCE.parent / ".checkov.yaml").read_text().splitlines()
+    left_out = [number for number, line in enumerate(lines) if line.startswith("  - CKV_")]
+
+    assert left_out
+    assert [lines[n] for n in left_out if not lines[n - 1].startswith("  # ")] == []
+    for resource in load(SOURCE)["Resources"].values():
+        for skipped in resource.get("Metadata", {}).get("checkov", {}).get("skip", []):
+            assert len(skipped["comment"]) > 20, skipped
