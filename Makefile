@@ -19,6 +19,7 @@ DEV := .venv/.made-$(call checksum,requirements/dev.txt)
 SAM := .tools/sam/.made-$(call checksum,requirements/sam.txt)
 BENCH := .tools/bench/.made-$(call checksum,requirements/bench.txt)
 MINISTACK := .tools/ministack/.made-$(call checksum,requirements/ministack.txt)
+CHECKOV := .tools/checkov/.made-$(call checksum,requirements/checkov.txt)
 OPENAPI := .tools/openapi/.made-$(call checksum,requirements/openapi.txt)
 BUILD := .aws-sam/build/.made-$(shell find -L $(SOURCES) -type f ! -name '*.pyc' -exec cksum {} + \
 	2>/dev/null | LC_ALL=C sort | cksum | tr -cd '0-9')
@@ -116,7 +117,7 @@ fuzz: $(DEV) ## Fuzz what reads strangers' bytes, for SECONDS (60)
 	@PYTHONPATH=layers/act_one .venv/bin/python -m tools.fuzz --seconds $(or $(SECONDS),60)
 
 .PHONY: check
-check: $(DEV) $(SAM) ## Lint, check types, check the template
+check: $(DEV) $(SAM) $(CHECKOV) ## Lint, check types, check the template
 	$(STEP) 'Linting' ruff check --output-format concise
 	$(STEP) 'Checking the format' ruff format --check
 	$(STEP) 'Checking types' mypy
@@ -124,6 +125,7 @@ check: $(DEV) $(SAM) ## Lint, check types, check the template
 	$(STEP) 'Validating the template' .tools/sam/bin/sam validate --lint --region us-east-1
 	$(STEP) 'Expanding the template' sh -c 'mkdir -p .aws-sam && python -m local.expand >.aws-sam/expanded.json'
 	$(STEP) 'Linting the expanded template' cfn-lint --regions us-east-1 -- .aws-sam/expanded.json
+	$(STEP) 'Checking it against common rules' .tools/checkov/bin/checkov --config-file .checkov.yaml
 
 .PHONY: build
 build: $(BUILD) ## Build what is deployed, into .aws-sam/build
@@ -141,6 +143,7 @@ pins: $(UV) ## Pin the newest versions of everything
 	$(STEP) 'Pinning SAM CLI' $(call pin,requirements/sam)
 	$(STEP) 'Pinning the emulator' $(call pin,requirements/ministack)
 	$(STEP) 'Pinning what tests the description' $(call pin,requirements/openapi)
+	$(STEP) 'Pinning what checks the template' $(call pin,requirements/checkov)
 	$(STEP) 'Pinning what the copy is measured against' $(call pin,requirements/bench)
 	$(STEP) 'Pinning the installer' $(call pin,requirements/uv)
 
@@ -172,6 +175,9 @@ $(MINISTACK): | $(UV)
 
 $(OPENAPI): | $(UV)
 	$(call environment,.tools/openapi,openapi,what tests the description of the API)
+
+$(CHECKOV): | $(UV)
+	$(call environment,.tools/checkov,checkov,what checks the template against common rules)
 
 $(BENCH): | $(UV)
 	$(call environment,.tools/bench,bench,what the copy is measured against)
