@@ -20,6 +20,7 @@ SAM := .tools/sam/.made-$(call checksum,requirements/sam.txt)
 BENCH := .tools/bench/.made-$(call checksum,requirements/bench.txt)
 MINISTACK := .tools/ministack/.made-$(call checksum,requirements/ministack.txt)
 RELEASE := .tools/release/.made-$(call checksum,requirements/release.txt)
+CHECKOV := .tools/checkov/.made-$(call checksum,requirements/checkov.txt)
 OPENAPI := .tools/openapi/.made-$(call checksum,requirements/openapi.txt)
 BUILD := .aws-sam/build/.made-$(shell find -L $(SOURCES) -type f ! -name '*.pyc' -exec cksum {} + \
 	2>/dev/null | LC_ALL=C sort | cksum | tr -cd '0-9')
@@ -140,7 +141,7 @@ fuzz: $(DEV) ## Fuzz what reads strangers' bytes, for SECONDS (60)
 	@PYTHONPATH=layers/act_one .venv/bin/python -m tools.fuzz --seconds $(or $(SECONDS),60)
 
 .PHONY: check
-check: $(DEV) $(SAM) ## Lint, check types, check the template
+check: $(DEV) $(SAM) $(CHECKOV) ## Lint, check types, check the template
 	$(STEP) 'Linting' ruff check --output-format concise
 	$(STEP) 'Checking the format' ruff format --check
 	$(STEP) 'Checking types' mypy
@@ -149,6 +150,7 @@ check: $(DEV) $(SAM) ## Lint, check types, check the template
 	$(STEP) 'Expanding the template' sh -c 'mkdir -p .aws-sam && python -m local.expand >.aws-sam/expanded.json'
 	$(STEP) 'Linting the expanded template' cfn-lint --regions us-east-1 -- .aws-sam/expanded.json
 	$(STEP) 'Linting the templates beside it' local/lint-templates.sh $(OTHERS)
+	$(STEP) 'Checking it against common rules' .tools/checkov/bin/checkov --config-file .checkov.yaml
 
 OTHERS := local/simulator/template.yaml ops/probe/receiver/template.yaml
 
@@ -169,6 +171,7 @@ pins: $(UV) ## Pin the newest versions of everything
 	$(STEP) 'Pinning the emulator' $(call pin,requirements/ministack)
 	$(STEP) 'Pinning what tests the description' $(call pin,requirements/openapi)
 	$(STEP) 'Pinning what a release is made with' $(call pin,requirements/release)
+	$(STEP) 'Pinning what checks the template' $(call pin,requirements/checkov)
 	$(STEP) 'Pinning what the copy is measured against' $(call pin,requirements/bench)
 	$(STEP) 'Pinning the installer' $(call pin,requirements/uv)
 
@@ -203,6 +206,9 @@ $(OPENAPI): | $(UV)
 
 $(RELEASE): | $(UV)
 	$(call environment,.tools/release,release,what a release is made with)
+
+$(CHECKOV): | $(UV)
+	$(call environment,.tools/checkov,checkov,what checks the template against common rules)
 
 $(BENCH): | $(UV)
 	$(call environment,.tools/bench,bench,what the copy is measured against)

@@ -66,6 +66,9 @@ SHORT_WAITS: Final[Mapping[str, str]] = {
 minutes, because the real provider is slower than the simulator."""
 
 type Report = Callable[[str], None]
+type Prepare = Callable[[str, Mapping[str, str]], Mapping[str, str]]
+"""Makes what parameters refer to, such as a key, and returns those parameters. It gets the endpoint
+of the emulator and the parameters so far."""
 
 
 class StackError(Exception):
@@ -142,12 +145,13 @@ def running_stack(
     sweeping: bool = True,
     deployed_simulator: bool = False,
     template: Path = BUILT,
+    prepare: Prepare = lambda _endpoint_url, _parameters: {},
 ) -> Iterator[LocalStack]:
     """Run a stack with all its files under ``folder``, and stop it at the end.
 
     ``sweeping`` runs the sweeper every two seconds. ``deployed_simulator`` deploys the simulator as
-    a stack of its own, in place of a process. ``template`` is built, or that of a release. Raises
-    ``StackError``.
+    a stack of its own, in place of a process. ``template`` is built, or that of a release.
+    ``prepare`` is called before the stack is deployed. Raises ``StackError``.
     """
     _refuse_unknown(parameters)
     with ExitStack() as ending:
@@ -162,6 +166,7 @@ def running_stack(
                 key = f"local-{secrets.token_hex(8)}"
                 url = ending.enter_context(_running_simulator(folder, key, endpoint_url))
             given = {"ProviderBaseUrl": url, "ProviderApiKey": key, **given}
+        given = {**given, **prepare(endpoint_url, given)}
         with _step("Deploying template.yaml with sam", report):
             deploy({**LOCAL_PARAMETERS, **given}, folder, endpoint_url, template)
         stack = _describe(endpoint_url, given["ProviderBaseUrl"])

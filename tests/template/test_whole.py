@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
+import yaml
 from cfnlint.api import lint
 from cfnlint.config import ManualArgs
 from cryptography.hazmat.primitives import hashes, serialization
@@ -44,7 +45,7 @@ NEEDED_OUTPUTS = {  # and what each has to say
     "ApiUrl": "https://${Api}.execute-api.${AWS::Region}.${AWS::URLSuffix}/v1",
     "ApiKeyId": "${ApiKey}",
     "ApiKeyCommand": "get-api-key",
-    "ProviderKeyCommand": "${AWS::StackName}/provider",
+    "ProviderKeyCommand": "aws secretsmanager put-secret-value",
     "ResultsBucket": "${ResultsBucket}",
     "EventBus": "${EventBus}",
     "TasksTable": "${TasksTable}",
@@ -183,8 +184,8 @@ def test_the_stacks_of_the_documentation_have_nothing_that_cfn_lint_finds(name):
     assert [f"{match.rule.id} {match.path}: {match.message}" for match in found] == []
 
 
-@pytest.mark.parametrize("name", ["cdn", "results-cdn"])
-def test_the_cdns_of_the_documentation_have_nothing_that_cfn_lint_finds(name):
+@pytest.mark.parametrize("name", ["cdn", "results-cdn", "key"])
+def test_what_the_stacks_of_the_documentation_output_is_what_the_stack_takes(name):
     file = SOURCE.parent / f"docs/snippets/{name}.yaml"
 
     found = lint(file.read_text(), config=ManualArgs(regions=[REGION]))
@@ -255,9 +256,11 @@ def test_the_code_of_the_documentation_signs_urls_as_cloudfront_checks_them(tmp_
 )
 def test_no_stack_changes_what_belongs_to_the_whole_account(template: Template) -> Faults:
     """API Gateway's logging role is one for all: made here, it would go for all with this stack."""
+    asked = template.parameters["AccessLogs"] == "true"
     for name, resource in template.resources.items():
-        settings_of_api = resource["Type"] == "AWS::ApiGateway::Account"
-        if settings_of_api or "AccessLogSetting" in resource.get("Properties", {}):
+        if resource["Type"] == "AWS::ApiGateway::Account":
+            yield f"{name} is the account's one logging role"
+        if "AccessLogSetting" in resource.get("Properties", {}) and not asked:
             yield f"{name} needs the account's one logging role"
 
 
@@ -289,7 +292,7 @@ def test_every_parameter_is_used_described_and_bounded(template: Template) -> Fa
             yield f"{name} does nothing"
         if not parameter.get("Description", "").endswith("."):
             yield f"{name} isn't described"
-        bound = "AllowedPattern" if parameter["Type"] == "String" else "MinValue"
+        bound = "MinValue" if parameter["Type"] == "Number" else "AllowedPattern"
         if not {bound, "AllowedValues"} & parameter.keys():
             yield f"{name} may be anything"
 
@@ -393,3 +396,21 @@ def test_every_output_that_people_need_is_there_and_described(template: Template
     for name, output in template.outputs.items():
         if not output.get("Description") or "Export" in output:
             yield f"{name} isn't described, or is exported under a name that others can hold on to"
+
+
+def test_every_stack_of_the_documentation_is_checked_against_common_rules():
+    config = yaml.safe_load((SOURCE.parent / ".checkov.yaml").read_text())
+    written = {f"docs/snippets/{path.name}" for path in SOURCE.parent.glob("docs/snippets/*.yaml")}
+
+    assert {*config["file"]} == written | {".aws-sam/expanded.json"}
+
+
+def test_every_common_rule_that_is_left_out_has_a_reason():
+    lines = (SOURCE.parent / ".checkov.yaml").read_text().splitlines()
+    left_out = [number for number, line in enumerate(lines) if line.startswith("  - CKV_")]
+
+    assert left_out
+    assert [lines[n] for n in left_out if not lines[n - 1].startswith("  # ")] == []
+    for resource in load(SOURCE)["Resources"].values():
+        for skipped in resource.get("Metadata", {}).get("checkov", {}).get("skip", []):
+            assert len(skipped["comment"]) > 20, skipped
