@@ -19,6 +19,7 @@ DEV := .venv/.made-$(call checksum,requirements/dev.txt)
 SAM := .tools/sam/.made-$(call checksum,requirements/sam.txt)
 BENCH := .tools/bench/.made-$(call checksum,requirements/bench.txt)
 MINISTACK := .tools/ministack/.made-$(call checksum,requirements/ministack.txt)
+MOTO := .tools/moto/.made-$(call checksum,requirements/moto.txt)
 OPENAPI := .tools/openapi/.made-$(call checksum,requirements/openapi.txt)
 BUILD := .aws-sam/build/.made-$(shell find -L $(SOURCES) -type f ! -name '*.pyc' -exec cksum {} + \
 	2>/dev/null | LC_ALL=C sort | cksum | tr -cd '0-9')
@@ -30,7 +31,7 @@ GIVEN = $(foreach name,$(sort $(.VARIABLES)),$(if $(findstring command line,$(or
 
 .PHONY: help
 help: ## List the targets
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{printf "%-12s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{printf "%-15s %s\n", $$1, $$2}'
 
 .PHONY: demo
 demo: ## Watch four transfers live, in a stack on this machine
@@ -103,6 +104,10 @@ bench: $(DEV) $(MINISTACK) $(BENCH) $(BUILD) ## Measure what is built
 costs: $(DEV) $(SAM) $(MINISTACK) $(BUILD) ## Count what a task asks of AWS, into docs/costs.md
 	@PYTHONPATH=layers/act_one .venv/bin/python -m tools.costs
 
+.PHONY: second-opinion
+second-opinion: $(DEV) $(SAM) $(MINISTACK) $(MOTO) $(BUILD) ## Deploy the template into two emulators and compare, into docs/aws-review.md
+	@PYTHONPATH=layers/act_one .venv/bin/python -m tools.aws_review
+
 .PHONY: openapi
 openapi: $(DEV) ## Describe the API, in docs/openapi.json
 	@PYTHONPATH=layers/act_one .venv/bin/python -m tools.openapi
@@ -140,6 +145,7 @@ pins: $(UV) ## Pin the newest versions of everything
 	$(STEP) 'Pinning the development tools' $(call pin,requirements/dev)
 	$(STEP) 'Pinning SAM CLI' $(call pin,requirements/sam)
 	$(STEP) 'Pinning the emulator' $(call pin,requirements/ministack)
+	$(STEP) 'Pinning the other emulator' $(call pin,requirements/moto)
 	$(STEP) 'Pinning what tests the description' $(call pin,requirements/openapi)
 	$(STEP) 'Pinning what the copy is measured against' $(call pin,requirements/bench)
 	$(STEP) 'Pinning the installer' $(call pin,requirements/uv)
@@ -172,6 +178,9 @@ $(MINISTACK): | $(UV)
 
 $(OPENAPI): | $(UV)
 	$(call environment,.tools/openapi,openapi,what tests the description of the API)
+
+$(MOTO): | $(UV)
+	$(call environment,.tools/moto,moto,the other emulator)
 
 $(BENCH): | $(UV)
 	$(call environment,.tools/bench,bench,what the copy is measured against)
