@@ -104,6 +104,10 @@ bench: $(DEV) $(MINISTACK) $(BENCH) $(BUILD) ## Measure what is built
 costs: $(DEV) $(SAM) $(MINISTACK) $(BUILD) ## Count what a task asks of AWS, into docs/costs.md
 	@PYTHONPATH=layers/act_one .venv/bin/python -m tools.costs
 
+.PHONY: scale
+scale: $(DEV) ## Say which limit comes first, in docs/scale.md
+	@PYTHONPATH=layers/act_one .venv/bin/python -m tools.scale
+
 .PHONY: second-opinion
 second-opinion: $(DEV) $(SAM) $(MINISTACK) $(MOTO) $(BUILD) ## Deploy the template into two emulators and compare, into docs/aws-review.md
 	@PYTHONPATH=layers/act_one .venv/bin/python -m tools.aws_review
