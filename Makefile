@@ -21,6 +21,7 @@ BENCH := .tools/bench/.made-$(call checksum,requirements/bench.txt)
 MINISTACK := .tools/ministack/.made-$(call checksum,requirements/ministack.txt)
 RELEASE := .tools/release/.made-$(call checksum,requirements/release.txt)
 CHECKOV := .tools/checkov/.made-$(call checksum,requirements/checkov.txt)
+MOTO := .tools/moto/.made-$(call checksum,requirements/moto.txt)
 OPENAPI := .tools/openapi/.made-$(call checksum,requirements/openapi.txt)
 BUILD := .aws-sam/build/.made-$(shell find -L $(SOURCES) -type f ! -name '*.pyc' -exec cksum {} + \
 	2>/dev/null | LC_ALL=C sort | cksum | tr -cd '0-9')
@@ -35,7 +36,7 @@ GIVEN = $(foreach name,$(sort $(.VARIABLES)),$(if $(findstring command line,$(or
 
 .PHONY: help
 help: ## List the targets
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{printf "%-12s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{printf "%-15s %s\n", $$1, $$2}'
 
 .PHONY: demo
 demo: ## Watch four transfers live, in a stack on this machine
@@ -120,6 +121,14 @@ bench: $(DEV) $(MINISTACK) $(BENCH) $(BUILD) ## Measure what is built
 costs: $(DEV) $(SAM) $(MINISTACK) $(BUILD) ## Count what a task asks of AWS, into docs/costs.md
 	@PYTHONPATH=layers/act_one .venv/bin/python -m tools.costs
 
+.PHONY: scale
+scale: $(DEV) ## Say which limit comes first, in docs/scale.md
+	@PYTHONPATH=layers/act_one .venv/bin/python -m tools.scale
+
+.PHONY: second-opinion
+second-opinion: $(DEV) $(SAM) $(MINISTACK) $(MOTO) $(BUILD) ## Deploy the template into two emulators and compare, into docs/aws-review.md
+	@PYTHONPATH=layers/act_one .venv/bin/python -m tools.aws_review
+
 .PHONY: openapi
 openapi: $(DEV) ## Describe the API, in docs/openapi.json
 	@PYTHONPATH=layers/act_one .venv/bin/python -m tools.openapi
@@ -169,6 +178,7 @@ pins: $(UV) ## Pin the newest versions of everything
 	$(STEP) 'Pinning the development tools' $(call pin,requirements/dev)
 	$(STEP) 'Pinning SAM CLI' $(call pin,requirements/sam)
 	$(STEP) 'Pinning the emulator' $(call pin,requirements/ministack)
+	$(STEP) 'Pinning the other emulator' $(call pin,requirements/moto)
 	$(STEP) 'Pinning what tests the description' $(call pin,requirements/openapi)
 	$(STEP) 'Pinning what a release is made with' $(call pin,requirements/release)
 	$(STEP) 'Pinning what checks the template' $(call pin,requirements/checkov)
@@ -209,6 +219,9 @@ $(RELEASE): | $(UV)
 
 $(CHECKOV): | $(UV)
 	$(call environment,.tools/checkov,checkov,what checks the template against common rules)
+
+$(MOTO): | $(UV)
+	$(call environment,.tools/moto,moto,the other emulator)
 
 $(BENCH): | $(UV)
 	$(call environment,.tools/bench,bench,what the copy is measured against)

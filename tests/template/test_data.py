@@ -1,10 +1,12 @@
 """Data and secrets: private, encrypted, not lost by a mistake."""
 
+import inspect
 import re
 import string
 
 import pytest
 
+from act_one.ingest import pairs
 from act_one.inputs.bucket import INCOMING, OUTGOING, UPLOADS
 from act_one.tasks.table import CLIENT_INDEX, DUE_INDEX, PROVIDER_TASK_INDEX
 from act_one.tasks.task import Task
@@ -108,6 +110,30 @@ def test_the_tasks_table_is_what_its_code_takes_it_for(template: Template) -> Fa
         asked = {name for names in needed.values() for name in names} | {"task_id", "expires_at"}
         for attribute in asked - fields:
             yield f"{name}: no row has the attribute {attribute}"
+
+
+@check(
+    Break("pairs for ever", drop("PairsTable", "TimeToLiveSpecification")),
+    Break(
+        "by another attribute",
+        put("PairsTable", "TimeToLiveSpecification", "AttributeName", to="expires"),
+    ),
+    Break("turned off", put("TasksTable", "TimeToLiveSpecification", "Enabled", to=False)),
+)
+def test_rows_are_removed_by_the_attribute_that_code_writes(template: Template) -> Faults:
+    """Of tasks and pairs. Clients, the ledger and durations stay."""
+    expiring = {
+        named(function["Environment"]["Variables"][variable])
+        for function in template.of("Lambda::Function").values()
+        for variable in ("TASKS_TABLE", "PAIRS_TABLE")
+        if variable in function["Environment"]["Variables"]
+    }
+    assert 'item["expires_at"]' in inspect.getsource(pairs)
+    for name, table in template.of("DynamoDB::Table").items():
+        expiry = table.get("TimeToLiveSpecification")
+        wanted = {"AttributeName": "expires_at", "Enabled": True} if name in expiring else None
+        if expiry != wanted:
+            yield f"{name} removes rows by {expiry}, not by {wanted}"
 
 
 def _tasks_tables(template: Template) -> dict[str, dict]:
