@@ -66,6 +66,8 @@ def write_out(node: ast.ClassDef, decorator: ast.Call) -> None:
     if options != {"slots": True} or node.bases or node.keywords:
         raise UnknownDataclassError(f"{node.name} has bases, or other options than these")
     text = "\n".join(methods([*fields_of(node)], frozen=frozen, kw_only=kw_only))
+    if ast.get_docstring(node) is None:  # dataclass would write one, of the signature
+        text += f"\n__doc__ = {node.name!r}"
     added = ast.parse(text).body
     own = {one.name for one in node.body if isinstance(one, ast.FunctionDef)}
     if own & {one.name for one in added if isinstance(one, ast.FunctionDef)}:
