@@ -20,7 +20,9 @@ logger = Logger()
 settings = Settings.from_environment(os.environ)
 
 _DESCRIPTION: Final = "api_description"
-_SWAGGER_UI: Final = "aws_lambda_powertools.event_handler.openapi.swagger_ui"
+_POWERTOOLS: Final = "aws_lambda_powertools"
+_SWAGGER_UI: Final = "event_handler/openapi/swagger_ui"
+"""In the package; as a module, it would import Powertools' routers."""
 _HTML: Final = "text/html; charset=utf-8"
 _CSS: Final = "text/css; charset=utf-8"
 _SCRIPT: Final = "text/javascript; charset=utf-8"
@@ -28,8 +30,8 @@ _FILES: Final[Mapping[str, tuple[str, str, str]]] = {
     "problems": (_DESCRIPTION, "problems.html", _HTML),
     "pages.css": (_DESCRIPTION, "pages.css", _CSS),
     "start.js": (_DESCRIPTION, "start.js", _SCRIPT),
-    "swagger-ui.css": (_SWAGGER_UI, "swagger-ui.min.css", _CSS),
-    "swagger-ui.js": (_SWAGGER_UI, "swagger-ui-bundle.min.js", _SCRIPT),
+    "swagger-ui.css": (_POWERTOOLS, f"{_SWAGGER_UI}/swagger-ui.min.css", _CSS),
+    "swagger-ui.js": (_POWERTOOLS, f"{_SWAGGER_UI}/swagger-ui-bundle.min.js", _SCRIPT),
 }
 _HEADERS: Final[Mapping[str, str]] = {
     # Swagger UI sets styles of its elements; it needs no script but the two files.

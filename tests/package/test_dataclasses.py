@@ -58,7 +58,7 @@ def described(cls):
         "fields": [[f.name, str(f.type), f.kw_only] for f in fields],
         "defaults": [repr(f.default).partition(" at 0x")[0] for f in fields],
         "slots": cls.__slots__, "match": cls.__match_args__,
-        # Of a class without one, dataclass writes its name and signature, which the build leaves out.
+        # Of a class without one, dataclass writes its signature, which the build leaves out.
         "doc": re.sub(rf"^{cls.__name__}\\(.*", cls.__name__, cls.__doc__),
         "repr": re.sub(" at 0x[0-9a-f]+", "", repr(made)),
         "values": [type(value).__name__ for value in values],
