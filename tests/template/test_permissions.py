@@ -8,8 +8,8 @@ import re
 
 from act_one.ingest import folders
 from act_one.inputs import bucket
-from act_one.lifecycle.storing import result_prefix
 from act_one.tasks.events import DETAIL_TYPES, ERASED, REJECTED, SOURCE
+from act_one.tasks.links import result_prefix
 from act_one.tasks.task import Stage, Task
 from tests.template.checks import Break, add, allow, check, drop, forbid, get_arn, put
 from tests.template.deployment import OTHERWISE, Faults, Grants, Template, as_list, named

@@ -10,7 +10,7 @@ from aws_lambda_powertools import Logger
 
 from act_one.ingest.context import IngestContext
 from act_one.inputs.bucket import INCOMING, OUTGOING, RESULT, FileGoneError
-from act_one.media.copy import RESULT_VIDEO_TYPES
+from act_one.media.facts import RESULT_VIDEO_TYPES
 from act_one.tasks.documents import document, readable_json
 from act_one.tasks.task import Stage, Task
 

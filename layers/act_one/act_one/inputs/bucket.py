@@ -12,7 +12,7 @@ from urllib.parse import quote
 from botocore.exceptions import ClientError
 
 from act_one.aws import LINK_SECONDS, s3_client
-from act_one.inputs.request import MAX_INPUT_URL_CHARACTERS, TransferRequest
+from act_one.inputs.limits import MAX_INPUT_URL_CHARACTERS
 from act_one.media.sniff import SNIFF_BYTES, sniff
 from act_one.problems import ProblemError
 from act_one.tasks.task import PinnedFile, Task
@@ -20,6 +20,8 @@ from act_one.tasks.task import PinnedFile, Task
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import GetObjectRequestTypeDef, HeadObjectRequestTypeDef
+
+    from act_one.inputs.request import TransferRequest
 
 UPLOADS: Final = "uploads/"
 """Files uploaded over HTTP, and those that events name: ``uploads/<client>/…``."""
@@ -111,11 +113,11 @@ class UploadsBucket:
         """Return the ``s3://`` URI of the folder whose files a client may use."""
         return self.uri(f"{UPLOADS}{client_id}/")
 
-    def has(self, request: TransferRequest) -> bool:
+    def has(self, request: "TransferRequest") -> bool:
         """Return whether an input of the request is in the bucket."""
         return any(uri.startswith("s3://") for uri in (request.video, request.image))
 
-    def pin_versions(self, request: TransferRequest) -> TransferRequest:
+    def pin_versions(self, request: "TransferRequest") -> "TransferRequest":
         """Pin the request's inputs in the bucket to their current versions.
 
         Raises ``ProblemError`` 422 for a file that is missing or of the wrong type, and for one
@@ -142,12 +144,12 @@ class UploadsBucket:
                 )
         return pinned
 
-    def presign(self, request: TransferRequest) -> TransferRequest:
+    def presign(self, request: "TransferRequest") -> "TransferRequest":
         """Replace ``s3://`` URIs by URLs that are valid for an hour."""
         video, image = self.urls(request)
         return replace(request, video=video, image=image)
 
-    def urls(self, source: Task | TransferRequest) -> tuple[str, str]:
+    def urls(self, source: "Task | TransferRequest") -> tuple[str, str]:
         """Return new URLs of the video and the image for the provider."""
         return (
             self._url(source.video, source.video_file),
@@ -179,7 +181,7 @@ class UploadsBucket:
             "one image into a folder of their own",
         )
 
-    def check_pinned(self, request: TransferRequest) -> None:
+    def check_pinned(self, request: "TransferRequest") -> None:
         """Check that the pinned versions of a request's inputs exist.
 
         Raises ``ProblemError`` 422.

@@ -9,6 +9,7 @@ from math import isfinite
 from typing import Final, NoReturn
 
 from act_one.inputs.consent import read_consent
+from act_one.inputs.limits import MAX_INPUT_URL_CHARACTERS
 from act_one.json_types import Json
 from act_one.net.addresses import Policy
 from act_one.net.urls import UnsafeAddressError, Url, parse_url
@@ -18,8 +19,6 @@ from act_one.tasks.identifiers import hash_request
 from act_one.tasks.task import Notice, PinnedFile, Webhook, WebhookForm
 
 MAX_REQUEST_BYTES: Final = 65_536
-MAX_INPUT_URL_CHARACTERS: Final = 2_048
-"""Runway's limit; a task with a longer URL would be billed and fail."""
 MAX_METADATA_BYTES: Final = 2_048
 MAX_METADATA_DEPTH: Final = 32
 """EventBridge and other JSON parsers refuse deep nesting."""
