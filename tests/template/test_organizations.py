@@ -32,7 +32,7 @@ LOGGED = {  # what may be in an access log: nothing that a caller can put a secr
     Break("a role without", drop("CopyRole", "PermissionsBoundary"), OTHERWISE),
     Break(
         "SAM's role without",
-        drop("SweeperFunctionEveryMinuteRole", "PermissionsBoundary"),
+        drop("SweepScheduleRole", "PermissionsBoundary"),
         OTHERWISE,
     ),
     Break("always", put("CopyRole", "PermissionsBoundary", to="arn:aws:iam::1:policy/any")),

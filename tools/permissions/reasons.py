@@ -163,14 +163,12 @@ REASONS = (
     Reason(
         "logs:CreateLogDelivery", "*", "its log, by log delivery, which has no narrower resource"
     ),
-    Reason(
-        "lambda:InvokeFunction", "SweeperFunction", "the sweep", "SweeperFunctionEveryMinuteRole"
-    ),
+    Reason("lambda:InvokeFunction", "SweeperFunction", "the sweep", "SweepScheduleRole"),
     Reason(
         "sqs:SendMessage",
         "UndeliveredQueue",
         "keeping a sweep that could not start",
-        "SweeperFunctionEveryMinuteRole",
+        "SweepScheduleRole",
     ),
     # ── Policies that roles share ──
     Reason("xray:", "*", "traces; X-Ray has no narrower resource", "TracingPolicy"),
