@@ -124,16 +124,27 @@ def use_only_this_machine() -> None:
 
 
 @cache
+def _session() -> boto3.session.Session:
+    """Return the session of all clients: it reads what botocore knows of AWS once."""
+    return boto3.session.Session()
+
+
+_building_client: Final = threading.Lock()
+"""Threads may share clients, but not build them at once with the same session."""
+
+
+@cache
 def _client(service: str, endpoint_url: str) -> Any:  # noqa: ANN401 - the name decides the type
-    """Build a client once: that takes 0.1 s, and clients may be shared by threads."""
-    return boto3.session.Session().client(
-        service,  # type: ignore[call-overload]  # typed for literal names only
-        endpoint_url=endpoint_url,
-        region_name=REGION,
-        aws_access_key_id=ADMINISTRATOR["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=ADMINISTRATOR["AWS_SECRET_ACCESS_KEY"],
-        config=Config(retries={"mode": "standard", "total_max_attempts": 3}, read_timeout=70),
-    )
+    """Build a client once."""
+    with _building_client:
+        return _session().client(
+            service,  # type: ignore[call-overload]  # typed for literal names only
+            endpoint_url=endpoint_url,
+            region_name=REGION,
+            aws_access_key_id=ADMINISTRATOR["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=ADMINISTRATOR["AWS_SECRET_ACCESS_KEY"],
+            config=Config(retries={"mode": "standard", "total_max_attempts": 3}, read_timeout=70),
+        )
 
 
 @contextmanager
