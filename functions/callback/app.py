@@ -11,7 +11,8 @@ from act_one.clock import system_clock
 from act_one.correlation import about_task
 from act_one.http_events import body_of, json_response, problem_response, secured
 from act_one.lifecycle.callback import handle_callback
-from act_one.lifecycle.services import build_services, key_ring
+from act_one.lifecycle.services import build_services
+from act_one.lifecycle.tables import key_ring
 from act_one.problems import ProblemError
 from act_one.provider.callback_token import UnknownTokenError, verify
 from act_one.settings import Settings

@@ -49,7 +49,7 @@ class PairTakenError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Content:
-    """A file's ETag and the time of its last change (epoch seconds)."""
+    """A file's ETag, or its checksum under a KMS key, and when it changed (epoch seconds)."""
 
     etag: str
     modified: float

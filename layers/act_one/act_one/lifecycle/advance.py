@@ -15,7 +15,7 @@ from act_one.lifecycle.next_step import (
     TRUST_CALLBACK_AFTER_SECONDS,
     success_callback,
 )
-from act_one.lifecycle.poll import ask_feed, poll_provider
+from act_one.lifecycle.poll import EXECUTION_LOST_SECONDS, ask_feed, poll_provider
 from act_one.lifecycle.services import Services
 from act_one.lifecycle.submission import poll_soon_if_called_back, resend
 from act_one.provider.outcomes import Report
@@ -26,8 +26,6 @@ from act_one.tasks.table import MovedOnError
 from act_one.tasks.task import Notice, SettledBy, Stage, Task, TaskChanges
 
 FALLBACK_FEED_SECONDS: Final = 10.0
-EXECUTION_LOST_SECONDS: Final = 120.0
-"""How long after its own next poll an execution counts as lost."""
 LOST_COPY_SECONDS: Final = HOUR
 """How much later a copy is given up whose last attempt was lost."""
 MEDIA_UNAVAILABLE: Final = Notice(

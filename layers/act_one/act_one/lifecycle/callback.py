@@ -4,8 +4,7 @@ from typing import Final
 
 from aws_lambda_powertools import Logger
 
-from act_one.lifecycle.advance import EXECUTION_LOST_SECONDS
-from act_one.lifecycle.poll import poll_provider
+from act_one.lifecycle.poll import EXECUTION_LOST_SECONDS, poll_provider
 from act_one.lifecycle.services import Services
 from act_one.provider.outcomes import ProviderState, Report
 from act_one.provider.replies import read_callback, write_success
