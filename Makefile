@@ -142,8 +142,9 @@ upgrades: $(DEV) $(SAM) $(MINISTACK) $(RELEASE) $(BUILD) ## Update a stack of th
 	@.venv/bin/pytest -q --tb=short -rs -n0 tests/upgrades
 
 .PHONY: release
-release: $(DEV) $(SAM) $(RELEASE) $(BUILD) ## Make the files of a release, in out/; DRAFT=1 from any tree
-	@PYTHONPATH=layers/act_one .venv/bin/python -m tools.release $(if $(DRAFT),--draft)
+release: $(DEV) $(SAM) $(RELEASE) $(BUILD) ## Make the files of a release, in out/; DRAFT=1 from any tree, SAMPLES=1 for later tests
+	@PYTHONPATH=layers/act_one .venv/bin/python -m tools.release $(if $(DRAFT),--draft) \
+		$(if $(SAMPLES),--samples)
 
 .PHONY: fuzz
 fuzz: $(DEV) ## Fuzz what reads strangers' bytes, for SECONDS (60)

@@ -43,6 +43,7 @@ LONG = (
     "unit/net/test_downloads.py",
     "media/test_files.py",
     "package/test_layers.py",
+    "package/test_release.py",
     "media/test_hostile.py",
     "unit/webhooks/test_queue.py",
     "protocol/test_protocol.py",

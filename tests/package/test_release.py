@@ -12,9 +12,10 @@ from act_one import VERSION
 from local.emulator import ROOT
 from local.expand import load
 from local.handlers import BUILD
-from tools.release import checks, folder
+from tools.release import checks, folder, history
 from tools.release.checks import NotReadyError, changelog, check_ready
-from tools.release.history import HistoryMissingError, last_release
+from tools.release.history import HistoryMissingError, Release, last_release
+from tools.release.samples import write_samples
 
 if not (BUILD / "template.yaml").exists():
     pytest.fail("Nothing is built yet: run `make build`", pytrace=False)
@@ -199,6 +200,35 @@ def test_a_tree_that_is_not_ready_says_what_to_do(tree, version, spoil, why):
         check_ready(version, tree)
 
 
-def test_without_history_it_says_what_is_missing(tree):
+def test_the_samples_of_each_release_are_of_the_same_kinds(tmp_path):
+    for name in ("events", "functions"):
+        (tmp_path / name).symlink_to(ROOT / name)
+
+    written = write_samples("0.9.0", tmp_path)
+
+    for kept in (ROOT / "tests/releases").iterdir():
+        assert {path.name for path in kept.iterdir()} <= {path.name for path in written.iterdir()}
+    with pytest.raises(FileExistsError):
+        write_samples("0.9.0", tmp_path)
+
+
+def test_without_history_it_says_what_is_missing(tree, monkeypatch):
+    monkeypatch.setattr(history, "VERSION", "0.3.0-dev")
+
     with pytest.raises(HistoryMissingError, match=r"the commit of release 0\.2\.0 is not here"):
         last_release(tree)
+
+
+def test_the_last_release_is_its_tag_or_the_commit_in_its_heading(tree, monkeypatch):
+    def git(*words):
+        done = subprocess.run(["git", *words], cwd=tree, check=True, capture_output=True, text=True)  # noqa: S607
+        return done.stdout.strip()
+
+    head = git("rev-parse", "HEAD")
+    monkeypatch.setattr(history, "VERSION", "0.2.0")
+    write(tree, "CHANGELOG.md", f"## Unreleased\n\n## 0.2.0\n\n## 0.1.0 · 2026-11-28 · {head}\n")
+    assert last_release(tree) == Release("0.1.0", head)
+
+    monkeypatch.setattr(history, "VERSION", "0.3.0-dev")
+    git("tag", "v0.2.0")
+    assert last_release(tree) == Release("0.2.0", head)

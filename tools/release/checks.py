@@ -4,6 +4,8 @@ import re
 import subprocess
 from pathlib import Path
 
+from tools.release.samples import folder_of
+
 VERSION_FORM = re.compile(r"(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)")
 HEADING = re.compile(r"^## ([^\s]+)(.*)$", re.MULTILINE)
 UNRELEASED = "Unreleased"
@@ -15,11 +17,7 @@ class NotReadyError(Exception):
 
 def check_ready(version: str, root: Path) -> None:
     """Raise ``NotReadyError`` unless the tree of ``root`` may become this release."""
-    if VERSION_FORM.fullmatch(version) is None:
-        raise NotReadyError(
-            f"{version} is not the version of a release: "
-            "set VERSION in layers/act_one/act_one/__init__.py, such as 0.2.0"
-        )
+    check_version(version)
     sections = changelog(root)
     if version not in sections:
         raise NotReadyError(
@@ -27,12 +25,10 @@ def check_ready(version: str, root: Path) -> None:
         )
     if sections.get(UNRELEASED, "").strip():
         raise NotReadyError(f"CHANGELOG.md has lines in Unreleased: move them to {version}")
-    samples = root / "tests/releases" / version
-    if not samples.is_dir():
+    if not folder_of(version, root).is_dir():
         raise NotReadyError(
             f"tests/releases has no samples of {version}, which later releases must understand: "
-            f"copy the files that the newest folder there has from events/ and functions/fallback/ "
-            f"to {samples.relative_to(root)}"
+            "run `make release SAMPLES=1` and commit them"
         )
     changed = _git(root, "status", "--porcelain")
     if changed:
@@ -42,6 +38,15 @@ def check_ready(version: str, root: Path) -> None:
         root, "rev-parse", "HEAD"
     ):
         raise NotReadyError(f"the tag v{version} is another commit: raise VERSION")
+
+
+def check_version(version: str) -> None:
+    """Raise ``NotReadyError`` for a version that no release has."""
+    if VERSION_FORM.fullmatch(version) is None:
+        raise NotReadyError(
+            f"{version} is not the version of a release: "
+            "set VERSION in layers/act_one/act_one/__init__.py, such as 0.2.0"
+        )
 
 
 def changelog(root: Path) -> dict[str, str]:

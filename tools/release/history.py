@@ -40,8 +40,9 @@ def last_release(root: Path = ROOT) -> Release:
             if found is not None:
                 return Release(version, found.decode().strip())
         raise HistoryMissingError(
-            f"the commit of release {version} is not here: this is no clone, or a shallow one "
-            f"(git fetch --unshallow --tags)"
+            f"the commit of release {version} is not here, neither by the tag v{version} nor by "
+            "its heading in CHANGELOG.md: this is no clone, or a shallow one "
+            "(git fetch --unshallow --tags)"
         )
     raise HistoryMissingError("CHANGELOG.md has no release before this version")
 

@@ -9,10 +9,13 @@ from act_one.inputs.query import PageQuery, TaskQuery
 from act_one.inputs.request import TransferRequest
 from act_one.lifecycle.advance import advance
 from act_one.lifecycle.callback import handle_callback
+from act_one.lifecycle.cancel import cancel
 from act_one.lifecycle.listing import list_tasks
 from act_one.lifecycle.read import own_task
 from act_one.lifecycle.relay import publish
+from act_one.lifecycle.retry import _link
 from act_one.lifecycle.storing import store_result
+from act_one.lifecycle.submission import send_accepted
 from act_one.lifecycle.sweep import sweep
 from act_one.problems import ProblemError
 from act_one.tasks import moves, schema
@@ -31,6 +34,7 @@ from act_one.tasks.task import (
     StoredMedia,
     Webhook,
 )
+from act_one.webhooks.delivery import find_lane
 from tests.unit.examples import SOURCE, TASK, task
 from tests.unit.fakes import (
     BEGINNING,
@@ -236,6 +240,26 @@ def test_a_copy_goes_back_to_its_queue(newer, services, table):
     assert raw(table) == row
 
 
+def test_a_webhook_stays_in_its_queue(newer, table):
+    row = newer(Stage.SUCCEEDED, webhook=Webhook(url="https://a.example", events=("task.failed",)))
+    message = json.dumps({"detail": {"id": TASK.task_id, "version": TASK.version}})
+
+    with pytest.raises(NewerRowError):
+        find_lane(message, table)
+
+    assert raw(table) == row
+
+
+def test_a_batchs_task_is_not_sent_and_its_message_comes_again(newer, services, provider, table):
+    row = newer(Stage.ACCEPTED, attempt=0)
+
+    with pytest.raises(NewerRowError):
+        send_accepted(TASK.task_id, CALLBACK_KEYS, services, plenty, no_warnings)
+
+    assert raw(table) == row
+    assert provider.creates == []
+
+
 class Bus:
     def __init__(self):
         self.ids = []
@@ -290,6 +314,18 @@ def test_a_repeated_request_is_never_sent_again(newer, services, provider):
 
     assert caught.value.retryable
     assert provider.creates == []
+
+
+def test_a_newer_row_can_be_neither_canceled_nor_retried(newer, services, table, clock):
+    row = newer(Stage.FAILED)
+    seen = task(Stage.ACCEPTED, attempt=0, evidence=None)
+
+    with pytest.raises(NewerRowError):
+        cancel(seen, table, services.settings, clock)
+    with pytest.raises(NewerRowError):
+        _link(task(Stage.FAILED), task(Stage.SUBMITTED, task_id="task_child"), services)
+
+    assert raw(table) == row
 
 
 def test_a_list_leaves_newer_rows_out(newer, table):
