@@ -141,14 +141,22 @@ def assumed_price() -> Decimal:
 
 
 def differences(models_url: str, pages_url: str, price: Decimal) -> list[str]:
-    """Fetch the list and the pages; say what differs. Raises ``CommandError`` if one is missing."""
+    """Fetch the list and the pages; say what differs, or which page is missing.
+
+    Raises ``CommandError`` if there is no list.
+    """
     try:
         models = _get(models_url).json()
     except ValueError as error:
         raise CommandError(f"{models_url} doesn't reply with JSON.") from error
     found = [*price_differences(models, price)]
     for route, page in PAGES.items():
-        found += surface_differences(route, _get(f"{pages_url.rstrip('/')}/{page}").text)
+        try:
+            text = _get(f"{pages_url.rstrip('/')}/{page}").text
+        except CommandError as error:
+            found.append(str(error))
+        else:
+            found += surface_differences(route, text)
     return found
 
 

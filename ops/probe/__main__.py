@@ -158,7 +158,8 @@ def _free(probe: Probe, models: str, pages: str, price: Decimal) -> None:
     try:
         probe.state.drift = drift.differences(models, pages, price)
     except CommandError as error:
-        probe.state.drift = [str(error)]
+        probe.state.drift = None
+        probe.say(f"The offer isn't known: {error}")
     free(probe)
 
 

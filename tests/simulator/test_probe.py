@@ -228,6 +228,7 @@ def test_nothing_is_paid_without_consent(probed):
     found = probed(paid=False)
 
     assert probed.creates == 0
+    assert answer(found, "offer") == "not settled"  # the list can't be reached
     assert answer(found, "key").startswith("accepted; an unknown task is HTTP 400; a wrong key")
     assert answer(found, "create") == "not settled"
 

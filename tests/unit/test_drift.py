@@ -170,6 +170,14 @@ def test_all_differences_are_said_at_once(compare):
     assert len(said.splitlines()) == 3
 
 
+def test_a_page_that_is_gone_hides_no_other_price(compare):
+    status, said = compare(priced(per_request=1), create=None)
+
+    assert status == 2
+    assert "listed at $1" in said
+    assert "replies HTTP 404" in said
+
+
 def test_an_unreachable_list_is_a_sentence(capsys):
     assert drift.main(["--models", "http://127.0.0.1:9/", "--pages", "http://127.0.0.1:9/"]) == 2
     assert "can't be fetched" in capsys.readouterr().err
