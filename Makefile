@@ -59,6 +59,29 @@ local: $(DEV) $(SAM) $(MINISTACK) $(BUILD) ## Run the stack on this machine; NAM
 local-down: $(DEV) ## Stop it
 	@exec .venv/bin/python -m local.stack down
 
+.PHONY: doctor
+doctor: $(DEV) ## Check whether a stack can be deployed; STACK=name and NAME=value as for sam deploy
+	@PYTHONPATH=layers/act_one .venv/bin/python -m ops.doctor $(if $(STACK),--stack $(call quoted,$(STACK))) \
+		$(filter-out 'STACK=%,$(GIVEN))
+
+.PHONY: smoke
+smoke: $(DEV) ## Check the deployed stack STACK; PAID=yes adds one paid transfer, of VIDEO and IMAGE if given
+	@PYTHONPATH=layers/act_one .venv/bin/python -m ops.smoke $(call quoted,$(STACK)) \
+		$(if $(filter yes,$(PAID)),--paid) $(if $(VIDEO),--video $(call quoted,$(VIDEO))) \
+		$(if $(IMAGE),--image $(call quoted,$(IMAGE))) $(if $(KEY),--key $(call quoted,$(KEY))) \
+		$(if $(SECONDS),--seconds $(call quoted,$(SECONDS)))
+
+.PHONY: trace
+trace: $(DEV) ## Print the story of the task TASK of the stack STACK; JSON=1 for machines
+	@PYTHONPATH=layers/act_one .venv/bin/python -m ops.trace $(call quoted,$(STACK)) \
+		$(call quoted,$(TASK)) $(if $(JSON),--json)
+
+.PHONY: uninstall
+uninstall: $(DEV) ## Remove the stack STACK with all its data, on CONFIRM=its-name
+	@PYTHONPATH=layers/act_one .venv/bin/python -m ops.uninstall $(call quoted,$(STACK)) \
+		$(if $(CONFIRM),--confirm $(call quoted,$(CONFIRM))) $(if $(FORCE),--force) \
+		$(if $(FORGET_SECRETS),--forget-secrets)
+
 .PHONY: redrive
 redrive: $(DEV) ## Try again what the stack STACK gave up
 	@PYTHONPATH=layers/act_one .venv/bin/python -m ops.redrive $(call quoted,$(STACK))

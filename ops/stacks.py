@@ -1,8 +1,8 @@
-"""What the commands share: the outputs of a deployed stack, and a sentence for what goes wrong."""
+"""What the commands share: a deployed stack, and a sentence for what goes wrong."""
 
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from botocore.exceptions import (
     BotoCoreError,
@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 DONE = 0
 NOT_DONE = 2
 """Exit status of a command that did nothing, or not all; standard error says why."""
+_CREDENTIALS_REFUSED: Final = frozenset(
+    {
+        *("ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId"),
+        *("SignatureDoesNotMatch", "UnrecognizedClientException"),
+    }
+)
 
 
 class CommandError(Exception):
@@ -31,7 +37,7 @@ def run(command: Callable[[], str]) -> int:
     try:
         print(command())
     except (CommandError, NewerRowError, BotoCoreError, ClientError) as error:
-        print(_sentence(error), file=sys.stderr)
+        print(sentence(error), file=sys.stderr)
         return NOT_DONE
     return DONE
 
@@ -44,7 +50,7 @@ def stack_outputs(stack_name: str, session: "boto3.Session", *needed: str) -> di
     try:
         stacks = session.client("cloudformation").describe_stacks(StackName=stack_name)["Stacks"]
     except ClientError as error:
-        if error.response.get("Error", {}).get("Code") != "ValidationError":
+        if code_of(error) != "ValidationError":
             raise
         raise CommandError(
             f"There is no stack {stack_name!r} in {session.region_name}; "
@@ -56,7 +62,13 @@ def stack_outputs(stack_name: str, session: "boto3.Session", *needed: str) -> di
     return outputs
 
 
-def _sentence(error: Exception) -> str:
+def code_of(error: ClientError) -> str:
+    """Return the code of an error of AWS, such as ``AccessDenied``."""
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def sentence(error: Exception) -> str:
+    """Say to the operator what went wrong, and what to do about it."""
     match error:
         case CommandError():
             return str(error)
@@ -71,5 +83,7 @@ def _sentence(error: Exception) -> str:
             return "There is no AWS region: set AWS_DEFAULT_REGION, or one in your AWS profile."
         case ProfileNotFound():
             return f"{error}; `aws configure list-profiles` lists yours."
+        case ClientError() if code_of(error) in _CREDENTIALS_REFUSED:
+            return f"AWS refuses these credentials ({code_of(error)}): log in again."
         case _:
             return f"AWS can't do that: {error}"

@@ -99,6 +99,7 @@ def _give_up_sender(task: Task, now: float, services: Services) -> None:
         services.table.record(task, due_at=sender_gone_at)
         return
     step = moves.to_unconfirmed(task, now, services.settings)
+    logger.warning("sender lost")
     unconfirmed = services.table.apply(task, step, now)
     poll_soon_if_called_back(unconfirmed, now, services)
 
@@ -145,6 +146,7 @@ def _copy_again(task: Task, now: float, services: Services) -> None:
     allowed = LATE_SECONDS + (LOST_COPY_SECONDS if lost else 0.0)
     if now - (task.source_known_at or task.began_at) > allowed:
         failed = moves.to_failed(MEDIA_UNAVAILABLE, now, services.settings)
+        logger.warning("copy given up", extra={"attempts": task.copy_attempts})
         services.table.apply(task, failed, now)
         return
     answer, learnt = ask_feed(task, services, FALLBACK_FEED_SECONDS)
@@ -153,6 +155,7 @@ def _copy_again(task: Task, now: float, services: Services) -> None:
         callback = success_callback(task)
         media = callback.media if callback else None
     again = moves.to_storing_again(media or task.source, now)
+    logger.info("copy again", extra={"answer": type(answer).__name__, "fresh": media is not None})
     services.table.apply(task, again, now, **learnt)
 
 
