@@ -27,8 +27,7 @@ and the logical id until the suffix fits."""
 def generated(kind: str, stack: str, logical_id: str) -> str:
     """Return a name as CloudFormation makes one, as long as it can get."""
     room = LONGEST[kind] - len(_SUFFIX) - 1
-    whole = f"{stack}-{logical_id}"
-    if len(whole) > room:  # half of the room for each
-        whole = f"{stack[: room - room // 2 - 1]}-{logical_id[: room // 2]}"
+    kept = logical_id[: max(room // 2, room - 1 - len(stack))]
+    whole = f"{stack[: room - 1 - len(kept)]}-{kept}"
     name = f"{whole}-{_SUFFIX}"
     return name.lower() if kind == "S3::Bucket" else name

@@ -20,6 +20,7 @@ RATES: Final = (1, 10, 100, 1_000)
 OUTAGE: Final = 600.0
 SECONDS_OF_A_MONTH: Final = 30 * 86_400
 LATENCIES: Final = (0.01, 0.02, 0.05)
+INGESTED: Final = "tasks that ingest sends: of batches, events and files"
 SPARE: Final = 1.5
 """How much more than the rate needs, so that a backlog drains."""
 
@@ -29,7 +30,8 @@ def page(dollars_per_million: float) -> str:
     found = limits()
     workers, copy = concurrency("CopyFunctionMedia"), seconds_of("CopyFunction")
     return _PAGE.format(
-        first=f"{_number(found[1].tasks)}",
+        first=_number(_named("copies at once").tasks),
+        sent=_number(_named(INGESTED).tasks),
         limits="".join(_row(limit) for limit in found),
         rates="".join(_rate(rate, found, dollars_per_million) for rate in RATES),
         run=f"{run_seconds():.1f}",
@@ -48,6 +50,11 @@ def page(dollars_per_million: float) -> str:
         ledger="".join(_contention(rate) for rate in (5, 10, 20, 30, 40, 50)),
         held=f"{TRANSACTION_SECONDS * 1_000:.0f}",
     )
+
+
+def _named(name: str) -> Limit:
+    [found] = [limit for limit in limits() if limit.name == name]
+    return found
 
 
 def _number(value: float) -> str:
@@ -80,7 +87,7 @@ def _backlog(rate: float, workers: int, seconds: float) -> str:
     drained = (
         "not in six hours" if found.drained_after is None else f"{found.drained_after / 60:.0f} min"
     )
-    share = found.fallbacks / max(1.0, rate * OUTAGE)
+    share = found.fallbacks / found.tasks
     return (
         f"| {rate:g} | {workers} | {found.most_waiting:,} | {drained} | {found.fallbacks:,} "
         f"({share:.1f} a task) |\n"
@@ -106,9 +113,9 @@ them. AWS's quotas are those that it documents for us-east-1 in November 2026; m
 less. Nothing here has been measured on AWS, and the provider's own limits aren't known: it may be
 the first of all. A 429 from it keeps tasks `accepted`, and they are sent again for six hours.
 
-**As deployed, a stack copies {first} results a second.** That is the first limit of an account with
-the usual quotas, and it is a literal in the template, because ten executions are all that a new
-account has.
+**As deployed, a stack copies {first} results a second, and sends {sent} task a second of batches,
+events and files.** Those are the first limits, for POST the copy's, of an account with the usual
+quotas, and they are literals in the template: ten executions are all that a new account has.
 
 ## Which limit comes first
 
@@ -142,17 +149,16 @@ the load, at 20 tasks a second each. *$ a month*: everything but the provider, e
 ## When the copy stands still for ten minutes
 
 Tasks go on arriving while no result can be fetched. A task that no copy has claimed within three
-minutes is due: its fallback sends another message, at $100 per million (four transitions). {copy} s
-a copy.
+minutes is due: its fallback sends another message, at $100 per million (four transitions). A copy
+takes {copy} s.
 
 | tasks a second | copies at once | waiting at most | empty again after | fallbacks |
 |---|---|---|---|---|
 {copies}
-At three quarters of what the copy can do, ten minutes take 40 more to drain, with five fallbacks a
-task: each waiting task is given another message every three minutes. Nothing is lost, as results
-stay for about a day at the provider, but a stack that is too slow for its rate never recovers and
-pays for fallbacks meanwhile. Keep `MaximumConcurrency` at {spare} times what the rate needs, or
-pause the sending (`make pause`).
+At three quarters of what the copy can do, ten minutes take 40 more to drain, and about one fallback
+a task. Nothing is lost, as results stay for about a day at the provider, but a stack that is too
+slow for its rate never recovers, and sweeps start as many fallbacks as they may meanwhile. Keep
+`MaximumConcurrency` at {spare} times what the rate needs, or pause the sending (`make pause`).
 
 ## When callbacks are missed
 

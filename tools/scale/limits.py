@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from act_one.lifecycle.sweep import MAX_STARTS
+from act_one.webhooks.queue import AT_ONCE
 from tests.template.deployment import expanded
 from tools.costs.prices import RELAY_SECONDS, RUNS
 
@@ -17,6 +18,12 @@ CALLS: Final = 3
 MISSED: Final = 0.02
 """The share of tasks whose callback is missed (assumed)."""
 SWEEP_PERIOD: Final = 60.0
+INGEST_SECONDS: Final = next(
+    seconds for name, _, seconds in RUNS["an event"] if name == "IngestFunction"
+)
+WEBHOOK_SECONDS: Final = next(
+    seconds for name, _, seconds in RUNS["POST, a webhook asked for"] if name == "WebhooksFunction"
+)
 PUT_EVENTS_SECONDS: Final = 0.02
 """How long one call with ten events takes (assumed)."""
 TRANSACTION_SECONDS: Final = 0.01
@@ -110,6 +117,20 @@ def _limits() -> Iterator[Limit]:
         concurrency("CopyFunctionMedia"),
         copy,
         "`CopyFunction`'s `MaximumConcurrency`",
+        "the literal in `template.yaml`, up to 1,000",
+    )
+    yield Limit(
+        "tasks that ingest sends: of batches, events and files",
+        concurrency("IngestFunctionIngest"),
+        INGEST_SECONDS,
+        "`IngestFunction`'s `MaximumConcurrency`; one after the other",
+        "the literal in `template.yaml`, up to 1,000",
+    )
+    yield Limit(
+        "webhooks called at once",
+        concurrency("WebhooksFunctionWebhooks") * AT_ONCE,
+        WEBHOOK_SECONDS,
+        "`WebhooksFunction`'s `MaximumConcurrency`, `AT_ONCE` in `webhooks/queue.py` each",
         "the literal in `template.yaml`, up to 1,000",
     )
     yield Limit(

@@ -22,6 +22,8 @@ HORIZON: Final = 6 * 3_600.0
 class Backlog:
     """What an interruption of the copy left behind."""
 
+    tasks: int
+    """Arrived until the queue was empty again, or for six hours."""
     most_waiting: int
     """Tasks that waited at once."""
     drained_after: float | None
@@ -50,9 +52,9 @@ def copies(
         worker, arrival = free[0], arrived / rate
         at = min(arrival, next_sweep, worker if queue else HORIZON)
         if at >= outage and not queue and len(claimed) == arrived:
-            return Backlog(most, last_begun - outage, fallbacks)
+            return Backlog(arrived, most, last_begun - outage, fallbacks)
         if at >= HORIZON:
-            return Backlog(most, None, fallbacks)
+            return Backlog(arrived, most, None, fallbacks)
         if at == next_sweep:
             next_sweep += SWEEP_PERIOD
             started = 0
