@@ -4,6 +4,9 @@ import math
 import random
 from typing import Final, Unpack
 
+from aws_lambda_powertools import Metrics
+from aws_lambda_powertools.metrics import MetricUnit
+
 from act_one.clock import HOUR, SecondsLeft
 from act_one.inputs.request import InputsCheck
 from act_one.keys import Keys
@@ -31,6 +34,8 @@ MEDIA_UNAVAILABLE: Final = Notice(
     message="the provider's result could not be fetched within 24 hours",
 )
 
+metrics = Metrics()
+
 
 def advance(
     task_id: str,
@@ -46,6 +51,9 @@ def advance(
     task = services.table.read(task_id)
     if task is None:
         return None
+    if services.settings.watched and not task.done:
+        age = round(services.clock() - task.created_at, 3)
+        metrics.add_metric("OpenTaskSeconds", MetricUnit.Seconds, age)
     try:
         return _advance(task, keys, services, seconds_left, check_inputs)
     except MovedOnError as error:
