@@ -27,6 +27,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from local.deployable import deployable
 from local.emulator import (
     ADMINISTRATOR,
     REGION,
@@ -200,7 +201,10 @@ def _deploy(parameters: Mapping[str, str], folder: Path, endpoint_url: str) -> N
     """Deploy the build with `sam deploy`, as into AWS."""
     if not (ROOT / ".aws-sam/build/template.yaml").exists():
         raise StackError("nothing is built yet: run `make build`")
+    template = folder / "deployed.json"
+    template.write_text(json.dumps(deployable(ROOT / ".aws-sam/build/template.yaml")))
     command = [str(ROOT / ".tools/sam/bin/sam"), "deploy", "--stack-name", STACK_NAME]
+    command += ["--template-file", str(template), "--config-file", str(ROOT / "samconfig.toml")]
     command += ["--region", REGION, "--no-progressbar", "--parameter-overrides"]
     command += [f"{name}={_quoted(value)}" for name, value in parameters.items()]
     settings = {
