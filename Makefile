@@ -103,6 +103,10 @@ bench: $(DEV) $(MINISTACK) $(BENCH) $(BUILD) ## Measure what is built
 costs: $(DEV) $(SAM) $(MINISTACK) $(BUILD) ## Count what a task asks of AWS, into docs/costs.md
 	@PYTHONPATH=layers/act_one .venv/bin/python -m tools.costs
 
+.PHONY: dashboard
+dashboard: $(DEV) $(SAM) $(MINISTACK) $(BUILD) ## Draw the dashboard after a run on this machine, into docs/dashboard.svg
+	@PYTHONPATH=layers/act_one .venv/bin/python -m tools.dashboard_picture
+
 .PHONY: openapi
 openapi: $(DEV) ## Describe the API, in docs/openapi.json
 	@PYTHONPATH=layers/act_one .venv/bin/python -m tools.openapi

@@ -20,7 +20,7 @@ CHAINS = (
     ),
     ("e2e/test_incoming.py", "e2e/test_ways_in.py", "e2e/test_erasure.py"),
     ("e2e/test_webhooks.py", "e2e/test_consent.py", "e2e/test_callback_api.py"),
-    ("e2e/test_acting.py", "e2e/test_reading.py"),
+    ("e2e/test_acting.py", "e2e/test_reading.py", "e2e/test_watching.py"),
     ("e2e/test_operations.py", "crashes/test_crashes.py"),
     (
         "e2e/test_description.py",

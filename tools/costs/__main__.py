@@ -17,6 +17,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import requests
 
+from local.expand import expand
 from local.stack import ROOT, running_stack, use_only_this_machine
 from tests.crashes.calls import Call, OwnerOf, Request
 from tests.crashes.killing_proxy import Watch, tapped
@@ -219,7 +220,7 @@ def main() -> None:
         for way in ways(called.url):
             counted.append(count(way, caller, watch))
             print(counted[-1])
-    PAGE.write_text(page(counted))
+    PAGE.write_text(page(counted, expand(ROOT / "template.yaml")))
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 MILLION: Final = 1_000_000
 PRICES: Final[Mapping[str, float]] = {
@@ -19,6 +19,15 @@ PRICES: Final[Mapping[str, float]] = {
     "Lambda GB-second": 13.3334,
 }
 """Dollars per million; Lambda on arm64."""
+
+ALARM_METRIC: Final = 0.10
+DASHBOARD: Final = 3.00
+METRIC: Final = 0.30
+"""Dollars a month, as is the next."""
+IDLE: Final = 2.03
+METRICS: Final = 18
+WATCHED_METRICS: Final = 10
+"""How many metrics the functions write at all, and how many more if the stack is watched."""
 
 ON_BEHALF: Final[Mapping[str, Mapping[str, float]]] = {
     # The media rule fills a queue, the queue is read and emptied.
@@ -105,7 +114,39 @@ def bill_of(counts: Counts) -> dict[str, float]:
     }
 
 
-def page(counted: Sequence[Counts]) -> str:
+def idle_month(template: Mapping[str, Any]) -> str:
+    """Write what a stack costs without tasks, and what its metrics add in a busy month.
+
+    ``template`` is the expanded one: its alarms are counted.
+    """
+    kinds = [one["Type"] for one in template["Resources"].values()]
+    alarms = [
+        one["Properties"]
+        for one in template["Resources"].values()
+        if one["Type"] == "AWS::CloudWatch::Alarm"
+    ]
+    analyzed = sum(_metrics_of(alarm) for alarm in alarms)
+    dashboards = kinds.count("AWS::CloudWatch::Dashboard")
+    watching = analyzed * ALARM_METRIC + dashboards * DASHBOARD
+    return _IDLE.format(
+        alarms=len(alarms),
+        analyzed=analyzed,
+        watching=watching,
+        idle=IDLE,
+        together=IDLE + watching,
+        metrics=METRICS,
+        busy=METRICS * METRIC,
+        more=WATCHED_METRICS,
+        more_busy=WATCHED_METRICS * METRIC,
+    )
+
+
+def _metrics_of(alarm: Mapping[str, Any]) -> int:
+    """Count the metrics that an alarm is billed for: each one that it reads, not expressions."""
+    return sum("MetricStat" in one for one in alarm["Metrics"]) if "Metrics" in alarm else 1
+
+
+def page(counted: Sequence[Counts], template: Mapping[str, Any]) -> str:
     """Write the page."""
     ways = [counts.way for counts in counted]
     head = f"| | {' | '.join(ways)} |\n|---|{'---|' * len(ways)}\n"
@@ -120,9 +161,10 @@ def page(counted: Sequence[Counts]) -> str:
     )
     total = " | ".join(f"**{sum(bill.values()):.0f}**" for bill in bills)
     size = max(counts.row_bytes for counts in counted) / 1_024
-    return _PAGE.format(
+    per_task = _PAGE.format(
         head=head, requests=requests, money=money, total=total, size=size, tasks=_TASKS
     )
+    return per_task + idle_month(template)
 
 
 _TASKS: Final = 5
@@ -160,7 +202,8 @@ Larger than all of this, and no matter of ways in:
 | `Tracing=Active` | 35 |
 | a `CallbackGraceSeconds` shorter than tasks take: a fallback for each | 550 to 2,400 |
 
-## An idle month
+"""
+_IDLE: Final = """## An idle month
 
 | | $ |
 |---|---|
@@ -168,8 +211,14 @@ Larger than all of this, and no matter of ways in:
 | three queues asked in vain by their functions, five pollers each, every 20 s | 0.78 |
 | the sweeper, 43,800 runs and queries of nothing | 0.05 |
 | tables, buckets, bus, state machine, API | 0 |
-| **all of it** | **about 2** |
+| **all of it** | **{idle:.2f}** |
+| with `AlarmEmail`: {alarms} alarms over {analyzed} metrics ($0.10 each) and a dashboard ($3) \
+| {watching:.2f} more |
+| **all of it with `AlarmEmail`** | **{together:.2f}** |
 
-A busy month adds the metrics: a stack writes up to 14, each $0.30 a month, for the hours in which
-it is written, at most $4.20.
+A busy month adds the metrics, $0.30 each for a month in which every hour writes it: a stack has
+up to {metrics} (${busy:.2f}), some of which count only failures. With `AlarmEmail` there are
+up to {more} more (${more_busy:.2f}), and $0.70 per million tasks for the lines of log that they
+are in; in an idle month only the used part of a budget is written. AWS's free tier of ten alarms,
+ten metrics and three dashboards an account is not deducted. Mails cost nothing up to 1,000 a month.
 """
