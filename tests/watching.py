@@ -228,7 +228,6 @@ class Widget:
     place: tuple[int, int, int, int]
     """Column, row, width and height, of 24 columns."""
     period: float
-    bars: bool
     queries: tuple[Query, ...]
     labels: Mapping[str, str]
     """Of the lines that are shown, by their ids."""
@@ -258,7 +257,6 @@ def _widget(written: Mapping[str, Any]) -> Widget:
         title=properties["title"],
         place=(written["x"], written["y"], written["width"], written["height"]),
         period=float(properties["period"]),
-        bars=properties["view"] == "bar",
         queries=tuple(queries),
         labels=labels,
     )

@@ -106,7 +106,7 @@ def _drawn(widget: Widget, points: Sequence[Point], begin: float, end: float) ->
     else:
         parts += _axes(plot, highest, end - begin)
         for number, line in enumerate(lines.values()):
-            draw = _bars if widget.bars else _curve
+            draw = _bars if widget.period * SCALE >= end - begin else _curve
             parts += draw(line, plot, highest or 1.0, end - begin, COLOURS[number])
     for label, (indent, line), colour in zip(lines, legend, COLOURS, strict=False):
         x, y = left + 10 + indent, bottom + 28 + line * LEGEND_LINE

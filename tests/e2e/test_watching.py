@@ -1,7 +1,8 @@
 """A stack with alarms: each is provoked, and its own definition evaluated on what was written.
 
 The metrics are those that the stack's functions, queues and buckets really have. Where an alarm
-looks further back than these tests take, it is asked about a moment after them.
+looks further back than these tests take, it is asked about a moment after them. The tests build on
+each other, so they are run together.
 """
 
 import json
