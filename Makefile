@@ -151,6 +151,9 @@ scale: $(DEV) ## Say which limit comes first, in docs/scale.md
 .PHONY: second-opinion
 second-opinion: $(DEV) $(SAM) $(MINISTACK) $(MOTO) $(BUILD) ## Deploy the template into two emulators and compare, into docs/aws-review.md
 	@PYTHONPATH=layers/act_one .venv/bin/python -m tools.aws_review
+.PHONY: dashboard
+dashboard: $(DEV) $(SAM) $(MINISTACK) $(BUILD) ## Draw the dashboard after a run on this machine, into docs/dashboard.svg
+	@PYTHONPATH=layers/act_one .venv/bin/python -m tools.dashboard_picture
 
 .PHONY: openapi
 openapi: $(DEV) ## Describe the API, in docs/openapi.json

@@ -27,6 +27,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from local.deployable import deployable
 from local.emulator import (
     ADMINISTRATOR,
     REGION,
@@ -262,8 +263,9 @@ def deploy(
 ) -> None:
     """Create or update a stack with `sam deploy`, as in AWS; what is not given stays as it was.
 
-    The template is given as JSON: sam and the emulator parse it ten times, YAML in pure Python.
-    Neither uv nor make is in reach: only a build needs them. Raises ``StackError``.
+    What the emulator can't make is left out. The template is given as JSON: sam and the emulator
+    parse it ten times, YAML in pure Python. Neither uv nor make is in reach: only a build needs
+    them. Raises ``StackError``.
     """
     if not template.exists():
         raise StackError("nothing is built yet: run `make build`")
@@ -286,7 +288,7 @@ def deploy(
         # Its paths are relative to the folder that it is in.
         NamedTemporaryFile("w", dir=template.parent, prefix="template-", suffix=".json") as as_json,
     ):
-        json.dump(load(template), as_json)
+        json.dump(deployable(template), as_json)
         as_json.flush()
         done = subprocess.run(
             [*command[:2], "--template-file", as_json.name, *command[2:]],

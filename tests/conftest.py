@@ -25,7 +25,7 @@ CHAINS = (
         "e2e/test_callback_api.py",
         "e2e/test_organizations.py",
     ),
-    ("e2e/test_acting.py", "e2e/test_reading.py", "e2e/test_commands.py"),
+    ("e2e/test_acting.py", "e2e/test_reading.py", "e2e/test_commands.py", "e2e/test_watching.py"),
     ("e2e/test_operations.py", "crashes/test_crashes.py"),
     (
         "e2e/test_description.py",

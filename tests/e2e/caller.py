@@ -110,6 +110,13 @@ class Caller:
                     sums[place] += int(item.get(place, {"N": "0"})["N"])
         return {place: amount for place, amount in sums.items() if amount}
 
+    def accounts_of_stack(self) -> int:
+        """Sum up what the ledger has of the whole stack, in micro-dollars."""
+        client = self.stack.client("dynamodb")
+        [name] = [one for one in client.list_tables()["TableNames"] if "LedgerTable" in one]
+        items = client.scan(TableName=name)["Items"]
+        return sum(int(one["committed"]["N"]) for one in items if one["owner"]["S"] == "stack")
+
     def rows(self) -> int:
         return self.stack.client("dynamodb").scan(TableName=self.stack.tasks_table, Select="COUNT")[
             "Count"

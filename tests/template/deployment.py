@@ -37,6 +37,8 @@ OTHERWISE = {  # everything that a condition or a switch asks about, the other w
     "AllowHttpMedia": "true",
     "UnsafeAllowPrivateMedia": "true",
     "ApiDocs": "false",
+    "AlarmEmail": "ops@example.com",
+    "DailyBudgetUsd": "100",
     "Tracing": "Active",
     "Architecture": "x86_64",
 }

@@ -16,7 +16,8 @@ from tests.template.test_permissions import RESULTS_PREFIX
 
 DATA = {"AWS::DynamoDB::Table": "TableName", "AWS::S3::Bucket": "BucketName"}
 PRIVATE = {"BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets"}
-NO_NAMES_OF_RESOURCES = {"StageName", "LayerName"}  # a stage's is its API's, layers have versions
+# A stage's name is its API's, layers have versions, and a metric is none of our resources.
+NO_NAMES_OF_RESOURCES = {"StageName", "LayerName", "MetricName"}
 
 
 @check(

@@ -26,7 +26,7 @@ from tests.crashes.killing_proxy import Watch, tapped
 from tests.e2e.drops import Dropper, image, video
 from tests.endpoints import endpoint
 from tests.template.deployment import expanded
-from tools.costs.prices import Counts, memory_of, page
+from tools.costs.prices import Counts, page
 from tools.costs.rows import Rows, Write, size_of
 
 TASKS: Final = 5
@@ -287,7 +287,7 @@ def main() -> None:
             print(counted[-1])
         idle = count_idle(caller, watch)
         print(idle)
-    PAGE.write_text(page(counted, idle, memory_of(expanded()["Resources"])))
+    PAGE.write_text(page(counted, idle, expanded()))
 
 
 if __name__ == "__main__":

@@ -26,6 +26,13 @@ SECRET_PER_MONTH: Final = 0.4
 RESULT_MB: Final = 10
 INPUTS_MB: Final = 20
 
+ALARM_METRIC: Final = 0.10
+DASHBOARD: Final = 3.00
+METRIC: Final = 0.30
+METRICS: Final = 18
+WATCHED_METRICS: Final = 10
+"""How many metrics the functions write at all, and how many more if the stack is watched."""
+
 ON_BEHALF: Final[Mapping[str, Mapping[str, float]]] = {
     # The media rule fills a queue, the queue is read and emptied.
     "POST with URLs": {"SQS request": 3},
@@ -142,7 +149,42 @@ def idle_bill(idle: Mapping[str, float], memory: Mapping[str, float]) -> dict[st
     }
 
 
-def page(counted: Sequence[Counts], idle: Mapping[str, float], memory: Mapping[str, float]) -> str:
+def idle_month(idle: Mapping[str, float], template: Mapping[str, Any]) -> str:
+    """Write what a stack costs without tasks, and what its metrics add in a busy month.
+
+    ``idle`` is what one sweep asks for, ``template`` the expanded one: its alarms are counted.
+    """
+    resources = template["Resources"]
+    month = idle_bill(idle, memory_of(resources))
+    alarms = [one["Properties"] for one in resources.values() if one["Type"] == _ALARM]
+    analyzed = sum(_metrics_of(alarm) for alarm in alarms)
+    dashboards = sum(one["Type"] == _DASHBOARD for one in resources.values())
+    watching = analyzed * ALARM_METRIC + dashboards * DASHBOARD
+    return _IDLE.format(
+        days=DAYS,
+        months="".join(f"| {what} | {dollars:.2f} |\n" for what, dollars in month.items()),
+        alarms=len(alarms),
+        analyzed=analyzed,
+        watching=watching,
+        idle=sum(month.values()),
+        together=sum(month.values()) + watching,
+        metrics=METRICS,
+        busy=METRICS * METRIC,
+        more=WATCHED_METRICS,
+        more_busy=WATCHED_METRICS * METRIC,
+    )
+
+
+_ALARM: Final = "AWS::CloudWatch::Alarm"
+_DASHBOARD: Final = "AWS::CloudWatch::Dashboard"
+
+
+def _metrics_of(alarm: Mapping[str, Any]) -> int:
+    """Count the metrics that an alarm is billed for: each one that it reads, not expressions."""
+    return sum("MetricStat" in one for one in alarm["Metrics"]) if "Metrics" in alarm else 1
+
+
+def page(counted: Sequence[Counts], idle: Mapping[str, float], template: Mapping[str, Any]) -> str:
     """Write the page."""
     ways = [counts.way for counts in counted]
     head = f"| | {' | '.join(ways)} |\n|---|{'---|' * len(ways)}\n"
@@ -150,6 +192,7 @@ def page(counted: Sequence[Counts], idle: Mapping[str, float], memory: Mapping[s
         f"| {line} | {' | '.join(f'{counts.requests.get(line, 0):g}' for counts in counted)} |\n"
         for line in LINES
     )
+    memory = memory_of(template["Resources"])
     bills = [bill_of(counts, memory) for counts in counted]
     money = "".join(
         f"| {service} | {' | '.join(f'{bill[service]:.1f}' for bill in bills)} |\n"
@@ -157,23 +200,20 @@ def page(counted: Sequence[Counts], idle: Mapping[str, float], memory: Mapping[s
     )
     total = " | ".join(f"**{sum(bill.values()):.0f}**" for bill in bills)
     month = idle_bill(idle, memory)
-    months = "".join(f"| {what} | {dollars:.2f} |\n" for what, dollars in month.items())
     least, most = min(sum(b.values()) for b in bills), max(sum(b.values()) for b in bills)
-    return _PAGE.format(
+    per_task = _PAGE.format(
         head=head,
         requests=requests,
         money=money,
         total=total,
         first=_first(sum(bills[0].values()), least, most, sum(month.values())),
-        months=months,
-        month=f"{sum(month.values()):.2f}",
         size=max(counts.row_bytes for counts in counted) / 1_024,
         logged=max(counts.log_bytes for counts in counted) / 1_024,
         copy_memory=f"{memory['CopyFunction'] * 1_024:.0f}",
         copy_seconds=COPY[2],
         tasks=_TASKS,
-        days=DAYS,
     )
+    return per_task + idle_month(idle, template)
 
 
 def _first(posted: float, least: float, most: float, idle: float) -> str:
@@ -237,14 +277,21 @@ Further, where it applies:
 | `Tracing=Active` | 35 |
 | a `CallbackGraceSeconds` shorter than tasks take: a fallback for each | 550 to 2,400 |
 
-## An idle month
+"""
+_IDLE: Final = """## An idle month
 
 Of {days} days, nothing sent, nothing stored.
 
 | | $ |
 |---|---|
-{months}| **all of an idle month** | **{month}** |
+{months}| **all of an idle month** | **{idle:.2f}** |
+| with `AlarmEmail`: {alarms} alarms over {analyzed} metrics ($0.10 each) and a dashboard ($3) \
+| {watching:.2f} more |
+| **all of it with `AlarmEmail`** | **{together:.2f}** |
 
-A busy month adds the metrics: a stack writes up to 14, each $0.30 a month, for the hours in which
-it is written, at most $4.20.
+A busy month adds the metrics, $0.30 each for a month in which every hour writes it: a stack has
+up to {metrics} (${busy:.2f}), some of which count only failures. With `AlarmEmail` there are
+up to {more} more (${more_busy:.2f}), and $0.70 per million tasks for the lines of log that they
+are in; in an idle month only the used part of a budget is written. AWS's free tier of ten alarms,
+ten metrics and three dashboards an account is not deducted. Mails cost nothing up to 1,000 a month.
 """

@@ -64,6 +64,8 @@ class Settings:
     """URL of the webhook queue."""
     cors_origin: str = ""
     """The origin whose pages may call the API; empty: none."""
+    watched: bool = False
+    """Whether the metrics that only alarms and the dashboard need are written."""
     api_docs: bool = True
     """Whether the API's description is served; only the docs function needs it."""
     callback_grace_seconds: float

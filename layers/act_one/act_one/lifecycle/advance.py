@@ -53,6 +53,9 @@ def advance(
         task = services.table.read(task_id)
         if task is None:
             return None
+        if services.settings.watched and not task.done:
+            age = round(services.clock() - task.created_at, 3)
+            metrics.add_metric("OpenTaskSeconds", MetricUnit.Seconds, age)
         return _advance(task, keys, services, seconds_left, check_inputs)
     except NewerRowError:
         logger.warning("newer row")

@@ -46,7 +46,7 @@ def publish(
     that can't be read, or whose event the bus refuses for good, is reported and passed: otherwise
     it would hold up all later ones.
     """
-    entries = [(_sequence(record), entry) for record in records if (entry := _entry(record, bus))]
+    entries = [(sequence_of(record), entry) for record in records if (entry := _entry(record, bus))]
     for start in range(0, len(entries), BATCH):
         batch = entries[start : start + BATCH]
         results = _put([entry for _, entry in batch], events)
@@ -98,7 +98,8 @@ def _passed(
     return True
 
 
-def _sequence(record: Mapping[str, Any]) -> str:
+def sequence_of(record: Mapping[str, Any]) -> str:
+    """Return the number by which the stream is told from where on to send records again."""
     return str(record["dynamodb"]["SequenceNumber"])
 
 
