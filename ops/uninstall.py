@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, override
 import boto3
 from botocore.exceptions import ClientError
 
-from act_one.tasks.rows import UnreadableRowError
+from act_one.tasks.schema import UnreadableRowError
 from act_one.tasks.table import TaskTable
 from act_one.tasks.task import Billing
 from ops.deployed import Resource, list_resources
