@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 NEEDED_OUTPUTS: Final = frozenset(
     {
-        *("ApiUrl", "ApiKeyId", "CallbackUrl", "EventBus", "FallbackArn"),
+        *("ApiUrl", "ApiKeyId", "CallbackUrl", "EventBus", "FallbackArn", "ProviderKeyCommand"),
         *("TasksTable", "LedgerTable", "ResultsBucket", "UploadsBucket"),
     }
 )

@@ -267,9 +267,14 @@ def _raise_quota(account: Account) -> str:
 
 
 def gateway_limits(account: Account) -> Iterator[Finding]:
-    """Check that API Gateway lets the account have what the usage plan promises."""
-    limits = account.client("apigateway").get_account()["throttleSettings"]
-    parameters = account.parameters()
+    """Check that API Gateway lets the account have what the stack's parameters ask for."""
+    found = account.client("apigateway").get_account()
+    limits, parameters = found["throttleSettings"], account.parameters()
+    if parameters["AccessLogs"] == "true" and not found.get("cloudwatchRoleArn"):
+        yield problem(
+            "AccessLogs=true needs a role of the account by which API Gateway writes logs, and "
+            "there is none: docs/organizations.md#access-logs says how to set it"
+        )
     asked = (float(parameters["RequestsPerSecond"]), float(parameters["RequestBurst"]))
     allowed = (float(limits["rateLimit"]), float(limits["burstLimit"]))
     if asked[0] > allowed[0] or asked[1] > allowed[1]:
@@ -390,7 +395,8 @@ def names(account: Account) -> Iterator[Finding]:
 
 def _secrets_taken(account: Account) -> Iterator[Finding]:
     client = account.client("secretsmanager")
-    for secret in (f"{account.plan.stack}/{name}" for name in SECRETS):
+    own = SECRETS[1:] if account.parameters()["ProviderApiKeySecretArn"] else SECRETS
+    for secret in (f"{account.plan.stack}/{name}" for name in own):
         try:
             found = client.describe_secret(SecretId=secret)
         except client.exceptions.ResourceNotFoundException:

@@ -246,35 +246,39 @@ def provider_key(stack: Stack) -> Iterator[Finding]:
     settings = stack.client("lambda").get_function_configuration(
         FunctionName=stack.id_of("SubmitFunction")
     )["Environment"]["Variables"]
-    base_url = settings["PROVIDER_BASE_URL"]
+    base_url, secret = settings["PROVIDER_BASE_URL"], settings["PROVIDER_SECRET"]
     provider = CometApi(
         base_url=base_url,
         runway_version=settings["RUNWAY_VERSION"],
-        key_ring=KeyRing(stack.client("secretsmanager"), settings["PROVIDER_SECRET"], system_clock),
+        key_ring=KeyRing(_vault_of(secret, stack), secret, system_clock),
         clock=system_clock,
     )
     try:
         provider.key_ring.keys()
     except KeyNotSetError:
-        yield problem(f"the secret {stack.name}/provider holds no key: {_put_key(stack)}")
+        yield problem(f"the secret {secret} holds no key: {_put_key(stack)}")
         return
     answer = provider.feed(f"smoke-{secrets.token_hex(8)}", seconds=FEED_SECONDS)
     if not isinstance(answer, NoAnswer):
         yield ok(f"{base_url} takes the provider key, and doesn't know a made-up task")
     elif answer.key_refused:
         yield problem(
-            f"{base_url} refuses the key in {stack.name}/provider: tasks would wait for six hours; "
+            f"{base_url} refuses the key in {secret}: tasks would wait for six hours; "
             f"{_put_key(stack)}"
         )
     else:
         yield problem(f"{base_url} doesn't answer about a task: {answer.reason}")
 
 
+def _vault_of(secret: str, stack: Stack) -> Any:  # noqa: ANN401 - boto3's
+    """Return the client for a secret: one that the stack was given may be in another region."""
+    if secret.startswith("arn:"):
+        return stack.session.client("secretsmanager", region_name=secret.split(":")[3])
+    return stack.client("secretsmanager")
+
+
 def _put_key(stack: Stack) -> str:
-    return (
-        f"`aws secretsmanager put-secret-value --secret-id {stack.name}/provider "
-        "--secret-string file://provider-key.txt`"
-    )
+    return f"`{stack.outputs['ProviderKeyCommand']}`"
 
 
 def signing_secrets(stack: Stack) -> Iterator[Finding]:

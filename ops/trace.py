@@ -30,7 +30,7 @@ from act_one.tasks.documents import document, status_of, without_query
 from act_one.tasks.events import detail_type_of
 from act_one.tasks.ledger import postings
 from act_one.tasks.links import result_prefix
-from act_one.tasks.schema import UnreadableRowError
+from act_one.tasks.schema import NewerRowError, UnreadableRowError
 from act_one.tasks.table import TaskTable
 from act_one.tasks.task import Evidence, Task
 from ops.deployed import Stack
@@ -88,6 +88,8 @@ def story_of(task_id: str, stack: Stack) -> Story:
     )
     try:
         task = table.read(task_id)
+    except NewerRowError:
+        raise
     except UnreadableRowError as error:
         raise CommandError(f"The row of {task_id} can't be read: {error}.") from error
     if task is None:
@@ -276,7 +278,7 @@ def log_groups(stack: Stack) -> dict[str, str]:
     return {
         one.name.removesuffix("Logs"): one.id
         for one in stack.of_type("AWS::Logs::LogGroup")
-        if not one.name.endswith("StateMachineLogs")
+        if one.name.endswith("Logs") and not one.name.endswith("StateMachineLogs")
     }
 
 

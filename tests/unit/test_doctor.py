@@ -28,6 +28,7 @@ class FakeAws:
         self.unreserved = None
         self.asked = []
         self.roles = 20
+        self.log_role = None
         self.scheduled = {}
         self.refused = ()
         self.__dict__.update(changes)
@@ -66,7 +67,8 @@ class FakeAws:
         return {"RequestedQuotas": self.asked}
 
     def get_account(self):
-        return {"throttleSettings": {"rateLimit": 10_000.0, "burstLimit": 5_000}}
+        limits = {"rateLimit": 10_000.0, "burstLimit": 5_000}
+        return {"throttleSettings": limits, "cloudwatchRoleArn": self.log_role}
 
     def get_account_summary(self):
         return {"SummaryMap": {"Roles": self.roles, "RolesQuota": 1_000}}
@@ -279,6 +281,24 @@ def test_roles_and_parameters_are_checked_before_they_fail():
     assert throttle.startswith("warning")
 
 
+def test_access_logs_need_the_accounts_role():
+    [missing, _] = texts(doctor.gateway_limits(account(AccessLogs="true")))
+    aws = FakeAws(log_role="arn:role")
+    found = texts(doctor.gateway_limits(account(aws, AccessLogs="true")))
+
+    assert "docs/organizations.md#access-logs" in missing
+    assert [line.startswith("ok") for line in found] == [True]
+
+
+def test_a_secret_of_ones_own_leaves_the_name_of_the_stacks_unused():
+    aws = FakeAws(scheduled={"act-one/provider": "2026-12-28"})
+
+    assert "delete-secret" in texts(doctor.names(account(aws)))[0]
+    own = "arn:aws:secretsmanager:eu-central-1:1:secret:a-abcdef"
+    [found] = texts(doctor.names(account(aws, ProviderApiKeySecretArn=own)))
+    assert found.startswith("ok")
+
+
 def test_parameters_that_change_and_stay_are_listed_and_secret_ones_hidden():
     kept = {"DailyBudgetUsd": "5", "Gone": "1", "ProviderApiKey": "****", "ApiDocs": "true"}
     listed = [{"ParameterKey": name, "ParameterValue": value} for name, value in kept.items()]
@@ -306,6 +326,13 @@ def test_only_what_the_users_own_path_has_counts(tmp_path):
     assert "make is missing" in make
     assert there == "ok: sam 1.9.0"
     assert "1.9.0 is older than" in sam
+
+
+def test_the_version_that_is_tested_is_the_pinned_one():
+    pins = (ROOT / "requirements/sam.txt").read_text()
+    pinned = re.search(r"^aws-sam-cli==(\S+)", pins, re.MULTILINE)
+
+    assert pinned[1] == doctor.TESTED_SAM
 
 
 def test_the_configuration_of_sam_is_read(tmp_path):

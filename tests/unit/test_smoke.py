@@ -29,7 +29,12 @@ def stack(**changes):
         "id": "arn:stack/1",
         "status": "UPDATE_COMPLETE",
         "changed_at": "2026-11-28T12:00:00+00:00",
-        "outputs": {"CallbackUrl": URL, "ApiUrl": "https://api.example/v1", "ApiKeyId": "k"},
+        "outputs": {
+            "CallbackUrl": URL,
+            "ApiUrl": "https://api.example/v1",
+            "ApiKeyId": "k",
+            "ProviderKeyCommand": "aws secretsmanager put-secret-value",
+        },
         "parameters": {"CallbackIngress": "FunctionUrl"},
         "resources": {},
     }
