@@ -156,16 +156,15 @@ def answer_event(simulation: Simulation, event: Mapping[str, Any]) -> dict[str, 
         body=base64.b64decode(text) if event.get("isBase64Encoded") else text.encode(),
     )
     called = replace(simulation, url=simulation.url or f"https://{call['domainName']}")
-    return write_reply(answer(called, request, method, path), method)
+    return write_reply(answer(called, request, method, path))
 
 
-def write_reply(reply: Reply, method: str) -> dict[str, Any]:
-    """Write a reply for a function URL, which adds the length itself."""
+def write_reply(reply: Reply) -> dict[str, Any]:
+    """Write a reply for a function URL, which adds the length, and leaves the body of HEAD out."""
     if reply.status is None:
         raise ValueError(f"{reply.outcome} needs a raw socket")
     headers = {"Content-Type": reply.content_type, **dict(reply.headers)}
-    whole = () if method == "HEAD" else pieces(reply.content, reply.start, body_stop(reply))
-    body = b"".join(whole)
+    body = b"".join(pieces(reply.content, reply.start, body_stop(reply)))
     is_text = reply.content_type.startswith(TEXT)
     return {
         "statusCode": reply.status,

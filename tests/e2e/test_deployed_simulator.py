@@ -114,11 +114,14 @@ def test_the_receiver_of_the_probe_records_as_a_stack(caller):
     image = requests.get(f"{url}/inputs/{run}/bad-image/blank.png", timeout=SECONDS)
     assert image.content == blank()
     assert image.headers["content-type"] == "image/png"
+    head = requests.head(f"{url}/inputs/{run}/bad-image/blank.png", timeout=SECONDS)
+    assert head.headers["content-length"] == str(len(blank()))
     assert requests.get(f"{url}/records/{run}", timeout=SECONDS).json()["records"] == []
     records = requests.get(f"{url}/records/{secret}", timeout=SECONDS).json()["records"]
     assert [(one["kind"], one["name"], one["status"]) for one in records] == [
         ("callback", "transfer", 500),
         ("callback", "transfer", 200),
+        ("input", "bad-image/blank.png", 200),
         ("input", "bad-image/blank.png", 200),
     ]
     assert records[0]["body"] == '{"task_id": "x"}'

@@ -285,4 +285,4 @@ def test_a_message_and_a_row_hold_everything(simulation, sqs):
 
 def test_a_reply_that_needs_a_socket_is_a_bug_not_a_wrong_reply():
     with pytest.raises(ValueError, match="raw socket"):
-        write_reply(Reply(None, "timeout"), "POST")
+        write_reply(Reply(None, "timeout"))
