@@ -12,6 +12,8 @@ from botocore.exceptions import (
     ProfileNotFound,
 )
 
+from act_one.tasks.schema import NewerRowError
+
 if TYPE_CHECKING:
     import boto3
 
@@ -28,7 +30,7 @@ def run(command: Callable[[], str]) -> int:
     """Run a command, print the sentence it returns or why it can't, and return the exit status."""
     try:
         print(command())
-    except (CommandError, BotoCoreError, ClientError) as error:
+    except (CommandError, NewerRowError, BotoCoreError, ClientError) as error:
         print(_sentence(error), file=sys.stderr)
         return NOT_DONE
     return DONE
@@ -58,6 +60,11 @@ def _sentence(error: Exception) -> str:
     match error:
         case CommandError():
             return str(error)
+        case NewerRowError():
+            return (
+                "A newer release wrote what is in the stack's tables: "
+                "run this command from the folder of that release."
+            )
         case NoCredentialsError():
             return "There are no AWS credentials: set AWS_PROFILE, or log in with the AWS CLI."
         case NoRegionError():

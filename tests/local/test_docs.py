@@ -93,6 +93,20 @@ def test_the_page_of_operations_counts_the_queues_that_it_lists():
     assert f"the messages of the {counts[len(dead)]}\ndead-letter queues" in text
 
 
+def test_the_page_of_operations_names_all_that_a_removed_stack_leaves():
+    text = (ROOT / "docs/operations.md").read_text()
+    [section] = re.findall(r"^## Removing the stack$(.*?)^## ", text, re.MULTILINE | re.DOTALL)
+    resources = load(ROOT / "template.yaml")["Resources"]
+    left = {
+        name
+        for name, resource in resources.items()
+        if resource.get("DeletionPolicy", "").startswith("Retain")
+    }
+
+    [said] = re.findall(r"\*\*Data stays\*\*: (.*?)\. A new stack", section, re.DOTALL)
+    assert {*re.findall(r"`(\w+)`", said)} == left
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_no_command_of_a_document_fails_without_a_word(document):
     options = re.findall(r"\bcurl (-\w+)", document.read_text())

@@ -150,7 +150,8 @@ def table_properties(logical_id):
     """A table as the template has it, in the words of CreateTable."""
     written = expand(ROOT / "template.yaml")["Resources"][logical_id]["Properties"]
     later = {"PointInTimeRecoverySpecification", "TimeToLiveSpecification"}
-    asked = {name: value for name, value in written.items() if name not in later}
+    by_parameter = {"SSESpecification", "DeletionProtectionEnabled"}
+    asked = {name: value for name, value in written.items() if name not in later | by_parameter}
     if "StreamSpecification" in asked:
         stream = {"StreamEnabled": True} | asked["StreamSpecification"]
         asked["StreamSpecification"] = stream

@@ -1,27 +1,34 @@
-"""The handler of the routes of tasks: what it answers to paths that its router doesn't know."""
+"""The handler of the routes of tasks: what it answers to ids that no task can have."""
 
 import json
 from types import SimpleNamespace
 
 import pytest
 
+from act_one.clients.client import DEFAULT
+
 CONTEXT = SimpleNamespace(
     function_name="tasks",
     memory_limit_in_mb="256",
     invoked_function_arn="arn:aws:lambda:us-east-1:000000000000:function:tasks",
     aws_request_id="request",
+    get_remaining_time_in_millis=lambda: 29_000,
 )
 
 
 @pytest.fixture
-def app(import_handler):
-    return import_handler("tasks.app")
+def app(import_handler, monkeypatch):
+    module = import_handler("tasks.app")
+    monkeypatch.setattr(module, "caller_of", lambda _event, _clients: DEFAULT)
+    return module
 
 
 def test_an_id_that_no_task_can_have_is_the_problem_of_an_unknown_one(app):
     event = {
         "httpMethod": "GET",
+        "resource": "/tasks/{task_id}",
         "path": "/tasks/\x82é\x17",
+        "pathParameters": {"task_id": "\x82é\x17"},
         "headers": {"x-api-key": "key"},
         "requestContext": {"requestId": "request-1"},
     }

@@ -4,6 +4,9 @@ import math
 import random
 from typing import Final, Unpack
 
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.metrics import MetricUnit
+
 from act_one.clock import HOUR, SecondsLeft
 from act_one.inputs.request import InputsCheck
 from act_one.keys import Keys
@@ -12,24 +15,26 @@ from act_one.lifecycle.next_step import (
     TRUST_CALLBACK_AFTER_SECONDS,
     success_callback,
 )
-from act_one.lifecycle.poll import ask_feed, poll_provider
+from act_one.lifecycle.poll import EXECUTION_LOST_SECONDS, ask_feed, poll_provider
 from act_one.lifecycle.services import Services
 from act_one.lifecycle.submission import poll_soon_if_called_back, resend
 from act_one.provider.outcomes import Report
 from act_one.tasks import moves
 from act_one.tasks.moves import LATE_SECONDS, SEND_LEASE_SECONDS
+from act_one.tasks.schema import NewerRowError
 from act_one.tasks.table import MovedOnError
 from act_one.tasks.task import Notice, SettledBy, Stage, Task, TaskChanges
 
 FALLBACK_FEED_SECONDS: Final = 10.0
-EXECUTION_LOST_SECONDS: Final = 120.0
-"""How long after its own next poll an execution counts as lost."""
 LOST_COPY_SECONDS: Final = HOUR
 """How much later a copy is given up whose last attempt was lost."""
 MEDIA_UNAVAILABLE: Final = Notice(
     code="media_unavailable",
     message="the provider's result could not be fetched within 24 hours",
 )
+
+logger = Logger(child=True)
+metrics = Metrics()
 
 
 def advance(
@@ -41,13 +46,18 @@ def advance(
 ) -> int | None:
     """Do what a due task needs now; return the seconds until the execution's next turn.
 
-    None: this execution may end; the row's ``due_at``, if any, brings the task back.
+    None: this execution may end; the row's ``due_at``, if any, brings the task back. A row of a
+    newer release is left to the newer code in that way.
     """
-    task = services.table.read(task_id)
-    if task is None:
-        return None
     try:
+        task = services.table.read(task_id)
+        if task is None:
+            return None
         return _advance(task, keys, services, seconds_left, check_inputs)
+    except NewerRowError:
+        logger.warning("newer row")
+        metrics.add_metric("NewerRows", MetricUnit.Count, 1)
+        return None
     except MovedOnError as error:
         # Another function moved the task at this moment. Come back soon if it is not over.
         moved_on = error.current is not None and error.current.stage in HAS_CREATE
