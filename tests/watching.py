@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from local.emulator import REGION
 from local.stack import LocalStack
 from tests.template.deployment import SOURCE, Template, expanded
 
@@ -365,7 +366,8 @@ class Watch:
 
     def widgets(self) -> list[Widget]:
         """Return the dashboard as it was deployed."""
-        answer = self.stack.client("cloudwatch").get_dashboard(DashboardName=self.stack.stack_name)
+        name = f"{self.stack.stack_name}-{REGION}"
+        answer = self.stack.client("cloudwatch").get_dashboard(DashboardName=name)
         return widgets_of(answer["DashboardBody"])
 
 

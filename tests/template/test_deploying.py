@@ -22,6 +22,7 @@ from tools.permissions.statements import roles_in, statements_of
 
 INLINE_LIMIT = 10_240
 """Characters, without white space, of all inline policies of a role."""
+MANAGED_LIMIT = 6_144
 AGAIN = "python -m tools.permissions writes it"
 
 
@@ -61,10 +62,10 @@ def test_no_reason_is_for_a_permission_that_is_gone():
 
 
 def test_a_new_type_of_resource_needs_its_actions_and_a_place():
-    topic = {"Type": "AWS::SNS::Topic", "Properties": {"TopicName": "x"}}
+    stream = {"Type": "AWS::Kinesis::Stream", "Properties": {"Name": "x"}}
 
-    with pytest.raises(UnknownPlaceError, match="what sns:"):
-        needs_of(changed(put("Resources", "Topic", to=topic)))
+    with pytest.raises(UnknownPlaceError, match="what kinesis:"):
+        needs_of(changed(put("Resources", "Stream", to=stream)))
 
 
 def test_a_new_property_needs_its_actions():
@@ -102,12 +103,18 @@ def test_the_role_names_its_actions_and_everything_that_iam_can_name(needs):
 
 
 @pytest.mark.parametrize("given", [{}, {"KmsKeyArn": "k", "PermissionsBoundaryArn": "b"}])
-def test_the_role_fits_into_one_policy(given):
-    _, found = role(given)
+def test_the_role_fits_into_its_policies(given):
+    template, found = role(given)
+    [managed] = template.of("IAM::ManagedPolicy").values()
 
-    policies = json.dumps([policy["PolicyDocument"] for policy in found["Policies"]])
+    inline = [policy["PolicyDocument"] for policy in found["Policies"]]
 
-    assert len(re.sub(r"\s", "", policies)) < INLINE_LIMIT
+    assert length(inline) < INLINE_LIMIT
+    assert length(managed["PolicyDocument"]) < MANAGED_LIMIT
+
+
+def length(policy):
+    return len(re.sub(r"\s", "", json.dumps(policy)))
 
 
 def test_a_bounded_role_makes_no_role_without_the_boundary():

@@ -246,7 +246,7 @@ def test_the_dashboard_shows_this_stack_without_overlaps():
     body = json.loads(dashboard["DashboardBody"])
     widgets = widgets_of(dashboard["DashboardBody"])
 
-    assert dashboard["DashboardName"] == "${AWS::StackName}"
+    assert dashboard["DashboardName"] == "${AWS::StackName}-${AWS::Region}"
     assert {one["properties"]["region"] for one in body["widgets"]} == {"${AWS::Region}"}
     cells = [
         (column + across, row + down)

@@ -1,7 +1,7 @@
 """Writes the role with which CloudFormation deploys the stack, as a template of its own."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Final
 
 from tools.permissions.deploying import KEY, PASSED_TO, Needs
@@ -21,8 +21,12 @@ MAPPED: Final = (
     "lambda:DeleteEventSourceMapping",
     "lambda:UpdateEventSourceMapping",
 )
+WATCHING: Final = ("cloudwatch", "sns")
+"""Services whose rights are a policy of their own: all inline policies of a role have 10,240
+characters."""
 USES_KEY: Final = ("dynamodb", "lambda", "secretsmanager")
 
+_APART: Final = {*BOUNDED, UNBOUND, *MAPPED, "iam:PassRole"}
 _HEAD: Final = """\
 AWSTemplateFormatVersion: "2010-09-09"
 Description: >-
@@ -65,6 +69,7 @@ Resources:
     Type: AWS::IAM::Role
     Properties:
       Description: !Sub Deploys the stack ${StackName}
+      ManagedPolicyArns: [!Ref WatchingPolicy]
       AssumeRolePolicyDocument:
         Version: "2012-10-17"
         Statement:
@@ -76,6 +81,16 @@ Resources:
           PolicyDocument:
             Version: "2012-10-17"
             Statement:
+"""
+_WATCHING: Final = """\
+
+  WatchingPolicy: # more than fits into the role's own policy
+    Type: AWS::IAM::ManagedPolicy
+    Properties:
+      Description: !Sub Deploys the alarms and the dashboard of the stack ${StackName}
+      PolicyDocument:
+        Version: "2012-10-17"
+        Statement:
 """
 _FOOT: Final = """\
 
@@ -89,18 +104,31 @@ _TRANSFORM: Final = "cloudformation:${AWS::Region}:aws:transform/Serverless-2016
 
 def render_role(needs: Needs) -> str:
     """Write the template of the role."""
-    return _HEAD + "".join(f"{line}\n" for line in _statements(needs)) + _FOOT
+    role = "".join(f"{line}\n" for line in _statements(needs))
+    watching = "".join(
+        f"{line}\n"
+        for places, actions in _grouped(needs, WATCHING)
+        for line in _statement(actions, places)
+    )
+    return _HEAD + role + _WATCHING + watching + _FOOT
+
+
+def _grouped(
+    needs: Needs, services: Collection[str]
+) -> Iterator[tuple[tuple[str, ...], list[str]]]:
+    """List the places, with the actions needed there, of the services."""
+    grouped: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    for action, places in needs.places.items():
+        if action.partition(":")[0] in services and action not in _APART:
+            grouped[tuple(sorted(places))].append(action)
+    yield from sorted(grouped.items())
 
 
 def _statements(needs: Needs) -> Iterator[str]:
-    grouped: dict[tuple[str, ...], list[str]] = defaultdict(list)
-    apart = {*BOUNDED, UNBOUND, *MAPPED, "iam:PassRole"}
-    for action, places in needs.places.items():
-        if action not in apart:
-            grouped[tuple(sorted(places))].append(action)
+    services = {action.partition(":")[0] for action in needs.places} - {*WATCHING}
     yield "              # SAM's transform, which CloudFormation runs with this role"
     yield from _statement(["cloudformation:CreateChangeSet"], [_TRANSFORM])
-    for places, actions in sorted(grouped.items()):
+    for places, actions in _grouped(needs, services):
         if places == (KEY,):
             via = [f'!Sub "{one}.${{AWS::Region}}.${{AWS::URLSuffix}}"' for one in USES_KEY]
             condition = ["StringEquals:", "  kms:ViaService:", *(f"    - {one}" for one in via)]
