@@ -149,7 +149,7 @@ scale: $(DEV) ## Say which limit comes first, in docs/scale.md
 	@PYTHONPATH=layers/act_one .venv/bin/python -m tools.scale
 
 .PHONY: second-opinion
-second-opinion: $(DEV) $(SAM) $(MINISTACK) $(MOTO) $(BUILD) ## Deploy the template into two emulators and compare, into docs/aws-review.md
+second-opinion: $(DEV) $(MINISTACK) $(MOTO) ## Deploy the template into two emulators and compare, into docs/aws-review.md
 	@PYTHONPATH=layers/act_one .venv/bin/python -m tools.aws_review
 .PHONY: dashboard
 dashboard: $(DEV) $(SAM) $(MINISTACK) $(BUILD) ## Draw the dashboard after a run on this machine, into docs/dashboard.svg

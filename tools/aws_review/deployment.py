@@ -7,6 +7,7 @@ it get a text in its place, so that they are tried all the same.
 
 import copy
 import io
+import itertools
 import json
 import time
 import zipfile
@@ -23,6 +24,8 @@ from tests.template.test_whole import references_in
 from tools.aws_review.emulators import Emulator
 
 _BUCKET: Final = "templates"
+_TRIES: Final = itertools.count(1)
+"""Numbers of the stacks that are only tried: a refused one can leave its name taken."""
 _SECONDS: Final = 300.0
 _CAPABILITIES: Final = ["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"]
 _MADE: Final = frozenset({"CREATE_COMPLETE", "UPDATE_COMPLETE"})
@@ -95,8 +98,7 @@ def _try(
     """Make a stack of some resources and remove it. Raises ``RefusedError``."""
     left_out = {*template["Resources"]} - {*names} | refused.keys()
     part = without(template, left_out)
-    _try.count = getattr(_try, "count", 0) + 1  # type: ignore[attr-defined]
-    name = f"try-{_try.count}"  # type: ignore[attr-defined]
+    name = f"try-{next(_TRIES)}"
     _create(name, part, parameters, emulator)
     emulator.clients("cloudformation").delete_stack(StackName=name)
 
