@@ -20,8 +20,9 @@ from tools.permissions.reasons import NoReasonError, useless
 from tools.permissions.role import MAPPED, render_role
 from tools.permissions.statements import roles_in, statements_of
 
-INLINE_LIMIT = 10_240
-"""Characters, without white space, of all inline policies of a role."""
+POLICY_LIMIT = 6_144
+"""Characters, without white space, of a managed policy."""
+LONG = {"Partition": "aws-us-gov", "Region": "ap-southeast-1", "AccountId": "123456789012"}
 AGAIN = "python -m tools.permissions writes it"
 
 
@@ -61,10 +62,10 @@ def test_no_reason_is_for_a_permission_that_is_gone():
 
 
 def test_a_new_type_of_resource_needs_its_actions_and_a_place():
-    topic = {"Type": "AWS::SNS::Topic", "Properties": {"TopicName": "x"}}
+    stream = {"Type": "AWS::Kinesis::Stream", "Properties": {"ShardCount": 1}}
 
-    with pytest.raises(UnknownPlaceError, match="what sns:"):
-        needs_of(changed(put("Resources", "Topic", to=topic)))
+    with pytest.raises(UnknownPlaceError, match="what kinesis:"):
+        needs_of(changed(put("Resources", "Stream", to=stream)))
 
 
 def test_a_new_property_needs_its_actions():
@@ -101,13 +102,17 @@ def test_the_role_names_its_actions_and_everything_that_iam_can_name(needs):
                 assert action in MAPPED or needs.places[action] == {"*"}
 
 
-@pytest.mark.parametrize("given", [{}, {"KmsKeyArn": "k", "PermissionsBoundaryArn": "b"}])
-def test_the_role_fits_into_one_policy(given):
-    _, found = role(given)
+@pytest.mark.parametrize("given", [{}, {"KmsKeyArn": "k" * 76, "PermissionsBoundaryArn": "b" * 60}])
+def test_each_policy_of_the_role_is_as_long_as_iam_allows(given):
+    template, found = role({"StackName": "x" * 20, **given})
+    policies = template.of("IAM::ManagedPolicy")
 
-    policies = json.dumps([policy["PolicyDocument"] for policy in found["Policies"]])
-
-    assert len(re.sub(r"\s", "", policies)) < INLINE_LIMIT
+    assert len(found["ManagedPolicyArns"]) == len(policies)
+    for name, policy in policies.items():
+        written = json.dumps(policy["PolicyDocument"])
+        for pseudo, value in LONG.items():
+            written = written.replace(f"${{AWS::{pseudo}}}", value)
+        assert len(re.sub(r"\s", "", written)) < POLICY_LIMIT, name
 
 
 def test_a_bounded_role_makes_no_role_without_the_boundary():

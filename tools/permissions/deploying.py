@@ -93,6 +93,9 @@ FEATURES: Final = (  # type, actions, the property that needs them (none of ours
     ("AWS::S3::Bucket", "s3:PutMetricsConfiguration", "MetricsConfigurations"),
     ("AWS::S3::Bucket", "s3:DeleteObject", ""),  # no handler empties a bucket of ours
     ("AWS::SecretsManager::Secret", r"secretsmanager:(Replicate|Remove)\w+", "ReplicaRegions"),
+    ("AWS::SNS::Topic", "iam:.*", "DeliveryStatusLogging"),
+    ("AWS::SNS::Topic", "sns:PutDataProtectionPolicy", "DataProtectionPolicy"),
+    ("AWS::SNS::Subscription", "iam:.*", "SubscriptionRoleArn"),
     ("AWS::StepFunctions::StateMachine", "kms:.*", "EncryptionConfiguration"),
     ("AWS::WAFv2::WebACLAssociation", r"(?!wafv2:|apigateway:).*", ""),  # other services' resources
     ("AWS::WAFv2::WebACLAssociation", r"wafv2:\w+PermissionPolicy", ""),  # of shared rule groups
@@ -116,6 +119,8 @@ PLACES: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {  # of IAM's kinds o
     ("apigateway", "tags"): ("apigateway:${AWS::Region}::/tags/*",),
     ("apigateway", "usageplan"): ("apigateway:${AWS::Region}::/usageplans/*",),
     ("apigateway", "usageplans"): ("apigateway:${AWS::Region}::/usageplans",),
+    ("cloudwatch", "alarm"): ("cloudwatch:HERE:alarm:${StackName}-*",),
+    ("cloudwatch", "dashboard"): ("cloudwatch::${AWS::AccountId}:dashboard/${StackName}",),
     ("dynamodb", "table"): ("dynamodb:HERE:table/${StackName}-*",),
     ("events", "event-bus"): ("events:HERE:event-bus/${StackName}",),
     ("events", "rule-on-custom-event-bus"): ("events:HERE:rule/${StackName}/${StackName}-*",),
@@ -136,6 +141,7 @@ PLACES: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {  # of IAM's kinds o
     ("s3", "object"): ("s3:::${ArtifactsBucket}/*",),
     ("scheduler", "schedule"): ("scheduler:HERE:schedule/default/${StackName}-*",),
     ("secretsmanager", "secret"): ("secretsmanager:HERE:secret:${StackName}/*",),
+    ("sns", "topic"): ("sns:HERE:${StackName}-*",),
     ("sqs", "queue"): ("sqs:HERE:${StackName}-*",),
     # CloudFormation doesn't begin the name of a state machine with the stack's.
     ("states", "statemachine"): ("states:HERE:stateMachine:Fallback-*",),

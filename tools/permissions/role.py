@@ -71,12 +71,19 @@ Resources:
           - Effect: Allow
             Principal: { Service: cloudformation.amazonaws.com }
             Action: sts:AssumeRole
-      Policies:
-        - PolicyName: deploy
-          PolicyDocument:
-            Version: "2012-10-17"
-            Statement:
+      ManagedPolicyArns: [!Ref FirstPolicy, !Ref SecondPolicy, !Ref ThirdPolicy]
 """
+_POLICY: Final = """\
+
+  {name}Policy: # one of several, because IAM limits the length of each
+    Type: AWS::IAM::ManagedPolicy
+    Properties:
+      Description: !Sub Part of what deploying the stack ${{StackName}} needs
+      PolicyDocument:
+        Version: "2012-10-17"
+        Statement:
+"""
+POLICIES: Final = ("First", "Second", "Third")
 _FOOT: Final = """\
 
 Outputs:
@@ -89,7 +96,28 @@ _TRANSFORM: Final = "cloudformation:${AWS::Region}:aws:transform/Serverless-2016
 
 def render_role(needs: Needs) -> str:
     """Write the template of the role."""
-    return _HEAD + "".join(f"{line}\n" for line in _statements(needs)) + _FOOT
+    blocks = [*_blocks(_statements(needs))]
+    share = sum(len(block) for block in blocks) / len(POLICIES)
+    written, before = _HEAD, 0
+    for number, name in enumerate(POLICIES, start=1):
+        written += _POLICY.format(name=name)
+        while blocks and (before + len(blocks[0]) / 2 < number * share or name == POLICIES[-1]):
+            before += len(blocks[0])
+            written += blocks.pop(0)
+    return written + _FOOT
+
+
+def _blocks(lines: Iterable[str]) -> Iterator[str]:
+    """Put together the lines of each statement, with a comment before it."""
+    block, has_statement = "", False
+    for line in lines:
+        is_statement = line.startswith("              - ")
+        if has_statement and (is_statement or line.startswith("              #")):
+            yield block
+            block, has_statement = "", False
+        block += line.removeprefix("    ") + "\n"
+        has_statement |= is_statement
+    yield block
 
 
 def _statements(needs: Needs) -> Iterator[str]:
