@@ -32,11 +32,11 @@ CloudFormation, which may do what is listed here and nothing else. Somebody with
 deploys it once:
 
 ```sh
-aws cloudformation deploy --stack-name act-one-deploy --capabilities CAPABILITY_IAM \\
+aws cloudformation deploy --stack-name deploy-act-one --capabilities CAPABILITY_IAM \\
   --template-file docs/snippets/deploy-role.yaml \\
   --parameter-overrides StackName=act-one \\
   PermissionsBoundaryArn=arn:aws:iam::111122223333:policy/boundary
-sam deploy --role-arn "$(aws cloudformation describe-stacks --stack-name act-one-deploy \\
+sam deploy --role-arn "$(aws cloudformation describe-stacks --stack-name deploy-act-one \\
   --query 'Stacks[0].Outputs[0].OutputValue' --output text)" \\
   --parameter-overrides PermissionsBoundaryArn=arn:aws:iam::111122223333:policy/boundary
 ```
@@ -45,6 +45,8 @@ Who runs `sam deploy` then needs `iam:PassRole` on that role, CloudFormation's a
 and on SAM's transform, and `s3:PutObject` on the bucket that SAM uploads to; `sam deploy` makes
 that bucket once, in a stack of its own (`aws-sam-cli-managed-default`), without this role.
 
+- **Its own stack has another name,** one that doesn't begin with the stack's: otherwise the role
+  could change itself.
 - **Give it the boundary.** A role that writes roles can write any permission into them. With
   `PermissionsBoundaryArn`, here and for the stack, it makes and changes no role without that
   boundary, and can't take it off. Without it, the role is as powerful as the account allows.

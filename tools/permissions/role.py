@@ -1,7 +1,7 @@
 """Writes the role with which CloudFormation deploys the stack, as a template of its own."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from tools.permissions.deploying import KEY, PASSED_TO, Needs
@@ -21,12 +21,8 @@ MAPPED: Final = (
     "lambda:DeleteEventSourceMapping",
     "lambda:UpdateEventSourceMapping",
 )
-WATCHING: Final = ("cloudwatch", "sns")
-"""Services whose rights are a policy of their own: all inline policies of a role have 10,240
-characters."""
 USES_KEY: Final = ("dynamodb", "lambda", "secretsmanager")
 
-_APART: Final = {*BOUNDED, UNBOUND, *MAPPED, "iam:PassRole"}
 _HEAD: Final = """\
 AWSTemplateFormatVersion: "2010-09-09"
 Description: >-
@@ -69,29 +65,25 @@ Resources:
     Type: AWS::IAM::Role
     Properties:
       Description: !Sub Deploys the stack ${StackName}
-      ManagedPolicyArns: [!Ref WatchingPolicy]
       AssumeRolePolicyDocument:
         Version: "2012-10-17"
         Statement:
           - Effect: Allow
             Principal: { Service: cloudformation.amazonaws.com }
             Action: sts:AssumeRole
-      Policies:
-        - PolicyName: deploy
-          PolicyDocument:
-            Version: "2012-10-17"
-            Statement:
+      ManagedPolicyArns: [!Ref FirstPolicy, !Ref SecondPolicy, !Ref ThirdPolicy]
 """
-_WATCHING: Final = """\
+_POLICY: Final = """\
 
-  WatchingPolicy: # more than fits into the role's own policy
+  {name}Policy: # one of several, because IAM limits the length of each
     Type: AWS::IAM::ManagedPolicy
     Properties:
-      Description: !Sub Deploys the alarms and the dashboard of the stack ${StackName}
+      Description: !Sub Part of what deploying the stack ${{StackName}} needs
       PolicyDocument:
         Version: "2012-10-17"
         Statement:
 """
+POLICIES: Final = ("First", "Second", "Third")
 _FOOT: Final = """\
 
 Outputs:
@@ -104,31 +96,39 @@ _TRANSFORM: Final = "cloudformation:${AWS::Region}:aws:transform/Serverless-2016
 
 def render_role(needs: Needs) -> str:
     """Write the template of the role."""
-    role = "".join(f"{line}\n" for line in _statements(needs))
-    watching = "".join(
-        f"{line}\n"
-        for places, actions in _grouped(needs, WATCHING)
-        for line in _statement(actions, places)
-    )
-    return _HEAD + role + _WATCHING + watching + _FOOT
+    blocks = [*_blocks(_statements(needs))]
+    share = sum(len(block) for block in blocks) / len(POLICIES)
+    written, before = _HEAD, 0
+    for number, name in enumerate(POLICIES, start=1):
+        written += _POLICY.format(name=name)
+        while blocks and (before + len(blocks[0]) / 2 < number * share or name == POLICIES[-1]):
+            before += len(blocks[0])
+            written += blocks.pop(0)
+    return written + _FOOT
 
 
-def _grouped(
-    needs: Needs, services: Collection[str]
-) -> Iterator[tuple[tuple[str, ...], list[str]]]:
-    """List the places, with the actions needed there, of the services."""
-    grouped: dict[tuple[str, ...], list[str]] = defaultdict(list)
-    for action, places in needs.places.items():
-        if action.partition(":")[0] in services and action not in _APART:
-            grouped[tuple(sorted(places))].append(action)
-    yield from sorted(grouped.items())
+def _blocks(lines: Iterable[str]) -> Iterator[str]:
+    """Put together the lines of each statement, with a comment before it."""
+    block, has_statement = "", False
+    for line in lines:
+        is_statement = line.startswith("              - ")
+        if has_statement and (is_statement or line.startswith("              #")):
+            yield block
+            block, has_statement = "", False
+        block += line.removeprefix("    ") + "\n"
+        has_statement |= is_statement
+    yield block
 
 
 def _statements(needs: Needs) -> Iterator[str]:
-    services = {action.partition(":")[0] for action in needs.places} - {*WATCHING}
+    grouped: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    apart = {*BOUNDED, UNBOUND, *MAPPED, "iam:PassRole"}
+    for action, places in needs.places.items():
+        if action not in apart:
+            grouped[tuple(sorted(places))].append(action)
     yield "              # SAM's transform, which CloudFormation runs with this role"
     yield from _statement(["cloudformation:CreateChangeSet"], [_TRANSFORM])
-    for places, actions in _grouped(needs, services):
+    for places, actions in sorted(grouped.items()):
         if places == (KEY,):
             via = [f'!Sub "{one}.${{AWS::Region}}.${{AWS::URLSuffix}}"' for one in USES_KEY]
             condition = ["StringEquals:", "  kms:ViaService:", *(f"    - {one}" for one in via)]
