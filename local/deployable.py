@@ -9,14 +9,12 @@ from typing import Any
 
 from local.expand import load
 
-_PATHS = ("CodeUri", "ContentUri", "DefinitionUri")
-
 
 def deployable(template: Path) -> dict[str, Any]:
-    """Return a built template for the emulator, with absolute paths to what was built."""
+    """Return a built template for the emulator."""
     content = load(template)
     content["Resources"] = {
-        name: _with_absolute_paths(resource, template.parent)
+        name: resource
         for name, resource in content["Resources"].items()
         if not _unknown_to_emulator(resource)
     }
@@ -27,11 +25,3 @@ def _unknown_to_emulator(resource: Mapping[str, Any]) -> bool:
     kind = resource["Type"]
     over_expressions = kind == "AWS::CloudWatch::Alarm" and "Metrics" in resource["Properties"]
     return kind == "AWS::Logs::QueryDefinition" or over_expressions
-
-
-def _with_absolute_paths(resource: dict[str, Any], folder: Path) -> dict[str, Any]:
-    properties = resource.get("Properties", {})
-    for name in _PATHS:
-        if name in properties:
-            properties[name] = str((folder / properties[name]).resolve())
-    return resource

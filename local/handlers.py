@@ -1,9 +1,12 @@
 """Imports each built handler in a bare interpreter, as Lambda does."""
 
 import json
+import re
+import shutil
 import subprocess
 import sys
 import sysconfig
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,14 +25,40 @@ BARE_BOTO3: Final = "import boto3; boto3.client('dynamodb')"
 """What a function costs that does nothing: to be run over ``BARE_FOLDERS``."""
 BARE_FOLDERS: Final = (LAYERS["DependenciesLayer"], Path(sysconfig.get_path("purelib")))
 """Our botocore, and the boto3 of the development environment, as the layer has none."""
+PUBLISHED_FOLDERS: Final = BARE_FOLDERS[1:]
+"""Both as they are published, with bytecode and all of AWS's descriptions."""
 
-# Runs with `python -I -S`: the standard library and the given folders are all it can import.
-_BARE: Final = """
+# These run with `python -I -S`: the standard library and the given folders are all they can import.
+_TIMED: Final = """
 import json, sys, time
 sys.path[:0] = json.loads(sys.argv[1])
 started = time.process_time()
 exec(sys.argv[2])
 print(time.process_time() - started)
+"""
+_COUNTED: Final = """
+import json, sys
+sys.path[:0] = json.loads(sys.argv[1])
+known, lines, read = {*sys.modules}, 0, 0
+
+def count_line(code, line):
+    global lines
+    lines += 1
+
+def count_bytecode(event, arguments):
+    global read
+    if event == "marshal.loads":
+        read += len(arguments[0])
+
+sys.addaudithook(count_bytecode)
+sys.monitoring.use_tool_id(sys.monitoring.PROFILER_ID, "lines")
+sys.monitoring.register_callback(
+    sys.monitoring.PROFILER_ID, sys.monitoring.events.LINE, count_line
+)
+sys.monitoring.set_events(sys.monitoring.PROFILER_ID, sys.monitoring.events.LINE)
+exec(sys.argv[2])
+sys.monitoring.set_events(sys.monitoring.PROFILER_ID, 0)
+print(json.dumps({"lines": lines, "bytecode": read, "modules": sorted({*sys.modules} - known)}))
 """
 LAMBDA_ENVIRONMENT: Final = {
     "AWS_REGION": "us-east-1",
@@ -101,6 +130,21 @@ def _value(written: object, parameters: Mapping[str, Any]) -> str:
     return str(written).lower() if isinstance(written, bool) else str(written)
 
 
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What statements make Python do: counts that don't depend on how busy the machine is.
+
+    They leave out what is not Python, such as the parsing of certificates.
+    """
+
+    lines: int
+    """Lines that were run."""
+    bytecode: int
+    """Bytes of bytecode that were read."""
+    modules: frozenset[str]
+    """The modules that were imported."""
+
+
 def seconds_to_run(
     statements: str, folders: Sequence[Path], environment: Mapping[str, str]
 ) -> float:
@@ -108,9 +152,47 @@ def seconds_to_run(
 
     Raises ``ImportFailedError``.
     """
-    arguments = [sys.executable, "-I", "-S", "-B", "-c", _BARE, json.dumps([*map(str, folders)])]
+    return float(_run([*_python(_TIMED, folders), statements], environment))
+
+
+def work_to_run(statements: str, folders: Sequence[Path], environment: Mapping[str, str]) -> Work:
+    """Count the work of statements in a new interpreter. Raises ``ImportFailedError``."""
+    counted = json.loads(_run([*_python(_COUNTED, folders), statements], environment))
+    return Work(counted["lines"], counted["bytecode"], frozenset(counted["modules"]))
+
+
+def instructions_to_run(
+    statements: str, folders: Sequence[Path], environment: Mapping[str, str]
+) -> int | None:
+    """Count the processor's instructions for statements, with the interpreter's start.
+
+    None without valgrind. Raises ``ImportFailedError``.
+    """
+    if shutil.which("valgrind") is None:
+        return None
+    counting = [
+        "valgrind",
+        "--tool=cachegrind",
+        "--cache-sim=no",
+        "--cachegrind-out-file=/dev/null",
+    ]
+    with tempfile.NamedTemporaryFile() as log:
+        measured = [*counting, f"--log-file={log.name}", *_python(_TIMED, folders), statements]
+        _run(measured, environment)
+        counted = re.search(rb"I +refs: +([0-9,]+)", log.read())
+    if counted is None:
+        raise ImportFailedError("valgrind counted nothing")
+    return int(counted[1].replace(b",", b""))
+
+
+def _python(program: str, folders: Sequence[Path]) -> list[str]:
+    return [sys.executable, "-I", "-S", "-B", "-c", program, json.dumps([*map(str, folders)])]
+
+
+def _run(command: Sequence[str], environment: Mapping[str, str]) -> str:
+    """Run a command as Lambda would; return the last line that it prints."""
     run = subprocess.run(
-        [*arguments, statements],
+        command,
         env={**LAMBDA_ENVIRONMENT, **environment},
         capture_output=True,
         text=True,
@@ -118,4 +200,4 @@ def seconds_to_run(
     )
     if run.returncode != 0 or run.stderr:
         raise ImportFailedError(run.stderr)
-    return float(run.stdout.splitlines()[-1])
+    return run.stdout.splitlines()[-1]

@@ -14,8 +14,9 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from act_one.aws import s3_client
 from act_one.correlation import about_task, records_of
 from act_one.lifecycle.estimate import keep_duration
-from act_one.lifecycle.services import build_services, duration_table
+from act_one.lifecycle.services import build_services
 from act_one.lifecycle.storing import Storage, store_result
+from act_one.lifecycle.tables import duration_table
 from act_one.net import downloads
 from act_one.settings import Settings
 

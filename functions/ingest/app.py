@@ -20,8 +20,9 @@ from act_one.ingest.messages import take
 from act_one.ingest.pairs import PairTable
 from act_one.inputs.preflight import inputs_check
 from act_one.inputs.request import TransferRequest
-from act_one.lifecycle.services import build_services, key_ring
+from act_one.lifecycle.services import build_services
 from act_one.lifecycle.submission import send_accepted, submit
+from act_one.lifecycle.tables import key_ring
 from act_one.settings import Settings
 from act_one.tasks.task import Task
 

@@ -28,6 +28,7 @@ from act_one.http_events import (
     location_below,
     location_beside,
     query_of,
+    route_of,
     serve_api,
 )
 from act_one.inputs.batch import read_batch
@@ -41,8 +42,9 @@ from act_one.lifecycle.dry_run import dry_run
 from act_one.lifecycle.estimate import estimate
 from act_one.lifecycle.read import own_task, reading_headers, with_links
 from act_one.lifecycle.retry import retry
-from act_one.lifecycle.services import build_services, duration_table, key_ring
+from act_one.lifecycle.services import build_services
 from act_one.lifecycle.submission import submit
+from act_one.lifecycle.tables import duration_table, key_ring
 from act_one.lifecycle.waiting import wait_for_end, wait_seconds
 from act_one.provider.documents import created
 from act_one.provider.serving import answer_as_provider
@@ -203,12 +205,11 @@ def _shown(task: Task) -> dict[str, Any]:
 
 
 ROUTES: Final[Mapping[str, Handler]] = {
-    "/tasks": post_task,
-    "/tasks/batch": post_batch,
-    "/tasks/{task_id}/retry": post_retry,
-    "/runway/pro/act_one": post_act_one,
+    "POST /tasks": post_task,
+    "POST /tasks/batch": post_batch,
+    "POST /tasks/{task_id}/retry": post_retry,
+    "POST /runway/pro/act_one": post_act_one,
 }
-"""All are POST. A router would be imported for a few entries of a table."""
 
 
 @metrics.log_metrics
@@ -216,4 +217,4 @@ ROUTES: Final[Mapping[str, Handler]] = {
 @serve_api(settings.cors_origin)
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Route a request of the REST API."""
-    return ROUTES[event["resource"]](event, context)
+    return ROUTES[route_of(event)](event, context)

@@ -10,8 +10,8 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from act_one.aws import aws_client
 from act_one.clients.directory import ClientDirectory
 from act_one.clock import system_clock, utc_day
-from act_one.lifecycle.services import task_table
 from act_one.lifecycle.sweep import sweep
+from act_one.lifecycle.tables import task_table
 from act_one.settings import Settings
 from act_one.tasks.accounts import LedgerTable
 from act_one.tasks.ledger import STACK

@@ -10,7 +10,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from act_one.aws import aws_client, s3_client
 from act_one.clock import seconds_left_of, system_clock
-from act_one.lifecycle.services import key_ring, task_table
+from act_one.lifecycle.tables import key_ring, task_table
 from act_one.net import downloads
 from act_one.settings import Settings
 from act_one.tasks.links import Links, links_of

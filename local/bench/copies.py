@@ -310,12 +310,14 @@ def bench() -> Iterator[Bench]:
 def trust(ca: trustme.CA) -> tuple[Path, Path]:
     """Write the authority's certificate, and a copy of ``certifi`` that contains it.
 
-    CopyFunction's downloads trust only certifi's list, whatever the environment says.
+    CopyFunction's downloads trust only certifi's list, whatever the environment says; without the
+    folder that the build makes of it, they read the list itself.
     """
     authority = FOLDER / "authority.pem"
     ca.cert_pem.write_to_path(str(authority))
     packages = FOLDER / "packages"
-    shutil.copytree(LAYERS["DependenciesLayer"] / "certifi", packages / "certifi")
+    certifi = LAYERS["DependenciesLayer"] / "certifi"
+    shutil.copytree(certifi, packages / "certifi", ignore=shutil.ignore_patterns("authorities"))
     ca.cert_pem.write_to_path(str(packages / "certifi/cacert.pem"), append=True)
     return authority, packages
 

@@ -72,9 +72,11 @@ class Caller:
         """Wait until a task is in one of some stages."""
         wanted = set(stages)
         ends_at = time.monotonic() + seconds
+        pause = 0.1
         while (row := self.row(task_id)).stage not in wanted:
             assert time.monotonic() < ends_at, f"{task_id} is {row.stage}, not {wanted}"
-            time.sleep(0.25)
+            time.sleep(pause)
+            pause = min(0.8, pause * 1.3)  # who waits long may look seldom
         return row
 
     def tasks(self) -> list[Task]:

@@ -108,16 +108,17 @@ def app(monkeypatch, tmp_path, request):
 
 
 def get(app, path):
+    page = path.removeprefix("/docs/")
     event = {
         "httpMethod": "GET",
+        "resource": path if page == path else "/docs/{name}",
         "path": path,
+        "pathParameters": None if page == path else {"name": page},
         "headers": {},
         "requestContext": {"requestId": "request-1"},
     }
     answer = app.handler(event, CONTEXT)
-    lists = answer.get("multiValueHeaders") or {}
-    headers = {**answer["headers"], **{name: value for name, [value] in lists.items()}}
-    return answer["statusCode"], headers, answer["body"]
+    return answer["statusCode"], answer["headers"], answer["body"]
 
 
 @pytest.mark.parametrize(

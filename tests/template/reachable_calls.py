@@ -328,7 +328,7 @@ def functions_from(starts: Iterable[Function]) -> set[Function]:
 
 
 def is_route_table(node: ast.stmt) -> bool:
-    """Tell whether a statement maps paths to the functions that serve them."""
+    """Tell whether a statement maps routes to the functions that serve them."""
     match node:
         case ast.AnnAssign(target=ast.Name(id="ROUTES"), value=ast.Dict()):
             return True

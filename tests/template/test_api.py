@@ -188,16 +188,11 @@ def test_every_route_in_code_is_a_method_and_the_other_way_round(template: Templ
 
 
 def _routes(module: str) -> Iterator[tuple[str, str]]:
-    for function in source(module).functions.values():
-        for decorator in function.decorator_list:
-            match decorator:
-                case ast.Call(func=ast.Attribute(attr=method), args=[ast.Constant(value=path), *_]):
-                    if method in HTTP_METHODS:
-                        yield method, re.sub(r"<(\w+)>", r"{\1}", path)
     for statement in source(module).body:
         match statement:
-            case ast.AnnAssign(target=ast.Name("ROUTES"), value=ast.Dict(keys=paths)):
-                yield from (("post", ast.literal_eval(path)) for path in paths)
+            case ast.AnnAssign(target=ast.Name("ROUTES"), value=ast.Dict(keys=keys)):
+                for method, path in (ast.literal_eval(key).split() for key in keys):
+                    yield method.lower(), path
 
 
 @check(Break("a handler without", put("TasksFunction", "Handler", to="callback.app.handler")))

@@ -191,7 +191,13 @@ def test_the_emulator_is_spared_only_what_it_does_not_know():
 def test_the_page_of_costs_counts_the_alarms_of_the_template():
     page = (ROOT / "docs/costs.md").read_text()
 
-    assert page.endswith(idle_month(expanded()))
+    # What a sweep asks for is counted by `make costs`; the two sums with it are in the page only.
+    watching = [line for line in idle_month({}, expanded()).splitlines() if "**" not in line]
+    assert [line for line in watching if "sweeper" not in line] == [
+        line
+        for line in page[page.index("## An idle month") :].splitlines()
+        if "**" not in line and "sweeper" not in line
+    ]
 
 
 def metrics_written_in(source: str) -> Iterator[str]:

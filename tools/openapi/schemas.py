@@ -6,10 +6,10 @@ from typing import Any
 
 from act_one.inputs.batch import KEY, MAX_BATCH
 from act_one.inputs.consent import MAX_CONSENT_CHARACTERS
+from act_one.inputs.limits import MAX_INPUT_URL_CHARACTERS
 from act_one.inputs.query import MAX_LIMIT
 from act_one.inputs.request import (
     FIELDS,
-    MAX_INPUT_URL_CHARACTERS,
     MAX_KEY_CHARACTERS,
     MAX_METADATA_BYTES,
     MAX_METADATA_DEPTH,

@@ -32,7 +32,7 @@ class Settings:
     """What all tasks of a UTC day may cost together; 0: no limit."""
     event_bus: str
     provider_secret: str
-    """Name of the secret that holds the provider key."""
+    """Name of the secret that holds the provider key, or its ARN if it isn't the stack's own."""
     callback_secret: str
     """Name of the secret that signs callback URLs."""
     provider_base_url: str

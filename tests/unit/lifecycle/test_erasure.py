@@ -11,7 +11,7 @@ from act_one.lifecycle.callback import handle_callback
 from act_one.lifecycle.erasure import STRAGGLER_SECONDS, TaskFiles, erase, own
 from act_one.lifecycle.read import own_task
 from act_one.lifecycle.relay import publish
-from act_one.lifecycle.storing import result_prefix, store_result
+from act_one.lifecycle.storing import store_result
 from act_one.lifecycle.submission import resend
 from act_one.problems import ProblemError
 from act_one.provider.outcomes import ProviderState, Report
@@ -19,6 +19,7 @@ from act_one.tasks import moves
 from act_one.tasks.accounts import LedgerTable
 from act_one.tasks.attributes import attribute
 from act_one.tasks.events import detail_of_erasure, event_of
+from act_one.tasks.links import result_prefix
 from act_one.tasks.rows import to_item
 from act_one.tasks.table import MovedOnError
 from act_one.tasks.task import (

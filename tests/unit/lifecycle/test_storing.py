@@ -9,8 +9,9 @@ import pytest
 from botocore.exceptions import EndpointConnectionError
 
 from act_one.clock import DAY, HOUR
-from act_one.lifecycle.storing import Storage, result_prefix, store_result
+from act_one.lifecycle.storing import Storage, store_result
 from act_one.net import downloads
+from act_one.tasks.links import result_prefix
 from act_one.tasks.table import TaskTable
 from act_one.tasks.task import Evidence, MediaUrls, Notice, Stage
 from tests.unit.content import HTML, MP4, PNG, serves_by_path, status, with_length

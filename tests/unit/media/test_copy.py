@@ -17,12 +17,11 @@ from botocore.exceptions import ClientError
 from act_one.aws import s3_client
 from act_one.media.copy import (
     CHUNK_BYTES,
-    RESULT_IMAGE_TYPES,
-    RESULT_VIDEO_TYPES,
     Destination,
     MediaError,
     copy,
 )
+from act_one.media.facts import RESULT_IMAGE_TYPES, RESULT_VIDEO_TYPES
 from act_one.media.sniff import sniff
 from act_one.net import downloads
 from act_one.tasks.task import StoredMedia

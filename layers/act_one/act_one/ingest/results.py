@@ -4,14 +4,13 @@
 written to ``outgoing/<name>/``, where they stay as long as results do.
 """
 
-import hashlib
 from typing import TYPE_CHECKING, Final
 
 from aws_lambda_powertools import Logger
 
 from act_one.ingest.context import IngestContext
 from act_one.inputs.bucket import INCOMING, OUTGOING, RESULT, FileGoneError
-from act_one.media.copy import RESULT_VIDEO_TYPES
+from act_one.media.facts import RESULT_VIDEO_TYPES
 from act_one.tasks.documents import document, readable_json
 from act_one.tasks.task import Stage, Task
 
@@ -84,8 +83,8 @@ def _write_outgoing(
 ) -> None:
     """Write the video, then ``result.json``, unless both are there; remove an older video."""
     there = context.uploads.list_files(outgoing)
-    etag = hashlib.md5(body, usedforsecurity=False).hexdigest()
-    if RESULT in there and there[RESULT].etag == etag and (video is None or video in there):
+    is_written = context.uploads.holds(outgoing + RESULT, there.get(RESULT), body)
+    if is_written and (video is None or video in there):
         return
     if task.output is not None and video is not None:
         try:

@@ -9,6 +9,7 @@ from math import isfinite
 from typing import Final, NoReturn
 
 from act_one.inputs.consent import read_consent
+from act_one.inputs.limits import MAX_INPUT_URL_CHARACTERS
 from act_one.json_types import Json
 from act_one.net.addresses import Policy
 from act_one.net.urls import UnsafeAddressError, Url, parse_url
@@ -18,8 +19,6 @@ from act_one.tasks.identifiers import hash_request
 from act_one.tasks.task import Notice, PinnedFile, Webhook, WebhookForm
 
 MAX_REQUEST_BYTES: Final = 65_536
-MAX_INPUT_URL_CHARACTERS: Final = 2_048
-"""Runway's limit; a task with a longer URL would be billed and fail."""
 MAX_METADATA_BYTES: Final = 2_048
 MAX_METADATA_DEPTH: Final = 32
 """EventBridge and other JSON parsers refuse deep nesting."""
@@ -52,7 +51,8 @@ class TransferRequest:
     """Set for an input in the uploads bucket once it is pinned; likewise ``image_file``."""
     image_file: PinnedFile | None = None
     etags: Mapping[str, str] = field(default_factory=dict)
-    """S3's ETags of the inputs that were pinned, by the names of their fields."""
+    """What the contents of the pinned inputs are compared by, by the names of their fields: S3's
+    ETags, or the checksums of files under a KMS key."""
     origin: str | None = None
     """The folder of the uploads bucket that the request came from."""
     preflight: bool = True

@@ -4,8 +4,7 @@ from typing import Final
 
 from aws_lambda_powertools import Logger
 
-from act_one.lifecycle.advance import EXECUTION_LOST_SECONDS
-from act_one.lifecycle.poll import poll_provider
+from act_one.lifecycle.poll import EXECUTION_LOST_SECONDS, poll_provider
 from act_one.lifecycle.services import Services
 from act_one.provider.outcomes import ProviderState, Report
 from act_one.provider.replies import read_callback, write_success
@@ -28,7 +27,8 @@ logger = Logger(child=True)
 def handle_callback(task_id: str, body: bytes, services: Services) -> Task | None:
     """Handle a callback for a task whose token was verified; return its row, None without one.
 
-    Never raises for what the body says or the feed does.
+    Never raises for what the body says or the feed does. Raises ``NewerRowError`` for a row of a
+    newer release.
     """
     now = services.clock()
     report = read_callback(body)

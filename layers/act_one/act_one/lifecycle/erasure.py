@@ -18,9 +18,9 @@ from act_one.clients.client import Client
 from act_one.clock import Clock, rfc3339
 from act_one.inputs.bucket import INCOMING, OUTGOING, RESULT, UPLOADS
 from act_one.json_types import Json
-from act_one.lifecycle.storing import result_prefix
-from act_one.media.copy import RESULT_VIDEO_TYPES
+from act_one.media.facts import RESULT_VIDEO_TYPES
 from act_one.problems import ProblemError
+from act_one.tasks.links import result_prefix
 from act_one.tasks.table import MovedOnError, TaskTable
 from act_one.tasks.task import Stage, Task
 

@@ -11,6 +11,8 @@ from act_one.provider.replies import read_callback
 from act_one.tasks.moves import Step
 from act_one.tasks.task import SettledBy, Task, TaskChanges
 
+EXECUTION_LOST_SECONDS: Final = 120.0
+"""How long after its own next poll an execution of the fallback counts as lost."""
 CLOCK_SKEW_SECONDS: Final = 300.0
 """How far the provider's creation time may be from our send for an id to be ours."""
 

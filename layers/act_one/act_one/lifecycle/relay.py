@@ -11,6 +11,7 @@ from botocore.exceptions import ClientError
 from act_one.correlation import about_task
 from act_one.tasks.events import event_of
 from act_one.tasks.rows import take_up
+from act_one.tasks.schema import NewerRowError
 
 if TYPE_CHECKING:
     from mypy_boto3_events import EventBridgeClient
@@ -111,6 +112,11 @@ def _entry(record: Mapping[str, Any], bus: str) -> "PutEventsRequestEntryTypeDef
         return None
     try:
         return event_of(take_up(change["NewImage"]), bus)
+    except NewerRowError:
+        # Its event is lost, unless a webhook is requested again; later records must not wait.
+        logger.warning("newer row", extra={"keys": change.get("Keys")})
+        metrics.add_metric("NewerRows", MetricUnit.Count, 1)
+        return None
     except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError):
         logger.exception("unreadable row", extra={"keys": change.get("Keys")})
         metrics.add_metric("UnreadableRows", MetricUnit.Count, 1)

@@ -1,21 +1,14 @@
 """The services that work on a task needs. Each handler's module builds them once."""
 
-import functools
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
-from act_one.aws import aws_client
 from act_one.clients.directory import ClientDirectory
 from act_one.clock import Clock, system_clock
 from act_one.inputs.bucket import UploadsBucket
-from act_one.keys import KeyRing
+from act_one.lifecycle.tables import key_ring, task_table
 from act_one.provider.client import CometApi
 from act_one.settings import Settings
-from act_one.tasks.durations import DurationTable
 from act_one.tasks.table import TaskTable
-
-if TYPE_CHECKING:
-    from mypy_boto3_secretsmanager import SecretsManagerClient
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,27 +21,6 @@ class Services:
     clock: Clock
     clients: ClientDirectory
     uploads: UploadsBucket = field(default_factory=UploadsBucket)
-
-
-def key_ring(secret: str, clock: Clock = system_clock) -> KeyRing:
-    """Build the reader of one of this stack's secrets."""
-    return KeyRing(_secrets_manager(), secret, clock)
-
-
-@functools.cache
-def _secrets_manager() -> "SecretsManagerClient":
-    """Build one client for all secrets: each further one takes 5 ms of a cold start."""
-    return aws_client("secretsmanager")
-
-
-def task_table(settings: Settings) -> TaskTable:
-    """Build the stack's tasks table."""
-    return TaskTable(aws_client("dynamodb"), settings.tasks_table, settings.ledger_table)
-
-
-def duration_table(table: TaskTable, settings: Settings, clock: Clock) -> DurationTable:
-    """Build the stack's table of recent durations, over the tasks table's connection."""
-    return DurationTable(table.client, settings.stats_table, clock)
 
 
 def build_services(settings: Settings, clock: Clock = system_clock) -> Services:

@@ -14,15 +14,17 @@ import requests
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 
-from act_one.clock import HOUR, day_path
+from act_one.clock import HOUR
 from act_one.lifecycle.services import Services
 from act_one.media import copy
-from act_one.media.copy import RESULT_IMAGE_TYPES, RESULT_VIDEO_TYPES, Destination, MediaError
+from act_one.media.copy import Destination, MediaError
+from act_one.media.facts import RESULT_IMAGE_TYPES, RESULT_VIDEO_TYPES
 from act_one.media.labels import object_labels
 from act_one.net import downloads
 from act_one.settings import Settings
 from act_one.tasks import moves
 from act_one.tasks.documents import document, readable_json
+from act_one.tasks.links import result_prefix
 from act_one.tasks.table import MovedOnError
 from act_one.tasks.task import MediaUrls, Notice, Output, StoredMedia, Task
 
@@ -54,11 +56,6 @@ class Storage:
     def open_url(self, url: str, seconds: float, max_bytes: int) -> downloads.Download:
         """GET a media URL, as far as the session's policy allows."""
         return downloads.get(url, self.http, seconds=seconds, max_bytes=max_bytes)
-
-
-def result_prefix(task: Task) -> str:
-    """Name the folder of a task's results: ``tasks/{yyyy}/{mm}/{dd}/{task_id}/``, by creation."""
-    return f"tasks/{day_path(task.created_at)}/{task.task_id}/"
 
 
 def store_result(task_id: str, services: Services, storage: Storage) -> Task | None:

@@ -58,15 +58,6 @@ class Destination:
     """S3's user metadata of the object: ASCII."""
 
 
-RESULT_VIDEO_TYPES: Final = {"video/mp4": "mp4", "video/quicktime": "mov", "video/webm": "webm"}
-RESULT_IMAGE_TYPES: Final = {
-    "image/png": "png",
-    "image/jpeg": "jpg",
-    "image/webp": "webp",
-    "image/gif": "gif",
-}
-
-
 # ── Copying ───────────────────────────────────────────────────────────────────────────────────
 
 

@@ -1,6 +1,16 @@
 """What a media file is, and the error for a file that is not a whole media file."""
 
 from dataclasses import dataclass
+from typing import Final
+
+RESULT_VIDEO_TYPES: Final = {"video/mp4": "mp4", "video/quicktime": "mov", "video/webm": "webm"}
+RESULT_IMAGE_TYPES: Final = {
+    "image/png": "png",
+    "image/jpeg": "jpg",
+    "image/webp": "webp",
+    "image/gif": "gif",
+}
+"""The types that a result may have, and the endings of their files."""
 
 
 class MediaFileError(Exception):

@@ -1,4 +1,4 @@
-"""Links to the stored results of a task: presigned URLs that last an hour."""
+"""Where the stored results of a task are, and links to them: presigned URLs of an hour."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from act_one.aws import LINK_SECONDS
+from act_one.clock import day_path
 from act_one.settings import Settings
 from act_one.tasks.task import StoredMedia, Task
 
@@ -24,6 +25,11 @@ class Links:
 
 type Linking = Callable[[Task], Links]
 """Makes the links of a task."""
+
+
+def result_prefix(task: Task) -> str:
+    """Name the folder of a task's results: ``tasks/{yyyy}/{mm}/{dd}/{task_id}/``, by creation."""
+    return f"tasks/{day_path(task.created_at)}/{task.task_id}/"
 
 
 def presigned(s3_uri: str, s3: "S3Client") -> str:
