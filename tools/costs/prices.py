@@ -29,7 +29,7 @@ INPUTS_MB: Final = 20
 ALARM_METRIC: Final = 0.10
 DASHBOARD: Final = 3.00
 METRIC: Final = 0.30
-METRICS: Final = 18
+METRICS: Final = 19
 WATCHED_METRICS: Final = 10
 """How many metrics the functions write at all, and how many more if the stack is watched."""
 
