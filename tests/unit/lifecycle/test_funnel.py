@@ -56,7 +56,13 @@ BEGIN = [("SpentUsd", 0.4), ("TasksSubmitted", 1)]
     ("steps", "wanted"),
     [
         pytest.param(
-            [SUBMITTED, CALLED_BACK, {**STORING, "settled_by": SettledBy.CALLBACK}, STORED],
+            [
+                SUBMITTED,
+                CALLED_BACK,
+                {**STORING, "settled_by": SettledBy.CALLBACK},
+                STORED,
+                {"webhook_asked_at": BEGINNING + 90.0},
+            ],
             [*BEGIN, ("CallbacksMissed", 0), *END],
             id="called back",
         ),
@@ -111,7 +117,11 @@ BEGIN = [("SpentUsd", 0.4), ("TasksSubmitted", 1)]
             id="unconfirmed, expired, found to have failed",
         ),
         pytest.param(
-            [{"stage": Stage.UNCONFIRMED}, {**SUBMITTED, "stage": Stage.RUNNING}],
+            [
+                {"stage": Stage.UNCONFIRMED},
+                {"fallback_runs": 1},
+                {**SUBMITTED, "stage": Stage.RUNNING},
+            ],
             [("TasksUnconfirmed", 1), *BEGIN],
             id="unconfirmed, then known",
         ),
