@@ -1,4 +1,4 @@
-"""Runs the ministack AWS emulator, unmodified, on 127.0.0.1 with IAM enforced."""
+"""Runs the ministack AWS emulator on 127.0.0.1 with IAM enforced."""
 
 import os
 import shutil
@@ -75,7 +75,7 @@ def running_emulator(folder: Path) -> Iterator[str]:
         del settings[name]
     with log_path.open("wb") as log:
         process = subprocess.Popen(
-            [ROOT / ".tools/ministack/bin/ministack"],
+            [ROOT / ".tools/ministack/bin/python", "-P", ROOT / "local/shared_layers.py"],
             env=settings,
             cwd=folder,
             stdin=subprocess.DEVNULL,

@@ -123,6 +123,8 @@ def _handler(
 
 def _value(written: object, parameters: Mapping[str, Any]) -> str:
     """Return a value that a variable may have: its parameter's default, or any text."""
+    if isinstance(written, dict) and "Fn::If" in written:
+        return _value(written["Fn::If"][-1], parameters)
     if isinstance(written, dict):
         written = parameters.get(written.get("Ref", ""), {}).get("Default", "something")
     return str(written).lower() if isinstance(written, bool) else str(written)

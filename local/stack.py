@@ -20,13 +20,14 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import NamedTemporaryFile, TemporaryDirectory
 from typing import Any, Final
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from local.deployable import deployable
 from local.emulator import (
     ADMINISTRATOR,
     REGION,
@@ -39,9 +40,13 @@ from local.expand import load
 from local.gateway import put_own_replies
 from local.processes import ends_with_parent, stop_group
 
+BUILT: Final = ROOT / ".aws-sam/build/template.yaml"
+"""What `sam build` made."""
 FOLDER: Final = ROOT / ".local"
 STACK_FILE: Final = FOLDER / "stack.json"
 STACK_NAME: Final = "act-one-local"
+SIMULATOR_NAME: Final = "act-one-simulator"
+SIMULATOR_BUILD: Final = ROOT / ".aws-sam/simulator/template.yaml"
 SWEEP_SECONDS: Final = 2.0
 """On AWS the schedule runs the sweeper once a minute; here that would be a long wait."""
 
@@ -62,6 +67,9 @@ SHORT_WAITS: Final[Mapping[str, str]] = {
 minutes, because the real provider is slower than the simulator."""
 
 type Report = Callable[[str], None]
+type Prepare = Callable[[str, Mapping[str, str]], Mapping[str, str]]
+"""Makes what parameters refer to, such as a key, and returns those parameters. It gets the endpoint
+of the emulator and the parameters so far."""
 
 
 class StackError(Exception):
@@ -117,38 +125,62 @@ def use_only_this_machine() -> None:
 
 
 @cache
+def _session() -> boto3.session.Session:
+    """Return the session of all clients: it reads what botocore knows of AWS once."""
+    return boto3.session.Session()
+
+
+_building_client: Final = threading.Lock()
+"""Threads may share clients, but not build them at once with the same session."""
+
+
+@cache
 def _client(service: str, endpoint_url: str) -> Any:  # noqa: ANN401 - the name decides the type
-    """Build a client once: that takes 0.1 s, and clients may be shared by threads."""
-    return boto3.session.Session().client(
-        service,  # type: ignore[call-overload]  # typed for literal names only
-        endpoint_url=endpoint_url,
-        region_name=REGION,
-        aws_access_key_id=ADMINISTRATOR["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=ADMINISTRATOR["AWS_SECRET_ACCESS_KEY"],
-        config=Config(retries={"mode": "standard", "total_max_attempts": 3}, read_timeout=70),
-    )
+    """Build a client once."""
+    with _building_client:
+        return _session().client(
+            service,  # type: ignore[call-overload]  # typed for literal names only
+            endpoint_url=endpoint_url,
+            region_name=REGION,
+            aws_access_key_id=ADMINISTRATOR["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=ADMINISTRATOR["AWS_SECRET_ACCESS_KEY"],
+            config=Config(retries={"mode": "standard", "total_max_attempts": 3}, read_timeout=70),
+        )
 
 
 @contextmanager
 def running_stack(
-    parameters: Mapping[str, str], folder: Path, report: Report = print, *, sweeping: bool = True
+    parameters: Mapping[str, str],
+    folder: Path,
+    report: Report = print,
+    *,
+    sweeping: bool = True,
+    deployed_simulator: bool = False,
+    template: Path = BUILT,
+    prepare: Prepare = lambda _endpoint_url, _parameters: {},
 ) -> Iterator[LocalStack]:
     """Run a stack with all its files under ``folder``, and stop it at the end.
 
-    ``sweeping`` runs the sweeper every two seconds. Raises ``StackError``.
+    ``sweeping`` runs the sweeper every two seconds. ``deployed_simulator`` deploys the simulator as
+    a stack of its own, in place of a process. ``template`` is built, or that of a release.
+    ``prepare`` is called before the stack is deployed. Raises ``StackError``.
     """
     _refuse_unknown(parameters)
     with ExitStack() as ending:
         with _step("Starting the local AWS, IAM enforced", report):
             endpoint_url = ending.enter_context(running_emulator(folder))
         given = dict(parameters)
-        if "ProviderBaseUrl" not in given:
+        if deployed_simulator:
+            with _step("Deploying the provider simulator with sam", report):
+                given = {**_deploy_simulator(folder, endpoint_url), **given}
+        elif "ProviderBaseUrl" not in given:
             with _step("Starting the provider simulator", report):
                 key = f"local-{secrets.token_hex(8)}"
                 url = ending.enter_context(_running_simulator(folder, key, endpoint_url))
             given = {"ProviderBaseUrl": url, "ProviderApiKey": key, **given}
+        given = {**given, **prepare(endpoint_url, given)}
         with _step("Deploying template.yaml with sam", report):
-            _deploy({**LOCAL_PARAMETERS, **given}, folder, endpoint_url)
+            deploy({**LOCAL_PARAMETERS, **given}, folder, endpoint_url, template)
         stack = _describe(endpoint_url, given["ProviderBaseUrl"])
         put_own_replies(_client("apigateway", endpoint_url), stack.api_id, given)
         if sweeping:
@@ -196,23 +228,70 @@ def _running_simulator(folder: Path, key: str, endpoint_url: str) -> Iterator[st
         stop_group(process)
 
 
-def _deploy(parameters: Mapping[str, str], folder: Path, endpoint_url: str) -> None:
-    """Deploy the build with `sam deploy`, as into AWS."""
-    if not (ROOT / ".aws-sam/build/template.yaml").exists():
+def _deploy_simulator(folder: Path, endpoint_url: str) -> dict[str, str]:
+    """Deploy the simulator; return act-one's parameters that make it the provider."""
+    deploy({"DeliverTo": endpoint_url}, folder, endpoint_url, SIMULATOR_BUILD, SIMULATOR_NAME)
+    described = _client("cloudformation", endpoint_url).describe_stack_resources(
+        StackName=SIMULATOR_NAME
+    )["StackResources"]
+    ids = {one["LogicalResourceId"]: one["PhysicalResourceId"] for one in described}
+    functions = _client("lambda", endpoint_url)
+    name = ids["SimulatorFunction"]
+    url = functions.get_function_url_config(FunctionName=name)["FunctionUrl"]
+    public_url = url_here(url, endpoint_url)
+    settings = functions.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
+    functions.update_function_configuration(
+        FunctionName=name, Environment={"Variables": {**settings, "PUBLIC_URL": public_url}}
+    )
+    secrets_manager = _client("secretsmanager", endpoint_url)
+    key = secrets_manager.get_secret_value(SecretId=ids["Key"])["SecretString"]
+    return {"ProviderBaseUrl": public_url, "ProviderApiKey": key}
+
+
+def url_here(function_url: str, endpoint_url: str) -> str:
+    """Return the address of a function URL: its own host doesn't resolve on this machine."""
+    url_id = function_url.removeprefix("https://").partition(".")[0]
+    return f"{endpoint_url}/_aws/lambda-url/{url_id}"
+
+
+def deploy(
+    parameters: Mapping[str, str],
+    folder: Path,
+    endpoint_url: str,
+    template: Path = BUILT,
+    name: str = STACK_NAME,
+) -> None:
+    """Create or update a stack with `sam deploy`, as in AWS; what is not given stays as it was.
+
+    What the emulator can't make is left out. The template is given as JSON: sam and the emulator
+    parse it ten times, YAML in pure Python. Neither uv nor make is in reach: only a build needs
+    them. Raises ``StackError``.
+    """
+    if not template.exists():
         raise StackError("nothing is built yet: run `make build`")
-    command = [str(ROOT / ".tools/sam/bin/sam"), "deploy", "--stack-name", STACK_NAME]
-    command += ["--region", REGION, "--no-progressbar", "--parameter-overrides"]
-    command += [f"{name}={_quoted(value)}" for name, value in parameters.items()]
+    command = [str(ROOT / ".tools/sam/bin/sam"), "deploy", "--stack-name", name]
+    command += ["--config-file", str(ROOT / "samconfig.toml"), "--region", REGION]
+    command += ["--no-progressbar", "--use-json"]
+    if parameters:
+        command += ["--parameter-overrides"]
+        command += [f"{one}={_quoted(value)}" for one, value in parameters.items()]
     settings = {
         **environment(endpoint_url),
         "SAM_CLI_TELEMETRY": "0",
+        "SAM_CLI_POLL_DELAY": "0.5",  # seconds: AWS would throttle that, the emulator doesn't
         "__SAM_CLI_APP_DIR": str(ROOT / ".tools/sam/settings"),
-        "PATH": f"{ROOT}/.tools/uv/bin:{os.environ['PATH']}",
+        "PATH": str(folder / "no-tools"),
     }
-    # sam leaves a temporary folder for each artifact that it packages.
-    with TemporaryDirectory(dir=folder) as scratch:
+    with (
+        # sam leaves a temporary folder for each artifact that it packages.
+        TemporaryDirectory(dir=folder) as scratch,
+        # Its paths are relative to the folder that it is in.
+        NamedTemporaryFile("w", dir=template.parent, prefix="template-", suffix=".json") as as_json,
+    ):
+        json.dump(deployable(template), as_json)
+        as_json.flush()
         done = subprocess.run(
-            command,
+            [*command[:2], "--template-file", as_json.name, *command[2:]],
             cwd=ROOT,
             env={**settings, "TMPDIR": scratch},
             stdin=subprocess.DEVNULL,
@@ -220,7 +299,7 @@ def _deploy(parameters: Mapping[str, str], folder: Path, endpoint_url: str) -> N
             stderr=subprocess.STDOUT,
             check=False,
         )
-    (folder / "deploy.log").write_bytes(done.stdout)
+    (folder / f"deploy-{name}.log").write_bytes(done.stdout)
     if done.returncode != 0:
         output = done.stdout.decode(errors="replace").strip().splitlines()[-12:]
         raise StackError("sam deploy failed:\n  " + "\n  ".join(output))

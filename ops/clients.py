@@ -24,6 +24,7 @@ import boto3
 
 from act_one.clients.client import DEFAULT, DEFAULT_CLIENT, MAX_KEYS, Client, is_client_name
 from act_one.clients.directory import client_id, key_id, read_client
+from act_one.tasks import schema
 from act_one.tasks.attributes import attribute
 from act_one.tasks.task import SHARED_CLIENTS
 from ops.stacks import CommandError, run, stack_outputs
@@ -131,7 +132,11 @@ class ClientRegister:
         key = ApiKey(gateway_id=made["id"], row_id=key_id(value))
         self.dynamodb.put_item(
             TableName=self.table,
-            Item={"id": {"S": key.row_id}, "client": {"S": entry.client.name}},
+            Item={
+                "id": {"S": key.row_id},
+                "client": {"S": entry.client.name},
+                **schema.CLIENTS.stamp(),
+            },
         )
         self._write(Entry(entry.client, (*entry.keys, key)), new=new)
         self.gateway.create_usage_plan_key(
@@ -188,7 +193,8 @@ def _to_item(entry: Entry) -> dict[str, Any]:
         "revoked": client.revoked,
         "keys": [{"gateway_id": key.gateway_id, "row_id": key.row_id} for key in entry.keys],
     }
-    return {name: attribute(value) for name, value in values.items() if value is not None}
+    item = {name: attribute(value) for name, value in values.items() if value is not None}
+    return item | schema.CLIENTS.stamp()
 
 
 def _read_entry(item: Mapping[str, Any]) -> Entry:

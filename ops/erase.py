@@ -22,7 +22,7 @@ from act_one.inputs.query import text_of
 from act_one.json_types import Json
 from act_one.lifecycle.erasure import TaskFiles, erase
 from act_one.problems import ProblemError
-from act_one.tasks.rows import UnreadableRowError
+from act_one.tasks.schema import UnreadableRowError
 from act_one.tasks.table import MovedOnError, TaskTable
 from act_one.tasks.task import Task
 from ops.stacks import NOT_DONE, CommandError, run, stack_outputs

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import boto3
 
 from act_one.clients.directory import PAUSE_ID, PAUSE_SECONDS
+from act_one.tasks import schema
 from ops.stacks import CommandError, run, stack_outputs
 
 if TYPE_CHECKING:
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 
 def set_paused(table: str, dynamodb: "DynamoDBClient", *, paused: bool) -> None:
     """Write whether no task may be sent."""
-    dynamodb.put_item(TableName=table, Item={"id": {"S": PAUSE_ID}, "paused": {"BOOL": paused}})
+    item = {"id": {"S": PAUSE_ID}, "paused": {"BOOL": paused}, **schema.CLIENTS.stamp()}
+    dynamodb.put_item(TableName=table, Item=item)
 
 
 def main(arguments: list[str]) -> int:

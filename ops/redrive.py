@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 import boto3
 
 from act_one.tasks.rows import read_item
+from act_one.tasks.schema import NewerRowError
 from act_one.tasks.table import MovedOnError, TaskTable
 from act_one.tasks.task import Stage
 from ops.stacks import CommandError, run, stack_outputs
@@ -132,7 +133,7 @@ def _given_up(table: TaskTable) -> list[dict[str, Any]]:
 def _make_due(item: dict[str, Any], table: TaskTable) -> bool:
     try:
         table.record(read_item(item), due_at=time.time())
-    except MovedOnError:
+    except (MovedOnError, NewerRowError):
         return False
     return True
 

@@ -21,7 +21,8 @@ from act_one.lifecycle.next_step import HAS_CREATE
 from act_one.settings import Settings
 from act_one.tasks import moves
 from act_one.tasks.identifiers import new_claim_id
-from act_one.tasks.rows import UnreadableRowError, read_item
+from act_one.tasks.rows import read_item
+from act_one.tasks.schema import UnreadableRowError
 from act_one.tasks.table import MovedOnError, TaskTable
 from act_one.tasks.task import Stage, Task
 from ops.stacks import CommandError, run, stack_outputs

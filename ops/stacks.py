@@ -1,8 +1,8 @@
-"""What the commands share: the outputs of a deployed stack, and a sentence for what goes wrong."""
+"""What the commands share: a deployed stack, and a sentence for what goes wrong."""
 
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from botocore.exceptions import (
     BotoCoreError,
@@ -12,12 +12,20 @@ from botocore.exceptions import (
     ProfileNotFound,
 )
 
+from act_one.tasks.schema import NewerRowError
+
 if TYPE_CHECKING:
     import boto3
 
 DONE = 0
 NOT_DONE = 2
 """Exit status of a command that did nothing, or not all; standard error says why."""
+_CREDENTIALS_REFUSED: Final = frozenset(
+    {
+        *("ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId"),
+        *("SignatureDoesNotMatch", "UnrecognizedClientException"),
+    }
+)
 
 
 class CommandError(Exception):
@@ -28,8 +36,8 @@ def run(command: Callable[[], str]) -> int:
     """Run a command, print the sentence it returns or why it can't, and return the exit status."""
     try:
         print(command())
-    except (CommandError, BotoCoreError, ClientError) as error:
-        print(_sentence(error), file=sys.stderr)
+    except (CommandError, NewerRowError, BotoCoreError, ClientError) as error:
+        print(sentence(error), file=sys.stderr)
         return NOT_DONE
     return DONE
 
@@ -42,7 +50,7 @@ def stack_outputs(stack_name: str, session: "boto3.Session", *needed: str) -> di
     try:
         stacks = session.client("cloudformation").describe_stacks(StackName=stack_name)["Stacks"]
     except ClientError as error:
-        if error.response.get("Error", {}).get("Code") != "ValidationError":
+        if code_of(error) != "ValidationError":
             raise
         raise CommandError(
             f"There is no stack {stack_name!r} in {session.region_name}; "
@@ -54,15 +62,28 @@ def stack_outputs(stack_name: str, session: "boto3.Session", *needed: str) -> di
     return outputs
 
 
-def _sentence(error: Exception) -> str:
+def code_of(error: ClientError) -> str:
+    """Return the code of an error of AWS, such as ``AccessDenied``."""
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def sentence(error: Exception) -> str:
+    """Say to the operator what went wrong, and what to do about it."""
     match error:
         case CommandError():
             return str(error)
+        case NewerRowError():
+            return (
+                "A newer release wrote what is in the stack's tables: "
+                "run this command from the folder of that release."
+            )
         case NoCredentialsError():
             return "There are no AWS credentials: set AWS_PROFILE, or log in with the AWS CLI."
         case NoRegionError():
             return "There is no AWS region: set AWS_DEFAULT_REGION, or one in your AWS profile."
         case ProfileNotFound():
             return f"{error}; `aws configure list-profiles` lists yours."
+        case ClientError() if code_of(error) in _CREDENTIALS_REFUSED:
+            return f"AWS refuses these credentials ({code_of(error)}): log in again."
         case _:
             return f"AWS can't do that: {error}"

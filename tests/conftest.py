@@ -19,8 +19,13 @@ CHAINS = (
         "e2e/test_strangers.py",
     ),
     ("e2e/test_incoming.py", "e2e/test_ways_in.py", "e2e/test_erasure.py"),
-    ("e2e/test_webhooks.py", "e2e/test_consent.py", "e2e/test_callback_api.py"),
-    ("e2e/test_acting.py", "e2e/test_reading.py"),
+    (
+        "e2e/test_webhooks.py",
+        "e2e/test_consent.py",
+        "e2e/test_callback_api.py",
+        "e2e/test_organizations.py",
+    ),
+    ("e2e/test_acting.py", "e2e/test_reading.py", "e2e/test_commands.py", "e2e/test_watching.py"),
     ("e2e/test_operations.py", "crashes/test_crashes.py"),
     (
         "e2e/test_description.py",
@@ -28,14 +33,17 @@ CHAINS = (
         "e2e/test_cometapi_clients.py",
         "e2e/test_edges.py",
     ),
+    ("e2e/test_deployed_simulator.py",),
 )
 """Files that deploy stacks. They mostly wait, so each chain keeps one worker busy and the other
-workers have the cores. A chain starts at once, because it takes as long as everything else."""
+workers have the cores. A chain starts at once, because it takes as long as everything else; the
+last, which has stacks of its own, goes to the first worker that is free."""
 LONG = (
     "unit/lifecycle/test_listing.py",
     "unit/net/test_downloads.py",
     "media/test_files.py",
     "package/test_layers.py",
+    "package/test_release.py",
     "media/test_hostile.py",
     "unit/webhooks/test_queue.py",
     "protocol/test_protocol.py",

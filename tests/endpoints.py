@@ -81,6 +81,8 @@ def endpoint(answer: Callable[[Received, "Endpoint"], Answer] = lambda *_: Answe
             self.end_headers()
             self.wfile.write(reply.body)
 
+        do_GET = do_POST  # noqa: N815 (the name of the base)
+
         def log_message(self, *_):
             pass
 

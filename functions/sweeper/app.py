@@ -9,16 +9,19 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from act_one.aws import aws_client
 from act_one.clients.directory import ClientDirectory
-from act_one.clock import system_clock
+from act_one.clock import system_clock, utc_day
 from act_one.lifecycle.sweep import sweep
 from act_one.lifecycle.tables import task_table
 from act_one.settings import Settings
+from act_one.tasks.accounts import LedgerTable
+from act_one.tasks.ledger import STACK
 
 logger = Logger()
 metrics = Metrics()
 settings = Settings.from_environment(os.environ)
 table = task_table(settings)
 clients = ClientDirectory(table.client, settings.clients_table, system_clock)
+ledger = LedgerTable(table.client, settings.ledger_table)
 stepfunctions = aws_client("stepfunctions")
 
 
@@ -29,4 +32,13 @@ def handler(_event: dict[str, Any], _context: LambdaContext) -> dict[str, int]:
     started = sweep(table, stepfunctions, settings.fallback_arn, system_clock, clients.is_paused)
     if started:  # a metric costs the same when it is always 0
         metrics.add_metric("FallbacksStarted", MetricUnit.Count, started)
+    if settings.watched and settings.daily_budget:
+        _count_budget(settings.daily_budget)
     return {"started": started}
+
+
+def _count_budget(budget: int) -> None:
+    """Write how much of the stack's budget of today is spent, reserved or perhaps spent."""
+    today = utc_day(system_clock())
+    committed = ledger.days(STACK, today, today).get(today, {}).get("committed", 0)
+    metrics.add_metric("BudgetUsedPercent", MetricUnit.Percent, 100 * committed / budget)

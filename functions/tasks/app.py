@@ -89,7 +89,9 @@ def get_task(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
 
 def cancel_task(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
     """Cancel a task that has not been sent yet."""
-    return json_response(200, _shown(cancel(_own_task(event), table, settings, system_clock)))
+    canceled = cancel(_own_task(event), table, settings, system_clock)
+    logger.info("canceled")
+    return json_response(200, _shown(canceled))
 
 
 def send_webhook_again(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:

@@ -14,8 +14,8 @@ OPERATIONS: Final = {
     ),
     "events": ("PutEvents",),
     "s3": (
-        *("CopyObject", "DeleteObject", "GetObject", "ListObjectVersions", "ListObjectsV2"),
-        "PutObject",
+        *("CopyObject", "DeleteObject", "GetObject", "HeadObject", "ListObjectVersions"),
+        *("ListObjectsV2", "PutObject"),
         "CreateBucket",  # its URL is what `generate_presigned_post` signs a form for
         "HeadBucket",  # asked for a bucket's region when S3 says that it is elsewhere
     ),

@@ -14,12 +14,13 @@ from pathlib import Path
 from threading import Thread
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import urlsplit
 
 from local.simulator.behaviour import parse_behaviour
+from local.simulator.callbacks import address_of
+from local.simulator.inputs import fetch_inputs
 from local.simulator.inspection import task_documents
-from local.simulator.ledger import Ledger
-from local.simulator.server import Connection, ProviderServer
+from local.simulator.ledger import MemoryLedger, bill
+from local.simulator.server import Connection, ProviderServer, deliver_in_thread
 from local.simulator.simulation import Simulation
 
 __all__ = ["Provider"]
@@ -59,7 +60,7 @@ class Provider:
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             log = stack.enter_context(self._log.open("a")) if self._log else None
-            ledger = Ledger(log)
+            ledger = MemoryLedger(log)
             stack.callback(ledger.stop_logging)
             server = stack.enter_context(ProviderServer(("127.0.0.1", self._port), Connection))
             self._simulation = server.simulation = Simulation(
@@ -69,6 +70,8 @@ class Provider:
                 default=self._default,
                 signing_key=secrets.token_bytes(32),
                 ledger=ledger,
+                send_later=deliver_in_thread,
+                fetch_inputs=fetch_inputs,
             )
             # Leaving the `with` block takes up to the poll interval.
             thread = Thread(target=server.serve_forever, args=(0.05,), name="provider", daemon=True)
@@ -95,20 +98,12 @@ class Provider:
 
     def bill(self) -> dict[str, Any]:
         """Return the document of `GET /_simulator/bill`."""
-        return self._simulation.ledger.bill()
+        return bill(self._simulation.ledger)
 
     def requests(self) -> list[dict[str, Any]]:
         """Return the document of `GET /_simulator/requests`."""
-        return self._simulation.ledger.requests()
+        return self._simulation.ledger.requests() or []
 
     def tasks(self) -> list[dict[str, Any]]:
         """Return the document of `GET /_simulator/tasks`."""
         return task_documents(self._simulation)
-
-
-def address_of(url: str) -> tuple[str, int]:
-    """Return host and port of an http URL. Raises ValueError."""
-    parts = urlsplit(url)
-    if parts.scheme != "http" or not parts.hostname:
-        raise ValueError(f"deliver_to is {url!r}; it must be http://host:port")
-    return parts.hostname, parts.port or 80

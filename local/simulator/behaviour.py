@@ -56,7 +56,7 @@ CallbackMode = Literal[
     "lying",
 ]
 CallbackBody = Literal["legacy", "guide"]
-FeedShape = Literal["wrapped", "flat", "legacy"]
+FeedShape = Literal["wrapped", "flat", "legacy", "bare"]
 Nested = Literal["legacy", "upstream"]
 FeedFault = Literal[
     "none",
@@ -72,6 +72,7 @@ FeedFault = Literal[
     "never_known",
 ]
 NotExistForm = Literal["400", "200", "error_code"]
+Fetch = Literal["get", "head_get", "ranges", "none"]
 Result = Literal["succeeded", "failed", "canceled", "expired", "never"]
 MediaMode = Literal[
     "whole",
@@ -112,6 +113,8 @@ class Behaviour:
     create_task: CreateTask = "none"
     retry_after: int | None = None
 
+    fetch: Fetch = "get"
+
     callback: CallbackMode = "once"
     callback_body: CallbackBody = "legacy"
     callback_retries: int = 0
@@ -145,7 +148,8 @@ def behaviour_of(video: str, default: Behaviour) -> Behaviour:
     The query of any other URL has another purpose, such as a signature.
     """
     parts = urlsplit(video)
-    return parse_behaviour(parts.query, default) if parts.path == OWN_VIDEO_PATH else default
+    is_own = parts.path.endswith(OWN_VIDEO_PATH)  # its base URL may have a path
+    return parse_behaviour(parts.query, default) if is_own else default
 
 
 def parse_behaviour(query: str, default: Behaviour | None = None) -> Behaviour:

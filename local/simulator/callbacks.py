@@ -9,19 +9,17 @@ import uuid
 from dataclasses import replace
 from datetime import datetime, timedelta
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
-from threading import Thread
 from urllib.parse import urlsplit
 
-from local.simulator.clock import now
+from local.simulator.clock import now, timestamp
 from local.simulator.forms import callback_form
-from local.simulator.ledger import timestamp
 from local.simulator.media import media_urls
 from local.simulator.report import Report, true_report
 from local.simulator.simulation import Simulation
 from local.simulator.tasks import (
     CallbackAttempt,
+    PendingCallback,
     ProviderTask,
-    age,
     ends_after,
     running_after,
 )
@@ -54,39 +52,32 @@ def callback_times(task: ProviderTask) -> tuple[float, ...]:
 
 
 def start_callbacks(simulation: Simulation, task: ProviderTask) -> None:
-    """Schedule a task's callbacks. An early one is sent before this returns."""
-    for after in callback_times(task):
+    """Arrange for a task's callbacks. An early one is sent before this returns."""
+    for number, after in enumerate(callback_times(task)):
+        due = task.created_at + timedelta(seconds=after)
+        pending = PendingCallback(task.provider_task_id, number, 1, due)
         if task.behaviour.callback == "early":
-            deliver(simulation, task, now())
-            continue
-        Thread(
-            target=deliver_later,
-            args=(simulation, task, after),
-            name=f"callback-{task.provider_task_id}",
-            daemon=True,
-        ).start()
+            deliver(simulation, pending)
+        else:
+            simulation.send_later(simulation, pending)
 
 
-def deliver_later(simulation: Simulation, task: ProviderTask, after: float) -> None:
-    """Wait until the task is `after` seconds old, then deliver."""
-    if simulation.closing.wait(max(0, after - age(task, now()))):
+def deliver(simulation: Simulation, pending: PendingCallback) -> None:
+    """Send a callback, with the state of its task now; arrange for a repetition if it fails."""
+    task = simulation.ledger.find_task(pending.provider_task_id)
+    if task is None:
         return
-    # The clocks differ slightly: a body made a moment too early would miss the change.
-    deliver(simulation, task, max(now(), task.created_at + timedelta(seconds=after)))
-
-
-def deliver(simulation: Simulation, task: ProviderTask, moment: datetime) -> None:
-    """Send a callback with the state at that moment; repeat it up to `callback_retries` times."""
-    behaviour = task.behaviour
-    body = callback_body(simulation, task, moment)
-    for number in range(1, behaviour.callback_retries + 2):
-        attempt = call_back(simulation, task, body, number)
-        if attempt.status is not None and 200 <= attempt.status < 300:
-            return
-        if number <= behaviour.callback_retries and simulation.closing.wait(
-            behaviour.callback_retry_seconds
-        ):
-            return
+    body = pending.body
+    if body is None:
+        # The clocks differ slightly: a body made a moment too early would miss the change.
+        body = callback_body(simulation, task, max(now(), pending.due))
+    attempt = call_back(simulation, task, body, pending.attempt)
+    if attempt.status is not None and 200 <= attempt.status < 300:
+        return
+    if pending.attempt <= task.behaviour.callback_retries:
+        due = now() + timedelta(seconds=task.behaviour.callback_retry_seconds)
+        repeated = replace(pending, attempt=pending.attempt + 1, due=due, body=body)
+        simulation.send_later(simulation, repeated)
 
 
 def callback_body(simulation: Simulation, task: ProviderTask, moment: datetime) -> bytes:
@@ -121,8 +112,9 @@ def callback_report(simulation: Simulation, task: ProviderTask, moment: datetime
 
 def foreign_id(simulation: Simulation, task: ProviderTask) -> str:
     """Return the id of another task; a new one if there is none."""
-    others = [other for other in simulation.ledger.all_tasks() if other is not task]
-    return others[-1].provider_task_id if others else str(uuid.uuid4())
+    others = [other.provider_task_id for other in simulation.ledger.all_tasks()]
+    others = [other for other in others if other != task.provider_task_id]
+    return others[-1] if others else str(uuid.uuid4())
 
 
 def call_back(
@@ -193,3 +185,11 @@ def override_body(simulation: Simulation, task: ProviderTask, override: object) 
     if isinstance(override, str):
         return override.encode(errors="replace")
     return json.dumps(override).encode()
+
+
+def address_of(url: str) -> tuple[str, int]:
+    """Return host and port of an http URL. Raises ValueError."""
+    parts = urlsplit(url)
+    if parts.scheme != "http" or not parts.hostname:
+        raise ValueError(f"deliver_to is {url!r}; it must be http://host:port")
+    return parts.hostname, parts.port or 80

@@ -10,10 +10,11 @@ from local.simulator.callbacks import start_callbacks
 from local.simulator.clock import now
 from local.simulator.content import Content, length
 from local.simulator.forms import create_accepted, gateway_error
-from local.simulator.inputs import fetch_inputs
+from local.simulator.limits import Limits, refused_behaviour, refused_callback
+from local.simulator.messages import Headers, Reply, Request, html_reply, json_of, json_reply
+from local.simulator.outages import create_fault
 from local.simulator.simulation import Simulation, account_of
 from local.simulator.tasks import ProviderTask, callback_key
-from local.simulator.wire import Headers, Reply, Request, html_reply, json_of, json_reply
 
 # Requests to unknown paths are redirected to this page.
 SITE_PATH = "/docs"
@@ -45,11 +46,19 @@ def create(simulation: Simulation, request: Request) -> Reply:
     try:
         wanted = parse_create(request.body)
         behaviour = behaviour_of(wanted.video, simulation.default)
+        check_limits(simulation.limits, wanted, behaviour)
     except (CreateRequestError, BehaviourError) as refusal:
         form = gateway_error(str(refusal), "invalid_request")
         return json_reply(400, form, "invalid_request")
     reply = answer_create(simulation, account, wanted, behaviour)
     return replace(reply, task_id=callback_key(wanted.callback_url))
+
+
+def check_limits(limits: Limits, wanted: CreateRequest, behaviour: Behaviour) -> None:
+    """Raise CreateRequestError for what this simulator can't or mustn't do."""
+    refusal = refused_callback(limits, wanted.callback_url) or refused_behaviour(limits, behaviour)
+    if refusal:
+        raise CreateRequestError(refusal)
 
 
 def parse_create(body: bytes) -> CreateRequest:
@@ -87,7 +96,7 @@ def answer_create(
 ) -> Reply:
     """Answer a valid create in the mode that an outage or its behaviour asks for."""
     earlier = simulation.ledger.count_video(wanted.video)
-    mode = simulation.faults.create(now())
+    mode = create_fault(simulation.ledger.faults(), now())
     if mode is None:
         if behaviour.create_times and earlier >= behaviour.create_times:
             behaviour = replace(behaviour, create="accepted", create_seconds=None)
@@ -102,7 +111,7 @@ def answer_create(
         task = make_task(account, wanted, behaviour)
         provider_task_id = task.provider_task_id
         simulation.ledger.add_task(task)
-        fetch_inputs(task, simulation.url)
+        simulation.fetch_inputs(simulation, task)
         start_callbacks(simulation, task)
     if behaviour.create_seconds and mode not in ("slow", "dribble"):
         simulation.closing.wait(behaviour.create_seconds)

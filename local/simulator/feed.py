@@ -7,10 +7,11 @@ from local.simulator.behaviour import FeedFault, NotExistForm
 from local.simulator.clock import now
 from local.simulator.forms import feed_form, gateway_error, task_error
 from local.simulator.media import NO_URLS
+from local.simulator.messages import Reply, Request, html_reply, json_of, json_reply
+from local.simulator.outages import feed_fault
 from local.simulator.report import Report, true_report
 from local.simulator.simulation import Simulation, account_of
 from local.simulator.tasks import ProviderTask, age, since_end
-from local.simulator.wire import Reply, Request, html_reply, json_of, json_reply
 
 # Faults whose time counts from the end of the task: they have no effect before it.
 FAULTS_AFTER_END = ("lagging", "lying", "stale_nested")
@@ -31,7 +32,7 @@ def feed(simulation: Simulation, request: Request) -> Reply:
         task = None  # another account's tasks don't exist
     if task is not None:
         simulation.ledger.count_feed(task)
-    fault = simulation.faults.feed(moment) or task_fault(task, moment)
+    fault = feed_fault(simulation.ledger.faults(), moment) or task_fault(task, moment)
     reply = outage(fault) or (
         not_exist("400") if task is None else state_reply(simulation, task, fault, moment)
     )

@@ -75,7 +75,7 @@ def create_accepted(form: CreateForm, task_id: str) -> Form:
 
 
 def feed_form(shape: FeedShape, nested: Nested, report: Report) -> Form:
-    """Return the feed's answer in one of its three shapes; `nested` applies to `wrapped` only."""
+    """Return the feed's answer in one of its four shapes; `nested` applies to `wrapped` only."""
     match shape:
         case "wrapped":
             return {"code": "success", "message": "", "data": wrapped(nested, report)}
@@ -84,6 +84,8 @@ def feed_form(shape: FeedShape, nested: Nested, report: Report) -> Form:
         case "legacy":
             data = legacy_object(report) | INTERNAL_FIELDS
             return {"code": 200, "msg": "成功", "data": data, "exec_time": 0}
+        case "bare":
+            return upstream_object(report) | {"id": report.task_id}
         case _:
             assert_never(shape)
 

@@ -1,4 +1,4 @@
-"""`/_simulator/…`: inspect what happened, start outages and send callbacks. No key is needed."""
+"""`/_simulator/…`: inspect what happened, start outages and send callbacks."""
 
 from collections.abc import Callable
 from dataclasses import asdict
@@ -7,13 +7,14 @@ from typing import Any
 
 from local.simulator.behaviour import non_defaults
 from local.simulator.callbacks import call_back, override_body
-from local.simulator.clock import now
-from local.simulator.ledger import task_id_of, timestamp, without_signature
+from local.simulator.clock import now, timestamp
+from local.simulator.ledger import bill, task_id_of, without_signature
+from local.simulator.limits import refused_value
 from local.simulator.media import media_document
-from local.simulator.outages import FaultError
-from local.simulator.simulation import Simulation
+from local.simulator.messages import Reply, Request, json_of, json_reply
+from local.simulator.outages import FaultError, faults_document, with_faults
+from local.simulator.simulation import Simulation, account_of
 from local.simulator.tasks import ProviderTask, state_at
-from local.simulator.wire import Reply, Request, json_of, json_reply
 
 ROUTES = (
     "GET /_simulator/bill, GET /_simulator/requests, GET /_simulator/tasks, "
@@ -24,16 +25,19 @@ ROUTES = (
 
 def inspect(simulation: Simulation, request: Request) -> Reply:
     """Answer a request to an inspection route."""
+    if simulation.limits.inspection_needs_key and account_of(simulation, request) is None:
+        return problem(401, "send the simulator's key: Authorization: Bearer …")
     parts = request.path.removeprefix("/_simulator").strip("/").split("/")
     match request.method, parts:
         case "GET", ["bill"]:
-            return document_reply(simulation.ledger.bill())
+            return document_reply(bill(simulation.ledger))
         case "GET", ["requests"]:
-            return document_reply(simulation.ledger.requests())
+            requests = simulation.ledger.requests()
+            return document_reply(requests) if requests is not None else in_the_log()
         case "GET", ["tasks"]:
             return document_reply(task_documents(simulation))
         case "GET", ["faults"]:
-            return document_reply(simulation.faults.document(now()))
+            return document_reply(faults_document(simulation.ledger.faults(), now()))
         case "POST", ["faults"]:
             return set_faults(simulation, request)
         case "GET", ["tasks", provider_task_id]:
@@ -98,16 +102,27 @@ def task_document(task: ProviderTask, moment: datetime) -> dict[str, Any]:
     }
 
 
+def in_the_log() -> Reply:
+    """Return the reply of a simulator that keeps no requests."""
+    return problem(404, "the requests are lines of this function's log group, SimulatorLogs")
+
+
 def set_faults(simulation: Simulation, request: Request) -> Reply:
     """Start or end an outage of the whole provider."""
     moment = now()
     try:
-        simulation.faults.set(json_of(request.body), moment)
+        document = json_of(request.body)
+        faults = with_faults(simulation.ledger.faults(), document, moment)
     except FaultError as error:
         return problem(400, str(error))
     except ValueError:
         return problem(400, 'send a JSON object such as {"feed": "error_500", "seconds": 20}')
-    return document_reply(simulation.faults.document(moment))
+    for route, fault in faults.items():
+        parameter = "feed_fault" if route == "feed" else route
+        if refusal := refused_value(simulation.limits, parameter, fault.mode):
+            return problem(400, refusal)
+    simulation.ledger.set_faults(faults)
+    return document_reply(faults_document(faults, moment))
 
 
 def send_now(simulation: Simulation, task: ProviderTask, request: Request) -> Reply:

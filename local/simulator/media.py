@@ -1,7 +1,7 @@
 """Inputs and results: their content, signed URLs, and faulty downloads.
 
     /inputs/performance.mp4, /inputs/character.png        any query is accepted
-    /media/{provider_task_id}/result.mp4?Expires=…&Signature=…   and poster.png, last_frame.png
+    /media/{provider_task_id}/result.mp4?Expires=…&Sig=…   and poster.png, last_frame.png
     /media/{provider_task_id}/direct/result.mp4?…         the target of `media=redirect`
 
 Samples are read from local/media; each task's results contain its id, so all files differ.
@@ -22,9 +22,9 @@ from urllib.parse import parse_qs
 from local.simulator.behaviour import Behaviour, MediaMode
 from local.simulator.clock import now
 from local.simulator.content import PIECE, Content, length, sha256
+from local.simulator.messages import Headers, Reply, Request, body_stop, html_reply
 from local.simulator.simulation import Simulation
 from local.simulator.tasks import ProviderTask, state_at
-from local.simulator.wire import Headers, Reply, Request, body_stop, html_reply
 
 SAMPLES = Path(__file__).parent.parent / "media"
 CONTENT_TYPES = {"mp4": "video/mp4", "png": "image/png"}
@@ -107,7 +107,7 @@ def media_urls(simulation: Simulation, task: ProviderTask, moment: datetime) -> 
 
 def signed(simulation: Simulation, path: str, expires: int) -> str:
     """Return the path with a signature that is valid until `expires` (Unix seconds)."""
-    return f"{path}?Expires={expires}&Signature={signature(simulation, path, expires)}"
+    return f"{path}?Expires={expires}&Sig={signature(simulation, path, expires)}"
 
 
 def signature(simulation: Simulation, path: str, expires: int) -> str:
@@ -173,7 +173,7 @@ def image_mode(mode: MediaMode) -> MediaMode:
 def expiry_of(simulation: Simulation, request: Request) -> int | None:
     """Return a media URL's expiry in Unix seconds; None if its signature is invalid."""
     query = parse_qs(request.query)
-    expires, given = query.get("Expires", [""])[0], query.get("Signature", [""])[0]
+    expires, given = query.get("Expires", [""])[0], query.get("Sig", [""])[0]
     if not (expires.isascii() and expires.isdigit() and len(expires) < 15):
         return None
     expected = signature(simulation, request.path, int(expires))

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal, cast, get_args
 
 from local.simulator.behaviour import MAX_SECONDS, CreateMode, FeedFault
-from local.simulator.ledger import timestamp
+from local.simulator.clock import timestamp
 
 FaultyRoute = Literal["create", "feed"]
 
@@ -26,53 +26,52 @@ class Fault:
     until: datetime | None
 
 
+type Faults = Mapping[str, Fault]
+"""The outages by route."""
+
+
 class FaultError(ValueError):
     """An unknown fault; the message lists the known ones."""
 
 
-class Faults:
-    """The current outages."""
+def with_faults(faults: Faults, document: object, moment: datetime) -> Faults:
+    """Start or end outages: `{"feed": "error_500", "seconds": 20}`. Raises FaultError."""
+    if not isinstance(document, dict):
+        raise FaultError('send a JSON object such as {"feed": "error_500", "seconds": 20}')
+    seconds = document.get("seconds")
+    if seconds is not None and not (type(seconds) in (int, float) and 0 <= seconds <= MAX_SECONDS):
+        raise FaultError(f"seconds must be 0 to {MAX_SECONDS}, or omitted for no end")
+    modes = {name: mode for name, mode in document.items() if name != "seconds"}
+    for route, mode in modes.items():
+        if route not in MODES:
+            raise FaultError(f"unknown field {route!r}: accepted are create, feed, seconds")
+        if mode not in MODES[route]:
+            raise FaultError(f"{route} is {mode!r}: accepted are {', '.join(MODES[route])}")
+    until = None if seconds is None else moment + timedelta(seconds=seconds)
+    return {**faults, **{route: Fault(mode, until) for route, mode in modes.items()}}
 
-    def __init__(self) -> None:
-        self._by_route: dict[str, Fault] = {}
 
-    def set(self, document: object, moment: datetime) -> None:
-        """Start or end outages: `{"feed": "error_500", "seconds": 20}`. Raises FaultError."""
-        if not isinstance(document, dict):
-            raise FaultError('send a JSON object such as {"feed": "error_500", "seconds": 20}')
-        seconds = document.get("seconds")
-        if seconds is not None and not (
-            type(seconds) in (int, float) and 0 <= seconds <= MAX_SECONDS
-        ):
-            raise FaultError(f"seconds must be 0 to {MAX_SECONDS}, or omitted for no end")
-        modes = {name: mode for name, mode in document.items() if name != "seconds"}
-        for route, mode in modes.items():
-            if route not in MODES:
-                raise FaultError(f"unknown field {route!r}: accepted are create, feed, seconds")
-            if mode not in MODES[route]:
-                raise FaultError(f"{route} is {mode!r}: accepted are {', '.join(MODES[route])}")
-        until = None if seconds is None else moment + timedelta(seconds=seconds)
-        for route, mode in modes.items():
-            self._by_route[route] = Fault(mode, until)
+def create_fault(faults: Faults, moment: datetime) -> CreateMode | None:
+    """Return the current fault of creates, None if there is none."""
+    return cast("CreateMode | None", _mode(faults, "create", moment))
 
-    def create(self, moment: datetime) -> CreateMode | None:
-        """Return the current fault of creates, None if there is none."""
-        return cast("CreateMode | None", self._mode("create", moment))
 
-    def feed(self, moment: datetime) -> FeedFault | None:
-        """Return the current fault of the feed, None if there is none."""
-        return cast("FeedFault | None", self._mode("feed", moment))
+def feed_fault(faults: Faults, moment: datetime) -> FeedFault | None:
+    """Return the current fault of the feed, None if there is none."""
+    return cast("FeedFault | None", _mode(faults, "feed", moment))
 
-    def document(self, moment: datetime) -> dict[str, Any]:
-        """Return the current outages by route."""
-        return {
-            route: {"mode": fault.mode, "until": fault.until and timestamp(fault.until)}
-            for route, fault in self._by_route.items()
-            if self._mode(route, moment)
-        }
 
-    def _mode(self, route: str, moment: datetime) -> str | None:
-        fault = self._by_route.get(route)
-        if fault is None or fault.mode in NO_FAULT:
-            return None
-        return fault.mode if fault.until is None or moment < fault.until else None
+def faults_document(faults: Faults, moment: datetime) -> dict[str, Any]:
+    """Return the current outages by route."""
+    return {
+        route: {"mode": fault.mode, "until": fault.until and timestamp(fault.until)}
+        for route, fault in faults.items()
+        if _mode(faults, route, moment)
+    }
+
+
+def _mode(faults: Faults, route: str, moment: datetime) -> str | None:
+    fault = faults.get(route)
+    if fault is None or fault.mode in NO_FAULT:
+        return None
+    return fault.mode if fault.until is None or moment < fault.until else None

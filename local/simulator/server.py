@@ -1,25 +1,19 @@
-"""The HTTP server: routes requests; one thread per connection, on 127.0.0.1 only."""
+"""The HTTP server; one thread per connection, on 127.0.0.1 only."""
 
 import re
 import socket
 import sys
-import time
-from collections.abc import Callable
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 
+from local.simulator.callbacks import deliver
 from local.simulator.clock import now
-from local.simulator.create import SITE_PATH, create, redirect_to_site
-from local.simulator.feed import feed
-from local.simulator.inspection import inspect
-from local.simulator.ledger import AnsweredRequest, timestamp
-from local.simulator.media import INPUTS, input_reply, media_reply
+from local.simulator.messages import Request
+from local.simulator.routes import MAX_REQUEST_BYTES, answer
 from local.simulator.simulation import Simulation
-from local.simulator.wire import Reply, Request, html_reply, json_reply, send
-
-MAX_REQUEST_BYTES = 1_000_000  # bytes
-
-type Answer = Callable[[Simulation, Request], Reply]
+from local.simulator.tasks import PendingCallback
+from local.simulator.wire import send
 
 
 class ProviderServer(ThreadingHTTPServer):
@@ -57,34 +51,13 @@ class Connection(BaseHTTPRequestHandler):
     def answer(self) -> None:
         """Read one request, record it and answer it."""
         simulation = self.server.simulation
-        moment, begin = now(), time.monotonic()
         body = self.read_body()
         path, _, query = self.path.partition("?")
         headers = {name.lower(): text for name, text in self.headers.items()}
-        if body is None:
-            route = "unknown"
-            error = {"error": "send at most 1 MB, with a Content-Length"}
-            reply = replace(json_reply(413, error, "too_large"), ending="hang_up")
-        else:
-            request = Request(self.command, path, query, headers, body)
-            route, answer = route_of(request)
-            reply = answer(simulation, request)
-        if route != "inspection":
-            # Before the reply is sent, so that a client with a reply finds the request recorded.
-            simulation.ledger.add_request(
-                AnsweredRequest(
-                    at=timestamp(moment),
-                    route=route,
-                    method=self.command,
-                    path=path if route != "unknown" else first_folder(path),
-                    status=reply.status,
-                    outcome=reply.outcome,
-                    provider_task_id=reply.provider_task_id,
-                    task_id=reply.task_id,
-                    runway_version=headers.get("x-runway-version"),
-                    ms=round((time.monotonic() - begin) * 1000),
-                )
-            )
+        request = None if body is None else Request(self.command, path, query, headers, body)
+        reply = answer(simulation, request, self.command, path)
+        if request is None:  # what is left of the body would be read as the next request
+            reply = replace(reply, ending="hang_up")
         keep_open = send(self.connection, reply, self.command, simulation.closing)
         if not keep_open:
             self.close_connection = True
@@ -107,25 +80,12 @@ class Connection(BaseHTTPRequestHandler):
         """Log nothing: the ledger records requests without secrets."""
 
 
-def first_folder(path: str) -> str:
-    """Return what is recorded of an unknown path, the rest of which might be a token."""
-    return "/" + path.split("/")[1]
+def deliver_in_thread(simulation: Simulation, pending: PendingCallback) -> None:
+    """Deliver a callback when it is due, unless the simulator stops first."""
 
+    def wait() -> None:
+        if not simulation.closing.wait(max(0, (pending.due - now()).total_seconds())):
+            deliver(simulation, pending)
 
-def route_of(request: Request) -> tuple[str, Answer]:
-    """Return a request's route and the function that answers it."""
-    match request.method, request.path.split("/")[1:]:
-        case "POST", ["runway", "pro", "act_one"]:
-            return "create", create
-        case "POST", ["runway", "feed"]:
-            return "feed", feed
-        case "GET" | "HEAD", ["media", _, _, *_]:
-            return "media", media_reply
-        case "GET" | "HEAD", ["inputs", name] if name in INPUTS:
-            return "input", lambda _, request: input_reply(name, request)
-        case _, ["_simulator", *_]:
-            return "inspection", inspect
-        case "GET" | "HEAD", _ if request.path == SITE_PATH:
-            return "site", lambda _, __: html_reply(200, "A provider, simulated", "site")
-        case _:
-            return "unknown", lambda _, __: redirect_to_site("no_such_route")
+    name = f"callback-{pending.provider_task_id}"
+    Thread(target=wait, name=name, daemon=True).start()

@@ -1,13 +1,21 @@
-"""The state that all routes share."""
+"""The state that all routes share, and what differs between a process and a function."""
 
 import hmac
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from threading import Event
 
 from local.simulator.behaviour import Behaviour
 from local.simulator.ledger import Ledger
-from local.simulator.outages import Faults
-from local.simulator.wire import OpenSockets, Request
+from local.simulator.limits import NO_LIMITS, Limits
+from local.simulator.messages import Request
+from local.simulator.sockets import OpenSockets
+from local.simulator.tasks import PendingCallback, ProviderTask
+
+type SendLater = Callable[[Simulation, PendingCallback], None]
+"""Arranges that `callbacks.deliver` is called with a callback when it is due."""
+type FetchInputs = Callable[[Simulation, ProviderTask], None]
+"""Fetches the inputs of a new task, in the background."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +27,7 @@ class Simulation:
     - `deliver_to`: host and port that receive callbacks to the stack's own hosts, or None;
     - `default`: the behaviour of tasks whose video is not the simulator's own;
     - `signing_key`: signs media URLs;
+    - `limits`: what it can't or mustn't do;
     - `closing`: set when the simulator stops.
     """
 
@@ -28,7 +37,9 @@ class Simulation:
     default: Behaviour
     signing_key: bytes
     ledger: Ledger
-    faults: Faults = field(default_factory=Faults)
+    send_later: SendLater
+    fetch_inputs: FetchInputs
+    limits: Limits = NO_LIMITS
     sockets: OpenSockets = field(default_factory=OpenSockets)
     closing: Event = field(default_factory=Event)
 

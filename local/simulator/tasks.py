@@ -31,6 +31,20 @@ class CallbackAttempt:
     body_bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class PendingCallback:
+    """A callback that is to be sent at `due`; `number` is its place among its task's callbacks.
+
+    `attempt` counts from 1. `body` is None until the first attempt, which makes it.
+    """
+
+    provider_task_id: str
+    number: int
+    attempt: int
+    due: datetime
+    body: bytes | None = None
+
+
 @dataclass(slots=True)
 class ProviderTask:
     """One accepted and billed create. Only the lists and counts after `created_at` change."""

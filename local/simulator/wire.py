@@ -1,113 +1,20 @@
-"""Requests and replies, and sending a reply: whole, cut, slowly or never."""
+"""Sends a reply over a socket: whole, cut, slowly or never."""
 
-import json
 import socket
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from email.utils import formatdate
 from http import HTTPStatus
 from itertools import chain
-from threading import Event, Lock
-from typing import Literal
+from threading import Event
 
-from local.simulator.content import EMPTY, Content, length, pieces
-
-type Headers = tuple[tuple[str, str], ...]
+from local.simulator.content import pieces
+from local.simulator.messages import Reply, body_stop, sent_stop
 
 # A connection without a reply is held at most this long (s).
 MAX_STALL_SECONDS = 300.0
 # A slow reply is sent in this many pieces, or byte by byte if it is shorter.
 SPREAD_PIECES = 500
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One HTTP request with its body. Header names are lower-case."""
-
-    method: str
-    path: str
-    query: str
-    headers: dict[str, str]
-    body: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """A reply and how to send it.
-
-    - `status`: None sends nothing;
-    - `outcome`: the `outcome` in the record of requests;
-    - `start`, `stop`: the part of the content that is the body (`stop` None: to its end);
-    - `framing`: what marks the end of the body: its length, chunks, or the connection's end;
-    - `cut_after`: how many bytes of the body are sent, None for all;
-    - `spread_seconds`: how long sending takes;
-    - `ending`: keep the connection open, hang up, or hold it and send nothing more.
-    """
-
-    status: int | None
-    outcome: str
-    content: Content = EMPTY
-    content_type: str = "application/json"
-    headers: Headers = ()
-    start: int = 0
-    stop: int | None = None
-    framing: Literal["length", "chunked", "close"] = "length"
-    cut_after: int | None = None
-    spread_seconds: float = 0
-    ending: Literal["keep", "hang_up", "stall"] = "keep"
-    provider_task_id: str | None = None
-    task_id: str | None = None
-
-
-def json_of(body: bytes) -> object:
-    """Parse the JSON body of a request. Raises ValueError."""
-    try:
-        return json.loads(body)
-    except RecursionError:
-        raise ValueError("the document is nested too deeply") from None
-
-
-def json_reply(status: int, document: object, outcome: str, headers: Headers = ()) -> Reply:
-    """Return a reply with a JSON document."""
-    content = Content(json.dumps(document, ensure_ascii=False).encode())
-    return Reply(status, outcome, content, headers=headers)
-
-
-def html_reply(status: int, title: str, outcome: str, headers: Headers = ()) -> Reply:
-    """Return an HTML page like those of proxies and web sites."""
-    page = (
-        f"<!DOCTYPE html>\n<html><head><title>{title}</title></head>"
-        f"<body><center><h1>{title}</h1></center><hr></body></html>\n"
-    )
-    return Reply(status, outcome, Content(page.encode()), "text/html; charset=utf-8", headers)
-
-
-class OpenSockets:
-    """The open connections, so that closing can end all of them."""
-
-    def __init__(self) -> None:
-        self._sockets: set[socket.socket] = set()
-        self._lock = Lock()
-
-    def add(self, connection: socket.socket) -> None:
-        """Add a connection."""
-        with self._lock:
-            self._sockets.add(connection)
-
-    def discard(self, connection: socket.socket) -> None:
-        """Remove a connection if it was added."""
-        with self._lock:
-            self._sockets.discard(connection)
-
-    def hang_up(self) -> None:
-        """Shut down every connection, which wakes the threads that wait on them."""
-        with self._lock:
-            for connection in self._sockets:
-                try:
-                    connection.shutdown(socket.SHUT_RDWR)
-                except OSError:
-                    continue  # the client has hung up already
 
 
 def send(connection: socket.socket, reply: Reply, method: str, closing: Event) -> bool:
@@ -162,17 +69,6 @@ def body_of(reply: Reply) -> Iterator[bytes]:
         yield f"{len(piece):x}\r\n".encode() + piece + b"\r\n"
     if reply.cut_after is None:
         yield b"0\r\n\r\n"
-
-
-def body_stop(reply: Reply) -> int:
-    """Return the offset in the content where the body ends."""
-    return length(reply.content) if reply.stop is None else reply.stop
-
-
-def sent_stop(reply: Reply) -> int:
-    """Return the offset in the content where the body is cut, or its end."""
-    stop = body_stop(reply)
-    return stop if reply.cut_after is None else min(reply.start + reply.cut_after, stop)
 
 
 def reason_phrase(status: int) -> str:

@@ -72,9 +72,11 @@ class Caller:
         """Wait until a task is in one of some stages."""
         wanted = set(stages)
         ends_at = time.monotonic() + seconds
+        pause = 0.1
         while (row := self.row(task_id)).stage not in wanted:
             assert time.monotonic() < ends_at, f"{task_id} is {row.stage}, not {wanted}"
-            time.sleep(0.25)
+            time.sleep(pause)
+            pause = min(0.8, pause * 1.3)  # who waits long may look seldom
         return row
 
     def tasks(self) -> list[Task]:
@@ -107,6 +109,13 @@ class Caller:
                 for place in ("spent", "unknown", "reserved"):
                     sums[place] += int(item.get(place, {"N": "0"})["N"])
         return {place: amount for place, amount in sums.items() if amount}
+
+    def accounts_of_stack(self) -> int:
+        """Sum up what the ledger has of the whole stack, in micro-dollars."""
+        client = self.stack.client("dynamodb")
+        [name] = [one for one in client.list_tables()["TableNames"] if "LedgerTable" in one]
+        items = client.scan(TableName=name)["Items"]
+        return sum(int(one["committed"]["N"]) for one in items if one["owner"]["S"] == "stack")
 
     def rows(self) -> int:
         return self.stack.client("dynamodb").scan(TableName=self.stack.tasks_table, Select="COUNT")[

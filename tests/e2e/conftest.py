@@ -7,8 +7,10 @@ import pytest
 from local.stack import ROOT, LocalStack, running_stack, use_only_this_machine
 from ops.clients import ClientRegister, register_of
 from tests.e2e.caller import Bus, Caller
+from tests.e2e.organization import complete, organization
 from tools.media_files.files_server import files_server
 from tools.media_files.sources import Sources
+from tools.release import folder
 
 PARAMETERS = {
     "CallbackGraceSeconds": "20",
@@ -33,10 +35,22 @@ def stack():
 
 @pytest.fixture(scope="session")
 def guarded_stack():
-    """Another stack: it requires consent, and its callbacks come through a REST API."""
+    """Another stack: it requires consent, its callbacks come through a REST API, and it has what
+    organizations ask for.
+
+    It is deployed from the folder of a release, as one that was downloaded would be.
+    """
     use_only_this_machine()
+    template = folder.make(ROOT / ".local/release-guarded") / "template.yaml"
     guards = {"RequireConsent": "true", "CallbackIngress": "Api", "CallbackGraceSeconds": "120"}
-    with running_stack({**PARAMETERS, **guards}, ROOT / ".local/test-guarded") as running:
+    starting = running_stack(
+        {**PARAMETERS, **guards},
+        ROOT / ".local/test-guarded",
+        prepare=organization,
+        template=template,
+    )
+    with starting as running:
+        complete(running)
         yield running
 
 

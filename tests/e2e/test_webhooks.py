@@ -81,7 +81,7 @@ def deliveries(caller, task_id, count=1, seconds=120):
     ends_at = time.monotonic() + seconds
     while len(found := caller.read(task_id)["webhook"]["deliveries"]) < count:
         assert time.monotonic() < ends_at, found
-        time.sleep(0.2)
+        time.sleep(0.5)
     return found
 
 

@@ -93,6 +93,57 @@ def test_the_page_of_operations_counts_the_queues_that_it_lists():
     assert f"the messages of the {counts[len(dead)]}\ndead-letter queues" in text
 
 
+def test_the_page_of_operations_names_all_that_a_removed_stack_leaves():
+    text = (ROOT / "docs/operations.md").read_text()
+    [section] = re.findall(r"^## Removing the stack$(.*?)^## ", text, re.MULTILINE | re.DOTALL)
+    resources = load(ROOT / "template.yaml")["Resources"]
+    left = {
+        name
+        for name, resource in resources.items()
+        if resource.get("DeletionPolicy", "").startswith("Retain")
+    }
+
+    [said] = re.findall(r"\*\*Data stays\*\*: (.*?)\. A new stack", section, re.DOTALL)
+    assert {*re.findall(r"`(\w+)`", said)} == left
+
+
+STORES = {
+    "AWS::DynamoDB::Table",
+    "AWS::S3::Bucket",
+    "AWS::SecretsManager::Secret",
+    "AWS::SQS::Queue",
+}
+RETENTIONS = {  # of a queue, in seconds, as the page says it
+    345_600: "at most 4 days",
+    604_800: "at most 7 days",
+    1_209_600: "14 days",
+}
+
+
+def test_the_page_of_data_lists_every_store_of_the_template_and_how_long_queues_keep():
+    text = (ROOT / "docs/data.md").read_text()
+    [section] = re.findall(r"^## What is kept where.*?(?=^## )", text, re.MULTILINE | re.DOTALL)
+    rows = re.findall(r"^\| (`.+?`) \| .+ \| (.+) \|$", section, re.MULTILINE)
+    said = {name: kept for names, kept in rows for name in re.findall(r"`(\w+)`", names)}
+    resources = load(ROOT / "template.yaml")["Resources"]
+
+    assert said.keys() == {
+        name for name, resource in resources.items() if resource["Type"] in STORES
+    }
+    for name, resource in resources.items():
+        if resource["Type"] == "AWS::SQS::Queue":
+            kept = resource["Properties"]["MessageRetentionPeriod"]
+            assert said[name].endswith(RETENTIONS[kept]), name
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_test_that_a_document_names_is_there(document):
+    named = {*re.findall(r"`(test_\w+)`", document.read_text())}
+    tests = "".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+
+    assert [name for name in sorted(named) if f"def {name}(" not in tests] == []
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_no_command_of_a_document_fails_without_a_word(document):
     options = re.findall(r"\bcurl (-\w+)", document.read_text())

@@ -662,3 +662,64 @@ def test_the_key_of_an_erased_task_never_pays_again(world):
 
     assert world.provider.bill(world.intent("a").task_id) == 1
     erased(world)
+
+
+# ── Releases ──────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_task_that_a_newer_release_wrote_is_left_alone(world):
+    world.run(world.submit("a"))
+    execution = world.another_execution("a")
+    made(world).becomes(State.SUCCEEDED, world.now)
+
+    with world.newer_release("a"):
+        world.run(world.callback("a", Says.TRUTH))
+        world.wait(2 * 3_600)
+        world.run(world.sweep())
+        world.run(world.turn(execution))
+        refused = world.run(world.submit("a"))
+
+    assert (refused.result.status, refused.result.retry_after) == (503, 60)
+    assert execution.ended
+    ends(world, Stage.SUCCEEDED)
+
+
+@pytest.mark.parametrize("until", ["update row", "feed"])
+def test_a_function_under_way_changes_nothing_that_a_newer_release_has_written(world, until):
+    world.run(world.submit("a"))
+    made(world).becomes(State.SUCCEEDED, world.now)
+    turn = world.run(world.turn(world.another_execution("a")), until=until)
+
+    with world.newer_release("a"):
+        world.run(turn)
+
+    ends(world, Stage.SUCCEEDED)
+
+
+def test_a_copy_of_a_task_that_a_newer_release_wrote_begins_later(world):
+    world.run(world.submit("a"))
+    made(world).becomes(State.SUCCEEDED, world.now)
+    world.run(world.callback("a", Says.TRUTH))
+    world.run(world.relay())
+
+    with world.newer_release("a"):
+        world.run(world.copy(world.free_messages()[0]))
+        assert world.free_messages()
+
+    ends(world, Stage.SUCCEEDED)
+
+
+def test_a_paid_create_whose_row_a_newer_release_wrote_is_not_repeated(world):
+    submit = world.run(world.submit("a"), until="create")
+    world.step(submit)
+
+    with world.newer_release("a"):
+        world.run(submit)
+        again = world.run(world.submit("a"))
+    minutes_pass(world, 3)
+    made(world).becomes(State.SUCCEEDED, world.now)
+    world.run(world.callback("a", Says.TRUTH))
+
+    assert (submit.result.status, again.result.status) == (503, 503)
+    assert world.provider.bill(world.intent("a").task_id) == 1
+    ends(world, Stage.SUCCEEDED)

@@ -37,11 +37,13 @@ from act_one.provider import client
 from act_one.provider.callback_token import verify
 from act_one.provider.client import CometApi
 from act_one.settings import Settings
+from act_one.tasks import schema
 from act_one.tasks.accounts import LedgerTable
 from act_one.tasks.events import detail_type_of
 from act_one.tasks.identifiers import derive_retry_id, derive_task_id
 from act_one.tasks.ledger import client_account
 from act_one.tasks.rows import read_item
+from act_one.tasks.schema import NewerRowError
 from act_one.tasks.table import TaskTable
 from act_one.tasks.task import SETTLED, Stage, Task
 from tests.protocol.actors import Actor, Crash, Fault, current
@@ -135,6 +137,7 @@ class World:
         self.copiers: dict[str, Actor] = {}
         self.late: list[_Late] = []
         self.calm_since: float | None = None
+        self.newer: set[str] = set()
         self.provider = Provider(self)
         self.secret = {"current": "key-1"}
         self.settings = Settings(
@@ -425,6 +428,8 @@ class World:
                     erased = told is not None and told.erasing_since is not None
                     if problem.code == "task-erased" and erased:
                         return
+                    if isinstance(problem, NewerRowError) and intent.task_id in self.newer:
+                        return
                     other = told is not None and told.request_hash != request.fingerprint()
                     if problem.code != "idempotency-key-reused" or not other:
                         self.broken.append(f"{actor} gets {problem.code}")
@@ -631,6 +636,29 @@ class World:
         if event["type"] == "Task Storing":
             self.messages.append(Message(event))
 
+    @contextlib.contextmanager
+    def newer_release(self, key: str):
+        """A newer release has written a task's row, until it is rolled out: nothing may change."""
+        task_id = self.intent(key).task_id
+        self._set_schema(task_id, schema.TASKS.read + 1)
+        self.newer.add(task_id)
+        before = len(self.records), self.provider.bill(task_id), len(self.objects)
+        yield
+        after = len(self.records), self.provider.bill(task_id), len(self.objects)
+        if after != before:
+            self.broken.append(f"{key} is changed although a newer release wrote it")
+        self.newer.remove(task_id)
+        self._set_schema(task_id, schema.TASKS.written)
+
+    def _set_schema(self, task_id: str, number: int) -> None:
+        self.deployment.client.update_item(
+            TableName=self.deployment.table,
+            Key={"task_id": {"S": task_id}},
+            UpdateExpression="SET #schema = :number",
+            ExpressionAttributeNames={"#schema": schema.ATTRIBUTE},
+            ExpressionAttributeValues={":number": {"N": str(number)}},
+        )
+
     # ── Going on ──────────────────────────────────────────────────────────────────────────────
 
     def live(self) -> list[Actor]:
@@ -655,6 +683,8 @@ class World:
         injected = isinstance(
             actor.failure, (ClientError | EndpointConnectionError, ReadTimeoutError)
         )
+        if isinstance(actor.failure, NewerRowError) and self.newer:
+            injected = actor.faulted = True
         if actor.failure is not None and not (actor.faulted and injected):
             self.broken.append(f"{actor} fails: {actor.failure!r}")
         actor.then(actor)

@@ -103,7 +103,8 @@ def forbid(role: str, action: str) -> Change:
     def change(template: dict) -> None:
         taken = 0
         for policy in place(template, (role, "Policies")):
-            for statement in policy["PolicyDocument"]["Statement"]:
+            for stated in policy["PolicyDocument"]["Statement"]:
+                statement = stated["Fn::If"][1] if "Fn::If" in stated else stated
                 actions = statement["Action"]
                 listed = actions if isinstance(actions, list) else [actions]
                 statement["Action"] = [name for name in listed if name != action]

@@ -14,8 +14,19 @@ from local.expand import expand
 
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "template.yaml"
+THEIR_SECRET = "arn:aws:secretsmanager:eu-west-1:210987654321:secret:keys/comet-AbCdEf"
 OTHERWISE = {  # everything that a condition or a switch asks about, the other way round
     "ProviderApiKey": "key",
+    "ProviderApiKeySecretArn": THEIR_SECRET,
+    "ProviderApiKeySecretKmsKeyArn": "arn:aws:kms:eu-west-1:210987654321:key/theirs",
+    "PermissionsBoundaryArn": "arn:aws:iam::123456789012:policy/boundary",
+    "KmsKeyArn": "arn:aws:kms:us-east-1:123456789012:key/ours",
+    "SubnetIds": "subnet-0a,subnet-0b",
+    "SecurityGroupIds": "sg-0c",
+    "WebAclArn": "arn:aws:wafv2:us-east-1:123456789012:regional/webacl/acl/1",
+    "AccessLogs": "true",
+    "DeletionProtection": "true",
+    "ResultsVersioning": "true",
     "CallbackBaseUrl": "https://callbacks.example",
     "CallbackIngress": "Api",
     "CallbackReservedConcurrency": "5",
@@ -26,6 +37,8 @@ OTHERWISE = {  # everything that a condition or a switch asks about, the other w
     "AllowHttpMedia": "true",
     "UnsafeAllowPrivateMedia": "true",
     "ApiDocs": "false",
+    "AlarmEmail": "ops@example.com",
+    "DailyBudgetUsd": "100",
     "Tracing": "Active",
     "Architecture": "x86_64",
 }

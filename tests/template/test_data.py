@@ -1,18 +1,23 @@
 """Data and secrets: private, encrypted, not lost by a mistake."""
 
+import inspect
 import re
 import string
 
+import pytest
+
+from act_one.ingest import pairs
 from act_one.inputs.bucket import INCOMING, OUTGOING, UPLOADS
 from act_one.tasks.table import CLIENT_INDEX, DUE_INDEX, PROVIDER_TASK_INDEX
 from act_one.tasks.task import Task
 from tests.template.checks import Break, allow, check, drop, get_arn, put, without
-from tests.template.deployment import OTHERWISE, Faults, Template, as_list, named
+from tests.template.deployment import OTHERWISE, SOURCE, Faults, Template, as_list, expanded, named
 from tests.template.test_permissions import RESULTS_PREFIX
 
 DATA = {"AWS::DynamoDB::Table": "TableName", "AWS::S3::Bucket": "BucketName"}
 PRIVATE = {"BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets"}
-NO_NAMES_OF_RESOURCES = {"StageName", "LayerName"}  # a stage's is its API's, layers have versions
+# A stage's name is its API's, layers have versions, and a metric is none of our resources.
+NO_NAMES_OF_RESOURCES = {"StageName", "LayerName", "MetricName"}
 
 
 @check(
@@ -106,6 +111,30 @@ def test_the_tasks_table_is_what_its_code_takes_it_for(template: Template) -> Fa
         asked = {name for names in needed.values() for name in names} | {"task_id", "expires_at"}
         for attribute in asked - fields:
             yield f"{name}: no row has the attribute {attribute}"
+
+
+@check(
+    Break("pairs for ever", drop("PairsTable", "TimeToLiveSpecification")),
+    Break(
+        "by another attribute",
+        put("PairsTable", "TimeToLiveSpecification", "AttributeName", to="expires"),
+    ),
+    Break("turned off", put("TasksTable", "TimeToLiveSpecification", "Enabled", to=False)),
+)
+def test_rows_are_removed_by_the_attribute_that_code_writes(template: Template) -> Faults:
+    """Of tasks and pairs. Clients, the ledger and durations stay."""
+    expiring = {
+        named(function["Environment"]["Variables"][variable])
+        for function in template.of("Lambda::Function").values()
+        for variable in ("TASKS_TABLE", "PAIRS_TABLE")
+        if variable in function["Environment"]["Variables"]
+    }
+    assert 'item["expires_at"]' in inspect.getsource(pairs)
+    for name, table in template.of("DynamoDB::Table").items():
+        expiry = table.get("TimeToLiveSpecification")
+        wanted = {"AttributeName": "expires_at", "Enabled": True} if name in expiring else None
+        if expiry != wanted:
+            yield f"{name} removes rows by {expiry}, not by {wanted}"
 
 
 def _tasks_tables(template: Template) -> dict[str, dict]:
@@ -227,25 +256,71 @@ def test_inputs_go_after_the_days_that_the_parameter_says_their_old_versions_too
             yield f"{name} keeps old versions: {rules}"
 
 
+INPUTS_CDN = "arn:aws:cloudfront::123456789012:distribution/E1"
+RESULTS_CDN = "arn:aws:cloudfront::123456789012:distribution/E2"
+CDN_STATEMENT = ("PolicyDocument", "Statement", 1, "Fn::If", 1)
+
+
 @check(
     Break(
         "any distribution",
+        put("UploadsBucketPolicy", *CDN_STATEMENT, "Condition", to={}),
+        {"InputDistributionArn": INPUTS_CDN},
+    ),
+    Break(
+        "any distribution reads results",
+        put("ResultsBucketPolicy", *CDN_STATEMENT, "Condition", to={}),
+        {"ResultsDistributionArn": RESULTS_CDN},
+    ),
+    Break(
+        "the one of inputs reads results",
         put(
-            "UploadsBucketPolicy", "PolicyDocument", "Statement", 1, "Fn::If", 1, "Condition", to={}
+            "ResultsBucketPolicy",
+            *CDN_STATEMENT,
+            "Condition",
+            to={"StringEquals": {"aws:SourceArn": {"Ref": "InputDistributionArn"}}},
         ),
-        {"InputDistributionArn": "arn:aws:cloudfront::123456789012:distribution/E1"},
+        {"InputDistributionArn": INPUTS_CDN, "ResultsDistributionArn": RESULTS_CDN},
+    ),
+    Break(
+        "it may delete",
+        put("ResultsBucketPolicy", *CDN_STATEMENT, "Action", to=["s3:GetObject", "s3:Delete*"]),
+        {"ResultsDistributionArn": RESULTS_CDN},
     ),
 )
 def test_a_bucket_lets_in_only_the_distribution_that_was_named(
     template: Template,
 ) -> Faults:
+    parameter = {
+        "UploadsBucketPolicy": "InputDistributionArn",
+        "ResultsBucketPolicy": "ResultsDistributionArn",
+    }
     for name, policy in template.of("S3::BucketPolicy").items():
         for statement in policy["PolicyDocument"]["Statement"]:
             if statement["Effect"] == "Allow":
-                named_one = template.parameters["InputDistributionArn"]
+                named_one = template.parameters[parameter[name]]
                 only = {"StringEquals": {"aws:SourceArn": named_one}}
                 if not named_one or statement.get("Condition") != only:
                     yield f"{name} lets in {statement['Principal']}"
+                if not {*as_list(statement["Action"])} <= {"s3:GetObject", "s3:GetObjectVersion"}:
+                    yield f"{name} lets it {statement['Action']}"
+
+
+@pytest.mark.parametrize(
+    ("parameter", "bucket"),
+    [
+        ("InputDistributionArn", "UploadsBucketPolicy"),
+        ("ResultsDistributionArn", "ResultsBucketPolicy"),
+    ],
+)
+def test_a_distribution_that_is_named_may_read_its_bucket_alone(parameter, bucket):
+    template = Template(expanded(), {parameter: INPUTS_CDN}, SOURCE.read_text())
+    allowing = [
+        name
+        for name, policy in template.of("S3::BucketPolicy").items()
+        if any(one["Effect"] == "Allow" for one in policy["PolicyDocument"]["Statement"])
+    ]
+    assert allowing == [bucket]
 
 
 @check(
@@ -297,6 +372,7 @@ def test_results_expire_only_if_that_is_asked_for_and_nothing_else_does(
         rules = [
             (rule["Status"], rule.get("Prefix"), rule.get("ExpirationInDays"))
             for rule in configuration.get("Rules", [])
+            if "NoncurrentVersionExpiration" not in rule
         ]
         if rules != ([] if days == "0" else [("Enabled", RESULTS_PREFIX, days)]):
             yield f"{name} forgets {rules}"
@@ -343,7 +419,7 @@ def test_what_makes_a_secret_never_changes(template: Template) -> Faults:
 
 @check(
     Break("an empty key", put("ProviderSecret", "SecretString", to="")),
-    Break("a lost key", drop("ProviderSecret", "SecretString"), OTHERWISE),
+    Break("a lost key", drop("ProviderSecret", "SecretString"), {"ProviderApiKey": "key"}),
 )
 def test_the_provider_secret_has_no_value_until_there_is_a_key(template: Template) -> Faults:
     """A stored empty string would read as a key; without a value the API says what to do."""

@@ -247,10 +247,10 @@ def test_no_queue_takes_messages_from_any_account(template: Template) -> Faults:
 
 
 @check(
-    Break("not its failures", forbid("SweeperFunctionEveryMinuteRole", "sqs:SendMessage")),
+    Break("not its failures", forbid("SweepScheduleRole", "sqs:SendMessage")),
     Break(
         "another function",
-        allow("SweeperFunctionEveryMinuteRole", "lambda:InvokeFunction", get_arn("CopyFunction")),
+        allow("SweepScheduleRole", "lambda:InvokeFunction", get_arn("CopyFunction")),
     ),
 )
 def test_every_schedule_may_invoke_its_function_and_nothing_else(template: Template) -> Faults:
@@ -260,6 +260,31 @@ def test_every_schedule_may_invoke_its_function_and_nothing_else(template: Templ
         needed = {("lambda:InvokeFunction", target["Arn"]), ("sqs:SendMessage", kept_in)}
         if template.grants(target["RoleArn"]) != needed:
             yield f"{name}: its role allows {sorted(template.grants(target['RoleArn']))}"
+
+
+@check(
+    Break(
+        "SAM's role",
+        drop("SweepScheduleRole", "AssumeRolePolicyDocument", "Statement", 0, "Condition"),
+    ),
+    Break(
+        "no version",
+        drop("SweepScheduleRole", "Policies", 0, "PolicyDocument", "Version"),
+    ),
+)
+def test_the_role_of_a_schedule_is_for_this_account_and_of_todays_language(
+    template: Template,
+) -> Faults:
+    """Without a version a policy is of 2008: it knows no variables, and not all accept it."""
+    for name, schedule in template.of("Scheduler::Schedule").items():
+        role = template.the("IAM::Role", schedule["Target"]["RoleArn"]) or {}
+        for statement in role["AssumeRolePolicyDocument"]["Statement"]:
+            asked = statement.get("Condition", {}).get("StringEquals", {})
+            if asked.get("aws:SourceAccount") != "${AWS::AccountId}":
+                yield f"{name}: the scheduler of another account may take its role"
+        for policy in role["Policies"]:
+            if policy["PolicyDocument"].get("Version") != "2012-10-17":
+                yield f"{name}: {policy['PolicyName']} is in the language of 2008"
 
 
 @check(

@@ -1,5 +1,6 @@
 """What every function has, and the settings that it is given."""
 
+import re
 from dataclasses import MISSING, fields
 
 from act_one.settings import SettingError, Settings
@@ -205,14 +206,15 @@ def test_every_function_is_given_the_optional_settings_that_its_code_reads(
 def test_no_environment_holds_a_secret(template: Template) -> Faults:
     """Whoever may see a function's configuration sees its environment."""
     secrets = {secret["Name"] for secret in template.of("SecretsManager::Secret").values()}
+    theirs = {template.parameters["ProviderApiKeySecretArn"]} - {""}
     hidden = [n for n, p in template.written["Parameters"].items() if p.get("NoEcho")]
     for name, function in template.of("Lambda::Function").items():
         for variable, value in variables_of(function).items():
-            if variable.endswith("_SECRET") and value not in secrets:
+            if variable.endswith("_SECRET") and value not in secrets | theirs:
                 yield f"{name}: {variable} names no secret of this template"
         written = template.written["Resources"][name]["Properties"]["Environment"]
         for parameter in hidden:
-            if parameter in _mentioned(written):
+            if re.search(rf"\b{parameter}\b", _mentioned(written)):
                 yield f"{name} is given {parameter}"
 
 

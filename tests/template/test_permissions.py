@@ -41,7 +41,25 @@ DELIVER_LOGS = {
     "logs:DescribeResourcePolicies",
     "logs:DescribeLogGroups",
 }
-NOT_NARROWER = TRACE_EXECUTIONS | DELIVER_LOGS | {"dynamodb:ListStreams"}
+CONNECT = {  # functions to a VPC, and the resource that Lambda asks for
+    **dict.fromkeys(
+        (
+            "ec2:CreateNetworkInterface",
+            "ec2:DeleteNetworkInterface",
+            "ec2:AssignPrivateIpAddresses",
+            "ec2:UnassignPrivateIpAddresses",
+        ),
+        "arn:${AWS::Partition}:ec2:${AWS::Region}:${AWS::AccountId}:*/*",
+    ),
+    "ec2:DescribeNetworkInterfaces": "*",
+    "ec2:DescribeSubnets": "*",
+}
+NOT_NARROWER = (
+    TRACE_EXECUTIONS
+    | DELIVER_LOGS
+    | {"dynamodb:ListStreams"}
+    | {action for action, resource in CONNECT.items() if resource == "*"}
+)
 """AWS knows no narrower resource than `*` for these."""
 
 SECRET_ARN = "arn:${AWS::Partition}:secretsmanager:${AWS::Region}:${AWS::AccountId}:secret:"
@@ -61,7 +79,7 @@ RESULTS_PREFIX = "tasks/"
 INPUT_PREFIXES = {  # whose inputs a sender may read: a request by HTTP names uploaded files only
     "submit.app.handler": [bucket.UPLOADS],
     "fallback.app.handler": [bucket.UPLOADS, bucket.INCOMING],
-    "ingest.app.handler": [bucket.UPLOADS, bucket.INCOMING],
+    "ingest.app.handler": [bucket.UPLOADS, bucket.INCOMING, bucket.OUTGOING],
 }
 WRITTEN_BY_INGEST = [
     *(f"{bucket.INCOMING}*/{name}" for name in sorted(folders.OWN_FILES)),
@@ -74,6 +92,8 @@ ERASED_IN_UPLOADS = [
     f"{bucket.OUTGOING}*",
     f"{bucket.INCOMING}*/{bucket.RESULT}",
 ]
+GIVEN_ARNS = {"KmsKeyArn", "ProviderApiKeySecretArn", "ProviderApiKeySecretKmsKeyArn"}
+"""The parameters that name resources outside of the stack, which roles may use."""
 TRUSTED = {
     "Lambda::Function": "lambda.amazonaws.com",
     "StepFunctions::StateMachine": "states.amazonaws.com",
@@ -84,8 +104,10 @@ TRUSTED = {
 # ── What is needed ────────────────────────────────────────────────────────────────────────────
 
 
-def granted_beside_tracing(template: Template, role: object) -> Grants:
-    return {grant for grant in template.grants(role) if not grant[0].startswith("xray:")}
+def granted_to_functions(template: Template, role: object) -> Grants:
+    """List what is granted beside traces, VPCs and keys, which have tests of their own."""
+    others = ("xray:", "ec2:", "kms:")
+    return {grant for grant in template.grants(role) if not grant[0].startswith(others)}
 
 
 def needed_of_services(template: Template, name: str) -> Grants:
@@ -124,7 +146,7 @@ def needed_of_code(template: Template, name: str) -> Grants:
     secrets = [variables[s.upper()] for s in sorted(reached.settings & SECRET_SETTINGS)]
     places = {  # a new service, or another bucket, gets its place here
         "events": [BUS_ARN],
-        "secretsmanager": [f"{SECRET_ARN}{secret}-??????" for secret in secrets],
+        "secretsmanager": [secret_arn(secret) for secret in secrets],
         "sqs": [arn_of(variables[v]) for v in QUEUE_VARIABLES if v in variables],
         "stepfunctions": [variables.get("FALLBACK_ARN", "")],
     }
@@ -166,6 +188,11 @@ def places_of(operation: Operation, function: dict) -> list[str]:
         case "act_one.inputs.uploads", _:
             return [f"{inputs}/{bucket.UPLOADS}*"]
     return [f"{arn_of(variables['RESULTS_BUCKET'])}/{RESULTS_PREFIX}*"]
+
+
+def secret_arn(secret: str) -> str:
+    """Give the resource of a secret that a function knows by its ARN or by its name."""
+    return secret if secret.startswith("arn:") else f"{SECRET_ARN}{secret}-??????"
 
 
 def arn_of(reference: str) -> str:
@@ -248,7 +275,7 @@ def test_every_function_may_do_what_its_code_does(template: Template) -> Faults:
 def test_no_function_may_do_more_than_it_does(template: Template) -> Faults:
     for name, function in template.of("Lambda::Function").items():
         needed = needed_of_code(template, name) | needed_of_services(template, name)
-        for action, resource in sorted(granted_beside_tracing(template, function["Role"]) - needed):
+        for action, resource in sorted(granted_to_functions(template, function["Role"]) - needed):
             yield f"{name} may {action} on {resource}, but nothing it runs does that"
 
 
@@ -361,8 +388,11 @@ def test_a_role_says_everything_inside_itself(template: Template) -> Faults:
         yield f"{name} is a policy beside its roles"
     for name, role in template.of("IAM::Role").items():
         for arn in role.get("ManagedPolicyArns", []):
-            actions = {action for action, _ in template.grants(name) if action.startswith("xray:")}
-            if template.parameters["Tracing"] != "Active" or named(arn) is None or not actions:
+            wanted = {
+                "TracingPolicy": template.parameters["Tracing"] == "Active",
+                "NetworkPolicy": template.parameters["SubnetIds"] != "",
+            }
+            if not wanted.get(named(arn) or ""):
                 yield f"{name} has the managed policy {arn}"
 
 
@@ -475,10 +505,12 @@ def test_every_permission_is_on_a_resource_of_this_stack(template: Template) -> 
                 continue
             ours = [r for r in re.findall(r"\$\{(\w+)", resource) if r in template.resources]
             secret = resource.startswith(f"{SECRET_ARN}${{AWS::StackName}}/")
-            if not ours and not secret and resource != BUS_ARN:
+            given = resource in {template.parameters[name] for name in GIVEN_ARNS}
+            connects = CONNECT.get(action) == resource
+            if not ours and not secret and not given and not connects and resource != BUS_ARN:
                 yield f"{role} may {action} on {resource}, which is not of this stack"
             written = resource.endswith(tuple(f"/{path}" for path in WRITTEN_BY_INGEST))
-            if "*" in resource.removesuffix("/*") and not written:
+            if "*" in resource.removesuffix("/*") and not written and not connects:
                 yield f"{role} may {action} on {resource}: a pattern in the middle of a name"
 
 
@@ -514,9 +546,8 @@ def test_a_permission_on_everything_says_why(template: Template) -> Faults:
 )
 def test_a_secret_is_readable_by_its_whole_name(template: Template) -> Faults:
     """AWS adds six characters to a secret's name; `-*` would match longer names too."""
-    whole = {
-        f"{SECRET_ARN}{s['Name']}-??????" for s in template.of("SecretsManager::Secret").values()
-    }
+    whole = {secret_arn(s["Name"]) for s in template.of("SecretsManager::Secret").values()}
+    whole.add(template.parameters["ProviderApiKeySecretArn"])
     for role in template.of("IAM::Role"):
         for action, resource in sorted(template.grants(role)):
             if action.startswith("secretsmanager:") and resource not in whole:

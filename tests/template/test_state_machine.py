@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from tests.template.checks import STATES, Break, allow, check, drop, forbid, get_arn, put
 from tests.template.deployment import Faults, Template, named
 from tests.template.reachable_calls import source
-from tests.template.test_permissions import DELIVER_LOGS, granted_beside_tracing
+from tests.template.test_permissions import DELIVER_LOGS, granted_to_functions
 
 DROPPED_BY_AWS = {
     "Lambda.ServiceException",
@@ -232,7 +232,7 @@ def test_a_state_machine_may_run_its_functions_deliver_its_logs_and_no_more(
             for label, _, function in tasks_of(template)
             if label.startswith(f"{name}: ")
         }
-        granted = granted_beside_tracing(template, properties["RoleArn"])
+        granted = granted_to_functions(template, properties["RoleArn"])
         for action, resource in sorted(needed - granted):
             yield f"{name} may not {action} on {resource}"
         for action, resource in sorted(granted - needed):

@@ -1,14 +1,19 @@
 """The template as a whole: it holds together, says what it wants, and gives what people need."""
 
+import base64
 import json
 import re
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
+from urllib.parse import parse_qs
 
 import pytest
+import yaml
 from cfnlint.api import lint
 from cfnlint.config import ManualArgs
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from local.expand import REGION, expand, load
 from tests.template.checks import VARIABLES, Break, add, check, drop, get_arn, put
@@ -40,7 +45,7 @@ NEEDED_OUTPUTS = {  # and what each has to say
     "ApiUrl": "https://${Api}.execute-api.${AWS::Region}.${AWS::URLSuffix}/v1",
     "ApiKeyId": "${ApiKey}",
     "ApiKeyCommand": "get-api-key",
-    "ProviderKeyCommand": "${AWS::StackName}/provider",
+    "ProviderKeyCommand": "aws secretsmanager put-secret-value",
     "ResultsBucket": "${ResultsBucket}",
     "EventBus": "${EventBus}",
     "TasksTable": "${TasksTable}",
@@ -179,15 +184,70 @@ def test_the_stacks_of_the_documentation_have_nothing_that_cfn_lint_finds(name):
     assert [f"{match.rule.id} {match.path}: {match.message}" for match in found] == []
 
 
-def test_the_cdn_of_the_documentation_has_nothing_that_cfn_lint_finds():
-    source = (SOURCE.parent / "docs/snippets/cdn.yaml").read_text()
+@pytest.mark.parametrize("name", ["cdn", "results-cdn", "key"])
+def test_what_the_stacks_of_the_documentation_output_is_what_the_stack_takes(name):
+    file = SOURCE.parent / f"docs/snippets/{name}.yaml"
 
-    found = lint(source, config=ManualArgs(regions=[REGION]))
+    found = lint(file.read_text(), config=ManualArgs(regions=[REGION]))
 
     assert [f"{match.rule.id} {match.path}: {match.message}" for match in found] == []
-    # What it outputs is what the stack takes.
-    outputs = load(SOURCE.parent / "docs/snippets/cdn.yaml")["Outputs"]
-    assert outputs.keys() <= load(SOURCE)["Parameters"].keys()
+    # What it outputs is what the stack takes, except what signs URLs.
+    outputs = load(file)["Outputs"].keys() - {"BaseUrl", "KeyPairId"}
+    assert outputs
+    assert outputs <= load(SOURCE)["Parameters"].keys()
+
+
+def test_the_cdn_of_results_serves_signed_urls_only():
+    resources = load(SOURCE.parent / "docs/snippets/results-cdn.yaml")["Resources"]
+    distribution = resources["Cdn"]["Properties"]["DistributionConfig"]
+
+    assert "CacheBehaviors" not in distribution
+    behaviour = distribution["DefaultCacheBehavior"]
+    assert behaviour["TrustedKeyGroups"] == [{"Ref": "Signers"}]
+    assert behaviour["ViewerProtocolPolicy"] == "https-only"
+    assert behaviour["AllowedMethods"] == ["GET", "HEAD"]
+    [origin] = distribution["Origins"]
+    assert origin["OriginAccessControlId"] == {"Fn::GetAtt": ["AccessControl", "Id"]}
+    # A query that reached S3 could be another request than the one that was signed.
+    cached = resources["Cached"]["Properties"]["CachePolicyConfig"]
+    forwarded = cached["ParametersInCacheKeyAndForwardedToOrigin"]
+    assert forwarded["QueryStringsConfig"] == {"QueryStringBehavior": "none"}
+
+
+def test_the_code_of_the_documentation_signs_urls_as_cloudfront_checks_them(tmp_path):
+    text = (SOURCE.parent / "docs/operations.md").read_text()
+    section = text.partition("## A CDN for results")[2].partition("\n## ")[0]
+    [code] = re.findall(r"^```python\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    pem = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    (tmp_path / "results-private.pem").write_bytes(pem)
+    names: dict[str, Any] = {}
+    exec(code.replace("results-private.pem", str(tmp_path / "results-private.pem")), names)  # noqa: S102 - our own
+
+    url = names["signed_url"](
+        "https://d1.cloudfront.net", "K1", "s3://bucket/tasks/a b/task_1/result.mp4", 1795883767
+    )
+
+    place, _, query = url.partition("?")
+    assert place == "https://d1.cloudfront.net/tasks/a%20b/task_1/result.mp4"
+    given = parse_qs(query)
+    assert given["Key-Pair-Id"] == ["K1"]
+    policy = (
+        f'{{"Statement":[{{"Resource":"{place}",'
+        f'"Condition":{{"DateLessThan":{{"AWS:EpochTime":{given["Expires"][0]}}}}}}}]}}'
+    )
+    encoded = given["Signature"][0].translate(str.maketrans("-_~", "+=/"))
+    key.public_key().verify(
+        base64.b64decode(encoded),
+        policy.encode(),
+        padding.PKCS1v15(),
+        hashes.SHA1(),  # noqa: S303 - as CloudFront checks
+    )
+    assert given["Expires"] == ["1795883767"]
 
 
 @check(
@@ -196,9 +256,11 @@ def test_the_cdn_of_the_documentation_has_nothing_that_cfn_lint_finds():
 )
 def test_no_stack_changes_what_belongs_to_the_whole_account(template: Template) -> Faults:
     """API Gateway's logging role is one for all: made here, it would go for all with this stack."""
+    asked = template.parameters["AccessLogs"] == "true"
     for name, resource in template.resources.items():
-        settings_of_api = resource["Type"] == "AWS::ApiGateway::Account"
-        if settings_of_api or "AccessLogSetting" in resource.get("Properties", {}):
+        if resource["Type"] == "AWS::ApiGateway::Account":
+            yield f"{name} is the account's one logging role"
+        if "AccessLogSetting" in resource.get("Properties", {}) and not asked:
             yield f"{name} needs the account's one logging role"
 
 
@@ -230,7 +292,7 @@ def test_every_parameter_is_used_described_and_bounded(template: Template) -> Fa
             yield f"{name} does nothing"
         if not parameter.get("Description", "").endswith("."):
             yield f"{name} isn't described"
-        bound = "AllowedPattern" if parameter["Type"] == "String" else "MinValue"
+        bound = "MinValue" if parameter["Type"] == "Number" else "AllowedPattern"
         if not {bound, "AllowedValues"} & parameter.keys():
             yield f"{name} may be anything"
 
@@ -334,3 +396,21 @@ def test_every_output_that_people_need_is_there_and_described(template: Template
     for name, output in template.outputs.items():
         if not output.get("Description") or "Export" in output:
             yield f"{name} isn't described, or is exported under a name that others can hold on to"
+
+
+def test_every_stack_of_the_documentation_is_checked_against_common_rules():
+    config = yaml.safe_load((SOURCE.parent / ".checkov.yaml").read_text())
+    written = {f"docs/snippets/{path.name}" for path in SOURCE.parent.glob("docs/snippets/*.yaml")}
+
+    assert {*config["file"]} == written | {".aws-sam/expanded.json"}
+
+
+def test_every_common_rule_that_is_left_out_has_a_reason():
+    lines = (SOURCE.parent / ".checkov.yaml").read_text().splitlines()
+    left_out = [number for number, line in enumerate(lines) if line.startswith("  - CKV_")]
+
+    assert left_out
+    assert [lines[n] for n in left_out if not lines[n - 1].startswith("  # ")] == []
+    for resource in load(SOURCE)["Resources"].values():
+        for skipped in resource.get("Metadata", {}).get("checkov", {}).get("skip", []):
+            assert len(skipped["comment"]) > 20, skipped

@@ -79,6 +79,20 @@ def aws(endpoint_url):
     return client
 
 
+@pytest.fixture
+def entries_of_a_page(aws):
+    """How many files and folders S3 lists on a page: fewer than 1,000, as it may."""
+    entries = size(10, 1_000)
+
+    def ask_for_fewer(params, **_):
+        params["MaxKeys"] = entries
+
+    events = aws("s3").meta.events
+    events.register("provide-client-params.s3.ListObjectsV2", ask_for_fewer)
+    yield entries
+    events.unregister("provide-client-params.s3.ListObjectsV2", ask_for_fewer)
+
+
 @pytest.fixture(scope="session")
 def shipped_s3(endpoint_url):
     """The S3 client that ships, made where the defaults of AWS lead to the emulator."""
@@ -136,7 +150,8 @@ def table_properties(logical_id):
     """A table as the template has it, in the words of CreateTable."""
     written = expand(ROOT / "template.yaml")["Resources"][logical_id]["Properties"]
     later = {"PointInTimeRecoverySpecification", "TimeToLiveSpecification"}
-    asked = {name: value for name, value in written.items() if name not in later}
+    by_parameter = {"SSESpecification", "DeletionProtectionEnabled"}
+    asked = {name: value for name, value in written.items() if name not in later | by_parameter}
     if "StreamSpecification" in asked:
         stream = {"StreamEnabled": True} | asked["StreamSpecification"]
         asked["StreamSpecification"] = stream

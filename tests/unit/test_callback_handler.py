@@ -5,6 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from act_one.provider.callback_token import callback_url
+from act_one.tasks.schema import NewerRowError
 from tests.unit.fakes import FakeClock, key_ring
 
 CONTEXT = SimpleNamespace(
@@ -21,6 +23,21 @@ def app(import_handler, monkeypatch):
     module = import_handler("callback.app")
     monkeypatch.setattr(module, "callback_keys", key_ring())
     return module
+
+
+def test_a_callback_for_a_task_of_a_newer_release_is_to_come_again(app, monkeypatch, capsys):
+    def newer(*_):
+        raise NewerRowError(2, "client")
+
+    monkeypatch.setattr(app, "handle_callback", newer)
+    path = callback_url("", "task_1", app.callback_keys.keys())
+
+    app.metrics.clear_metrics()
+
+    answer = app.handler({"rawPath": path}, CONTEXT)
+
+    assert (answer["statusCode"], answer["headers"]["Retry-After"]) == (503, "60")
+    assert '"NewerRows":[1.0]' in capsys.readouterr().out
 
 
 def refused_of(lines):

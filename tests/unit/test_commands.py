@@ -10,6 +10,7 @@ from botocore.exceptions import (
     ProfileNotFound,
 )
 
+from act_one.tasks.schema import NewerRowError
 from ops import redrive, restore, webhook_secret
 
 QUEUES = ("MediaDeadLetterQueueUrl", "IngestDeadLetterQueueUrl", "WebhookDeadLetterQueueUrl")
@@ -107,6 +108,13 @@ def test_what_is_missing_is_asked_for_with_an_example(main, arguments, example, 
 )
 def test_a_wrong_stack_is_told_in_one_sentence(name, session, words, told):
     assert told(*COMMANDS[name], session).startswith(words)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_what_a_newer_release_wrote_is_told_in_one_sentence(name, told):
+    session = FakeSession(failure=NewerRowError(2, None))
+
+    assert "from the folder of that release" in told(*COMMANDS[name], session)
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -3,7 +3,9 @@
 from act_one.clock import HOUR
 from act_one.lifecycle.advance import advance
 from act_one.provider.outcomes import ProviderState, Report
+from act_one.tasks import schema
 from act_one.tasks.moves import COPY_START_SECONDS
+from act_one.tasks.rows import to_item
 from act_one.tasks.task import Notice, Stage
 from ops import redrive as command
 from ops.redrive import redrive
@@ -58,3 +60,15 @@ def test_a_redriven_task_has_24_hours_for_its_copy_again(table, monkeypatch):
 
     assert table.read(TASK.task_id).error.code == "media_unavailable"
     assert provider.creates == []
+
+
+def test_a_task_of_a_newer_release_is_passed(table, monkeypatch):
+    given_up = to_item(task(Stage.FAILED, error=GIVEN_UP, due_at=None))
+    newer = given_up | {"schema": {"N": str(schema.TASKS.read + 1)}}
+    table.client.put_item(TableName=table.name, Item=newer)
+    outputs = dict.fromkeys((*QUEUES, "RelayFailuresBucket", "EventBus"), "name")
+    monkeypatch.setattr(command, "replay", lambda *_: (0, 0))
+
+    done = redrive("act-one", FakeSession(table, outputs | {"TasksTable": table.name}))
+
+    assert done.due == 0

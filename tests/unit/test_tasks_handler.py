@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from act_one.clients.client import DEFAULT
+from act_one.tasks.schema import NewerRowError
 
 CONTEXT = SimpleNamespace(
     function_name="tasks",
@@ -37,3 +38,31 @@ def test_an_id_that_no_task_can_have_is_the_problem_of_an_unknown_one(app):
 
     assert (answer["statusCode"], json.loads(answer["body"])["code"]) == (404, "task-not-found")
     assert answer["headers"]["Content-Type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize(
+    "route",
+    [
+        "GET /tasks/{task_id}",
+        "POST /tasks/{task_id}/cancel",
+        "POST /tasks/{task_id}/webhook-deliveries",
+    ],
+)
+def test_a_task_of_a_newer_release_can_be_asked_for_later(app, monkeypatch, route):
+    def newer(*_):
+        raise NewerRowError(2, DEFAULT.name)
+
+    monkeypatch.setattr(app, "own_task", newer)
+    method, _, resource = route.partition(" ")
+    event = {
+        "httpMethod": method,
+        "resource": resource,
+        "pathParameters": {"task_id": "task_0123456789abcdef0123456789abcdef"},
+        "headers": {"x-api-key": "key"},
+        "requestContext": {"requestId": "request-1"},
+    }
+
+    answer = app.handler(event, CONTEXT)
+
+    assert (answer["statusCode"], json.loads(answer["body"])["code"]) == (503, "newer-release")
+    assert answer["headers"]["Retry-After"] == "60"

@@ -6,6 +6,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
+from act_one import VERSION
 from act_one.problems import type_of
 from local.expand import load
 from tools.openapi.problems import Entry, entries
@@ -80,7 +81,7 @@ def document(
         "openapi": "3.1.0",
         "info": {
             "title": "Act-One transfers",
-            "version": "1",
+            "version": VERSION,
             "description": _DESCRIPTION,
             "license": {"name": "Apache License 2.0", "identifier": "Apache-2.0"},
         },

@@ -227,7 +227,9 @@ PARAMETERS: Final[Mapping[str, dict[str, Any]]] = {
 OF_EVERY_REQUEST: Final = ("X-Request-Id",)
 
 OF_EVERY_ROUTE: Final = ("too-many-requests", "timed-out", "failed", "refused")
-OF_ROUTES_WITH_A_KEY: Final = ("api-key-missing", "client-revoked", "quota-exceeded")
+OF_ROUTES_WITH_A_KEY: Final = (
+    *("api-key-missing", "client-revoked", "quota-exceeded", "newer-release"),
+)
 OF_ROUTES_WITH_A_BODY: Final = ("body-too-large",)
 ELSEWHERE: Final = {
     "upload-without-folder": "folders",

@@ -41,15 +41,17 @@ def aws_client(service: Literal["events"], config: Config = QUICK) -> "EventBrid
 def aws_client(service: Literal["s3"], config: Config = QUICK) -> "S3Client": ...
 @overload
 def aws_client(
-    service: Literal["secretsmanager"], config: Config = QUICK
+    service: Literal["secretsmanager"], config: Config = QUICK, region: str | None = None
 ) -> "SecretsManagerClient": ...
 @overload
 def aws_client(service: Literal["sqs"], config: Config = QUICK) -> "SQSClient": ...
 @overload
 def aws_client(service: Literal["stepfunctions"], config: Config = QUICK) -> "SFNClient": ...
-def aws_client(service: str, config: Config = QUICK) -> Any:  # the name decides the type
-    """Build a client of a service, with the environment's credentials and region."""
-    return aws_session().create_client(service, config=config)
+def aws_client(  # the name decides the type
+    service: str, config: Config = QUICK, region: str | None = None
+) -> Any:
+    """Build a client of a service, with the environment's credentials, and its region if None."""
+    return aws_session().create_client(service, region_name=region, config=config)
 
 
 LINK_SECONDS: Final = 3_600

@@ -32,7 +32,7 @@ class Settings:
     """What all tasks of a UTC day may cost together; 0: no limit."""
     event_bus: str
     provider_secret: str
-    """Name of the secret that holds the provider key."""
+    """Name of the secret that holds the provider key, or its ARN if it isn't the stack's own."""
     callback_secret: str
     """Name of the secret that signs callback URLs."""
     provider_base_url: str
@@ -64,6 +64,8 @@ class Settings:
     """URL of the webhook queue."""
     cors_origin: str = ""
     """The origin whose pages may call the API; empty: none."""
+    watched: bool = False
+    """Whether the metrics that only alarms and the dashboard need are written."""
     api_docs: bool = True
     """Whether the API's description is served; only the docs function needs it."""
     callback_grace_seconds: float

@@ -9,7 +9,7 @@ a process of its own, in which its killer must fail. Exits with 1 if a mutant su
 The modules are areas: ``core`` has what the histories notice, ``facts`` what is read and believed,
 ``ways_in`` requests and folders, ``ways_out`` events and webhooks, ``strangers`` the bounds on what
 others send, ``erasures`` erasures, ``operations`` the sweep, restores and the clients of S3,
-``money`` budgets, clients, pauses, batches and retries.
+``money`` budgets, clients, pauses, batches and retries, ``releases`` rows of newer code.
 """
 
 from tests.protocol.mutants import (
@@ -18,6 +18,7 @@ from tests.protocol.mutants import (
     facts,
     money,
     operations,
+    releases,
     strangers,
     ways_in,
     ways_out,
@@ -32,6 +33,7 @@ __all__ = [
     "facts",
     "money",
     "operations",
+    "releases",
     "strangers",
     "ways_in",
     "ways_out",

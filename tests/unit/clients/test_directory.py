@@ -7,9 +7,17 @@ from botocore.exceptions import EndpointConnectionError
 
 from act_one.clients.caller import caller_of
 from act_one.clients.client import DEFAULT, Client, is_client_name
-from act_one.clients.directory import CLIENT_SECONDS, PAUSE_SECONDS, ClientDirectory
+from act_one.clients.directory import (
+    CLIENT_SECONDS,
+    PAUSE_ID,
+    PAUSE_SECONDS,
+    ClientDirectory,
+    key_id,
+)
 from act_one.http_events import key_hash_of
 from act_one.problems import ProblemError
+from act_one.tasks import schema
+from act_one.tasks.schema import NewerRowError
 from act_one.tasks.task import SHARED_CLIENTS
 from ops.clients import ClientRegister
 from ops.pause import set_paused
@@ -203,3 +211,36 @@ def test_a_name_is_given_once(register):
         register.create("acme", {})
 
     assert len(register.gateway.keys) == 1
+
+
+def make_newer(register, row_id):
+    item = register.dynamodb.get_item(TableName=register.table, Key={"id": {"S": row_id}})["Item"]
+    assert item["schema"] == {"N": str(schema.CLIENTS.written)}
+    item["schema"] = {"N": str(schema.CLIENTS.read + 1)}
+    register.dynamodb.put_item(TableName=register.table, Item=item)
+
+
+def test_a_client_of_a_newer_release_is_refused_for_now(register, directory):
+    """A limit that this code can't see must not be exceeded."""
+    key = register.create("acme", {})
+    make_newer(register, "client#acme")
+
+    with pytest.raises(NewerRowError):
+        directory.of_key(key)
+    with pytest.raises(NewerRowError):
+        register.limit("acme", {"max_open": 5})
+
+
+def test_a_key_of_a_newer_release_is_not_the_defaults(register, directory):
+    key = register.create("acme", {})
+    make_newer(register, key_id(key))
+
+    with pytest.raises(NewerRowError):
+        directory.of_key(key)
+
+
+def test_a_pause_of_a_newer_release_is_a_pause(register, directory):
+    set_paused(register.table, register.dynamodb, paused=False)
+    make_newer(register, PAUSE_ID)
+
+    assert directory.is_paused() is True

@@ -701,9 +701,11 @@ def test_files_too_many_are_one_rejection(folder):
     assert folder.document("problem.json")["code"] == "upload-ambiguous"
 
 
-def test_a_folder_with_more_entries_than_are_read_is_one_rejection(folder, monkeypatch):
+def test_a_folder_with_more_entries_than_are_read_is_one_rejection(
+    folder, entries_of_a_page, monkeypatch
+):
     monkeypatch.setattr("act_one.inputs.bucket.MAX_PAGES", 1)
-    for number in range(1_001):
+    for number in range(entries_of_a_page + 1):
         folder.s3.put_object(Bucket=folder.bucket, Key=f"{FOLDER}{number:04}/x")
     for name, data in ((VIDEO, videos("v1")), (IMAGE, images("i1"))):
         folder.put(name, data)
@@ -714,7 +716,7 @@ def test_a_folder_with_more_entries_than_are_read_is_one_rejection(folder, monke
     assert (problem["code"], "too many entries" in problem["title"]) == ("upload-ambiguous", True)
     assert folder.sent() == []
 
-    for number in range(1_001):
+    for number in range(entries_of_a_page + 1):
         folder.s3.delete_object(Bucket=folder.bucket, Key=f"{FOLDER}{number:04}/x")
     folder.look(VIDEO)
 

@@ -17,6 +17,8 @@ from act_one.ingest.pairs import (
     Verdict,
     judge,
 )
+from act_one.tasks import schema
+from act_one.tasks.schema import NewerRowError
 
 FOLDER = "incoming/a/"
 NUMBERS = count(1)
@@ -103,6 +105,19 @@ def test_a_claim_without_an_end_stays(table):
     found = table.read(FOLDER)
 
     assert (found.expires_at, found.run, found.created) == (None, 2, True)
+
+
+def test_a_claim_of_a_newer_release_is_neither_read_nor_replaced(table):
+    seen = table.claim(pair(), "task_1", None, None)
+    item = table.client.get_item(TableName=table.name, Key={"folder": {"S": FOLDER}})["Item"]
+    assert item["schema"] == {"N": str(schema.PAIRS.written)}
+    newer = item | {"schema": {"N": str(schema.PAIRS.read + 1)}, "claim_id": {"S": "another"}}
+    table.client.put_item(TableName=table.name, Item=newer)
+
+    with pytest.raises(NewerRowError):
+        table.read(FOLDER)
+    with pytest.raises(PairTakenError):
+        table.claim(pair("v2", 200.0, "i2", 200.0), "task_2", seen, None)
 
 
 def test_the_secret_of_ids_is_made_once(table):

@@ -38,6 +38,7 @@ from tests.unit.fakes import (
     submitted,
 )
 from tests.unit.inputs.test_bucket import MP4, PNG
+from tests.unit.keyed import encrypt_by_key, keyed_s3
 
 REQUEST = TransferRequest(
     video="https://media.example/a.mp4?sig=1",
@@ -653,7 +654,11 @@ UPLOADS = "uploads/client-1/"
 @pytest.fixture
 def uploaded(aws, table, provider, clock):
     """Submit two uploads under the key ``order-42``; ``upload_id`` names both."""
-    bucket = UploadsBucket(f"submitted-{next(BUCKETS)}", s3=aws("s3"))
+    return uploading(aws("s3"), table, provider, clock)
+
+
+def uploading(s3, table, provider, clock):
+    bucket = UploadsBucket(f"submitted-{next(BUCKETS)}", s3=s3)
     bucket.client().create_bucket(Bucket=bucket.bucket)
     stack = replace(make_services(table, provider, clock), uploads=bucket)
 
@@ -665,6 +670,7 @@ def uploaded(aws, table, provider, clock):
         return send(stack, replace(REQUEST, **uris, **fields))
 
     submit.delete = lambda upload_id, name: bucket.delete(f"{UPLOADS}{upload_id}/{name}")
+    submit.bucket = bucket.bucket
     return submit
 
 
@@ -686,6 +692,19 @@ def test_other_bytes_under_a_new_upload_id_are_another_request(uploaded, changed
     with pytest.raises(ProblemError) as caught:
         uploaded("2" * 16, FILES | changed)
     assert caught.value.code == "idempotency-key-reused"
+
+
+def test_the_same_bytes_are_the_same_request_under_a_kms_key_too(aws, table, provider, clock):
+    s3 = keyed_s3(aws("s3"))
+    uploaded = uploading(s3, table, provider, clock)
+    encrypt_by_key(s3, uploaded.bucket)
+    s3.put_bucket_versioning(Bucket=uploaded.bucket, VersioningConfiguration={"Status": "Enabled"})
+    first, _ = uploaded("1" * 16, FILES)
+
+    assert uploaded("2" * 16, FILES) == (first, True)
+    with pytest.raises(ProblemError) as caught:
+        uploaded("3" * 16, FILES | {"video": MP4 + b"b"})
+    assert caught.value.document()["differs"] == ["video"]
 
 
 def test_the_same_bytes_with_other_metadata_are_another_request(uploaded):

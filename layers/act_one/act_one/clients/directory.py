@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from act_one.clients.client import DEFAULT, DEFAULT_CLIENT, Client
 from act_one.clock import Clock
+from act_one.tasks import schema
+from act_one.tasks.schema import NewerRowError
 from act_one.tasks.task import SHARED_CLIENTS
 
 if TYPE_CHECKING:
@@ -49,6 +51,8 @@ class ClientDirectory:
     def of_key(self, api_key: str) -> Client:
         """Return the client of an API key that API Gateway has accepted."""
         row = self._read(key_id(api_key), CLIENT_SECONDS)
+        if row:
+            schema.CLIENTS.check(row)
         return self.named(row["client"]["S"] if row else DEFAULT_CLIENT) or DEFAULT
 
     def named(self, name: str) -> Client | None:
@@ -61,9 +65,15 @@ class ClientDirectory:
         return Client(name=name) if name in SHARED_CLIENTS else None
 
     def is_paused(self) -> bool:
-        """Return whether no task may be sent now."""
+        """Return whether no task may be sent now; a row of a newer release counts as a pause."""
         row = self._read(PAUSE_ID, PAUSE_SECONDS)
-        return row is not None and row["paused"]["BOOL"] is True
+        if row is None:
+            return False
+        try:
+            schema.CLIENTS.check(row)
+        except NewerRowError:
+            return True
+        return row["paused"]["BOOL"] is True
 
     def _read(self, row_id: str, seconds: float) -> Mapping[str, Any] | None:
         now = self.clock()
@@ -79,7 +89,8 @@ class ClientDirectory:
 
 
 def read_client(row: Mapping[str, Any]) -> Client:
-    """Read a client's row."""
+    """Read a client's row. Raises ``NewerRowError``: it may limit more than this code can see."""
+    schema.CLIENTS.check(row)
 
     def number(name: str) -> int | None:
         return int(row[name]["N"]) if name in row else None

@@ -9,7 +9,6 @@ folder waits for, is written beside the files as ``problem.json``, which is repl
 each change of the folder.
 """
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -332,7 +331,7 @@ def _read_pair(
     folder: _Folder, found: Mapping[str, tuple[str, FoundFile]], context: IngestContext
 ) -> tuple[Pair, TransferRequest]:
     """Build a request from the two files and ``task.json``. Raises ``ProblemError``."""
-    contents = {kind: _content(folder.files[name]) for kind, (name, _) in found.items()}
+    contents = {kind: _content(folder.files[name], file) for kind, (name, file) in found.items()}
     pair = Pair(folder=folder.name, video=contents["video"], image=contents["image"])
     origin = context.uploads.uri(folder.name)
     uris = {kind: f"{origin}{name}" for kind, (name, _) in found.items()}
@@ -351,8 +350,8 @@ def _read_pair(
     )
 
 
-def _content(file: ListedFile) -> Content:
-    return Content(etag=file.etag, modified=file.modified)
+def _content(listed: ListedFile, file: FoundFile) -> Content:
+    return Content(etag=file.checksum or listed.etag, modified=listed.modified)
 
 
 def _options(folder: _Folder, context: IngestContext) -> dict[str, Json]:
@@ -433,7 +432,7 @@ def _write_problem(
     Returns whether the folder has to be compared with what was read of it.
     """
     body = readable_json(problem.document())
-    if _is_there(body, folder):
+    if _is_there(body, folder, context):
         return False
     logger.info("problem", extra={"code": problem.code, "folder": folder.name})
     with context.pairs.rejecting(folder.name, context.clock()) as ours:
@@ -445,7 +444,7 @@ def _write_problem(
         folder, read = _read_folder(folder.name, context), folder
         if folder.state() != read.state():
             return True
-        if not _is_there(body, folder) and not _is_more_of(problem, folder, context):
+        if not _is_there(body, folder, context) and not _is_more_of(problem, folder, context):
             # The event goes first: once the file exists, both have been sent.
             send(context.events, _rejection(problem, folder, context))
         return _write(body, folder, context)
@@ -467,16 +466,14 @@ def _rejection(
 
 def _write(body: bytes, folder: _Folder, context: IngestContext) -> bool:
     """Write ``problem.json`` and return True, unless it is there."""
-    if _is_there(body, folder):
+    if _is_there(body, folder, context):
         return False
     context.uploads.write_json(folder.name + PROBLEM, body)
     return True
 
 
-def _is_there(body: bytes, folder: _Folder) -> bool:
-    written = folder.files.get(PROBLEM)
-    etag = hashlib.md5(body, usedforsecurity=False).hexdigest()
-    return written is not None and written.etag == etag
+def _is_there(body: bytes, folder: _Folder, context: IngestContext) -> bool:
+    return context.uploads.holds(folder.name + PROBLEM, folder.files.get(PROBLEM), body)
 
 
 def _is_more_of(problem: ProblemError, folder: _Folder, context: IngestContext) -> bool:

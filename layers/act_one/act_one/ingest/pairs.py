@@ -25,6 +25,7 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, Final
 
 from act_one.clock import DAY
+from act_one.tasks import schema
 from act_one.tasks.identifiers import new_claim_id
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class PairTakenError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Content:
-    """A file's ETag and the time of its last change (epoch seconds)."""
+    """A file's ETag, or its checksum under a KMS key, and when it changed (epoch seconds)."""
 
     etag: str
     modified: float
@@ -118,7 +119,10 @@ class PairTable:
     name: str
 
     def read(self, folder: str) -> Taken | None:
-        """Read the pair that was claimed last (strongly consistent)."""
+        """Read the pair that was claimed last (strongly consistent).
+
+        Raises ``NewerRowError`` for a claim of a newer release.
+        """
         answer = self.client.get_item(
             TableName=self.name, Key={"folder": {"S": folder}}, ConsistentRead=True
         )
@@ -212,6 +216,7 @@ def _to_item(taken: Taken) -> dict[str, Any]:
         "claim_id": {"S": taken.claim_id},
         "run": {"N": str(taken.run)},
         "created": {"BOOL": taken.created},
+        **schema.PAIRS.stamp(),
     }
     if taken.expires_at is not None:
         item["expires_at"] = {"N": str(int(taken.expires_at))}
@@ -219,6 +224,8 @@ def _to_item(taken: Taken) -> dict[str, Any]:
 
 
 def _read_item(item: Mapping[str, Any]) -> Taken:
+    schema.PAIRS.check(item)
+
     def content(kind: str) -> Content:
         return Content(
             etag=item[f"{kind}_etag"]["S"], modified=float(item[f"{kind}_modified"]["N"])

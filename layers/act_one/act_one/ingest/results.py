@@ -4,7 +4,6 @@
 written to ``outgoing/<name>/``, where they stay as long as results do.
 """
 
-import hashlib
 from typing import TYPE_CHECKING, Final
 
 from aws_lambda_powertools import Logger
@@ -84,8 +83,8 @@ def _write_outgoing(
 ) -> None:
     """Write the video, then ``result.json``, unless both are there; remove an older video."""
     there = context.uploads.list_files(outgoing)
-    etag = hashlib.md5(body, usedforsecurity=False).hexdigest()
-    if RESULT in there and there[RESULT].etag == etag and (video is None or video in there):
+    is_written = context.uploads.holds(outgoing + RESULT, there.get(RESULT), body)
+    if is_written and (video is None or video in there):
         return
     if task.output is not None and video is not None:
         try:

@@ -19,7 +19,7 @@ from act_one.tasks.task import PinnedFile, Task
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
-    from mypy_boto3_s3.type_defs import GetObjectRequestTypeDef
+    from mypy_boto3_s3.type_defs import GetObjectRequestTypeDef, HeadObjectRequestTypeDef
 
     from act_one.inputs.request import TransferRequest
 
@@ -40,6 +40,9 @@ _GONE: Final = frozenset({"NoSuchKey", "NoSuchVersion", "404", "PreconditionFail
 _HIDDEN: Final = frozenset({"AccessDenied", "403"})
 """S3's answer for a missing file when the caller may not list the bucket."""
 _A: Final = {"video": "a video", "image": "an image"}
+_CHECKSUMS: Final = frozenset(
+    f"Checksum{algorithm}" for algorithm in ("CRC32", "CRC32C", "CRC64NVME", "SHA1", "SHA256")
+)
 _EMPTY: Final = frozenset({"InvalidRange", "416"})
 
 
@@ -63,7 +66,10 @@ class FoundFile:
     version: str | None
     media_type: str | None
     etag: str | None = None
-    """S3's ETag, quotes included: the same for the same bytes of an upload in one part."""
+    """S3's ETag, quotes included: the same for the same bytes of an upload in one part, but not
+    under a KMS key."""
+    checksum: str | None = None
+    """Of a file under a KMS key: its size and S3's checksum, if S3 has one."""
     empty: bool = False
 
     @property
@@ -72,6 +78,11 @@ class FoundFile:
         if self.empty:
             return "empty (0 bytes)"
         return self.media_type or "neither a video nor an image"
+
+    @property
+    def content(self) -> str | None:
+        """What contents are compared by."""
+        return self.checksum or self.etag
 
     @property
     def kind(self) -> str | None:
@@ -202,10 +213,12 @@ class UploadsBucket:
             asked["VersionId"] = version
         try:
             answer = self.client().get_object(**asked)
+            found, under_key = answer.get("VersionId"), answer.get("SSEKMSKeyId") is not None
             return FoundFile(
-                version=answer.get("VersionId"),
+                version=found,
                 media_type=sniff(answer["Body"].read()),
                 etag=answer.get("ETag"),
+                checksum=self._checksum(key, found) if under_key else None,
             )
         except ClientError as error:
             code = str(error.response.get("Error", {}).get("Code"))
@@ -215,12 +228,41 @@ class UploadsBucket:
                 raise FileGoneError(key) from error
             raise
 
+    def _checksum(self, key: str, version: str | None) -> str | None:
+        """Return the size and checksum of a version, None if S3 has no checksum.
+
+        Under a KMS key, the same bytes get another ETag with each upload. S3 sends no checksum with
+        a part of a file.
+        """
+        asked: HeadObjectRequestTypeDef = {
+            "Bucket": self.bucket,
+            "Key": key,
+            "ChecksumMode": "ENABLED",
+        }
+        if version is not None:
+            asked["VersionId"] = version
+        head = self.client().head_object(**asked)
+        sums = {name: value for name, value in head.items() if name in _CHECKSUMS}
+        if not sums:
+            return None
+        algorithm, checksum = min(sums.items())
+        return f"{head['ContentLength']}:{algorithm.removeprefix('Checksum')}:{checksum}"
+
     def read(self, key: str) -> bytes:
         """Read a small file. Raises ``FileGoneError`` when it is missing."""
         try:
             return self.client().get_object(Bucket=self.bucket, Key=key)["Body"].read()
         except self.client().exceptions.NoSuchKey as error:
             raise FileGoneError(key) from error
+
+    def holds(self, key: str, listed: ListedFile | None, body: bytes) -> bool:
+        """Return whether a file that was listed, None if it wasn't, has these bytes."""
+        if listed is None or listed.size != len(body):
+            return False
+        try:
+            return self.read(key) == body
+        except FileGoneError:
+            return False
 
     def write_json(self, key: str, body: bytes) -> None:
         """Write a JSON file."""
@@ -245,7 +287,7 @@ class UploadsBucket:
         self.client().delete_object(Bucket=self.bucket, Key=key)
 
     def _pin(self, name: str, uri: str) -> tuple[PinnedFile, str | None]:
-        """Return an input's current version and its ETag. Raises ``ProblemError`` 422."""
+        """Return an input's current version and its content's. Raises ``ProblemError`` 422."""
         try:
             found = self.inspect(uri.removeprefix(self.uri("")))
         except FileGoneError as error:
@@ -258,8 +300,8 @@ class UploadsBucket:
                 f"{uri} is {found.what}; upload the {name} there",
                 field=name,
             )
-        pinned = PinnedFile(version=found.version, media_type=found.media_type, etag=found.etag)
-        return pinned, found.etag
+        pinned = PinnedFile(version=found.version, media_type=found.media_type, etag=found.content)
+        return pinned, found.content
 
     def _url(self, uri: str, pinned: PinnedFile | None) -> str:
         if pinned is None:

@@ -51,7 +51,8 @@ class TransferRequest:
     """Set for an input in the uploads bucket once it is pinned; likewise ``image_file``."""
     image_file: PinnedFile | None = None
     etags: Mapping[str, str] = field(default_factory=dict)
-    """S3's ETags of the inputs that were pinned, by the names of their fields."""
+    """What the contents of the pinned inputs are compared by, by the names of their fields: S3's
+    ETags, or the checksums of files under a KMS key."""
     origin: str | None = None
     """The folder of the uploads bucket that the request came from."""
     preflight: bool = True

@@ -4,6 +4,9 @@ import math
 import random
 from typing import Final, Unpack
 
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.metrics import MetricUnit
+
 from act_one.clock import HOUR, SecondsLeft
 from act_one.inputs.request import InputsCheck
 from act_one.keys import Keys
@@ -18,6 +21,7 @@ from act_one.lifecycle.submission import poll_soon_if_called_back, resend
 from act_one.provider.outcomes import Report
 from act_one.tasks import moves
 from act_one.tasks.moves import LATE_SECONDS, SEND_LEASE_SECONDS
+from act_one.tasks.schema import NewerRowError
 from act_one.tasks.table import MovedOnError
 from act_one.tasks.task import Notice, SettledBy, Stage, Task, TaskChanges
 
@@ -29,6 +33,9 @@ MEDIA_UNAVAILABLE: Final = Notice(
     message="the provider's result could not be fetched within 24 hours",
 )
 
+logger = Logger(child=True)
+metrics = Metrics()
+
 
 def advance(
     task_id: str,
@@ -39,13 +46,21 @@ def advance(
 ) -> int | None:
     """Do what a due task needs now; return the seconds until the execution's next turn.
 
-    None: this execution may end; the row's ``due_at``, if any, brings the task back.
+    None: this execution may end; the row's ``due_at``, if any, brings the task back. A row of a
+    newer release is left to the newer code in that way.
     """
-    task = services.table.read(task_id)
-    if task is None:
-        return None
     try:
+        task = services.table.read(task_id)
+        if task is None:
+            return None
+        if services.settings.watched and not task.done:
+            age = round(services.clock() - task.created_at, 3)
+            metrics.add_metric("OpenTaskSeconds", MetricUnit.Seconds, age)
         return _advance(task, keys, services, seconds_left, check_inputs)
+    except NewerRowError:
+        logger.warning("newer row")
+        metrics.add_metric("NewerRows", MetricUnit.Count, 1)
+        return None
     except MovedOnError as error:
         # Another function moved the task at this moment. Come back soon if it is not over.
         moved_on = error.current is not None and error.current.stage in HAS_CREATE
@@ -87,6 +102,7 @@ def _give_up_sender(task: Task, now: float, services: Services) -> None:
         services.table.record(task, due_at=sender_gone_at)
         return
     step = moves.to_unconfirmed(task, now, services.settings)
+    logger.warning("sender lost")
     unconfirmed = services.table.apply(task, step, now)
     poll_soon_if_called_back(unconfirmed, now, services)
 
@@ -133,6 +149,7 @@ def _copy_again(task: Task, now: float, services: Services) -> None:
     allowed = LATE_SECONDS + (LOST_COPY_SECONDS if lost else 0.0)
     if now - (task.source_known_at or task.began_at) > allowed:
         failed = moves.to_failed(MEDIA_UNAVAILABLE, now, services.settings)
+        logger.warning("copy given up", extra={"attempts": task.copy_attempts})
         services.table.apply(task, failed, now)
         return
     answer, learnt = ask_feed(task, services, FALLBACK_FEED_SECONDS)
@@ -141,6 +158,7 @@ def _copy_again(task: Task, now: float, services: Services) -> None:
         callback = success_callback(task)
         media = callback.media if callback else None
     again = moves.to_storing_again(media or task.source, now)
+    logger.info("copy again", extra={"answer": type(answer).__name__, "fresh": media is not None})
     services.table.apply(task, again, now, **learnt)
 
 

@@ -27,7 +27,8 @@ logger = Logger(child=True)
 def handle_callback(task_id: str, body: bytes, services: Services) -> Task | None:
     """Handle a callback for a task whose token was verified; return its row, None without one.
 
-    Never raises for what the body says or the feed does.
+    Never raises for what the body says or the feed does. Raises ``NewerRowError`` for a row of a
+    newer release.
     """
     now = services.clock()
     report = read_callback(body)

@@ -21,7 +21,8 @@ from act_one.inputs.query import PageQuery, TaskQuery, text_of
 from act_one.problems import ProblemError
 from act_one.tasks.documents import status_of
 from act_one.tasks.identifiers import is_task_id
-from act_one.tasks.rows import UnreadableRowError, read_item
+from act_one.tasks.rows import read_item
+from act_one.tasks.schema import UnreadableRowError
 from act_one.tasks.table import MAX_BATCH, Place, TaskTable
 from act_one.tasks.task import Task
 

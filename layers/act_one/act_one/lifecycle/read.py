@@ -12,6 +12,7 @@ from act_one.tasks.documents import api_document
 from act_one.tasks.durations import Durations
 from act_one.tasks.identifiers import is_task_id
 from act_one.tasks.links import presigned
+from act_one.tasks.schema import NewerRowError
 from act_one.tasks.table import TaskTable
 from act_one.tasks.task import Task
 
@@ -38,9 +39,15 @@ def visible_task(task_id: str, client: Client, table: TaskTable) -> Task:
     """Read a task that this client may know of, erased or not.
 
     Raises ``ProblemError`` 404 for a task that does not exist and for one of another client alike,
-    so that ids of other clients can't be probed.
+    so that ids of other clients can't be probed. Raises ``NewerRowError`` for a task of this client
+    that a newer release wrote.
     """
-    task = table.read(task_id) if is_task_id(task_id) else None
+    try:
+        task = table.read(task_id) if is_task_id(task_id) else None
+    except NewerRowError as newer:
+        if newer.client_id not in client.readable:
+            raise task_not_found() from newer
+        raise
     if task is None or task.client_id not in client.readable:
         raise task_not_found()
     return task

@@ -11,6 +11,7 @@ from botocore.exceptions import ClientError
 from act_one.correlation import about_task
 from act_one.tasks.events import event_of
 from act_one.tasks.rows import take_up
+from act_one.tasks.schema import NewerRowError
 
 if TYPE_CHECKING:
     from mypy_boto3_events import EventBridgeClient
@@ -45,7 +46,7 @@ def publish(
     that can't be read, or whose event the bus refuses for good, is reported and passed: otherwise
     it would hold up all later ones.
     """
-    entries = [(_sequence(record), entry) for record in records if (entry := _entry(record, bus))]
+    entries = [(sequence_of(record), entry) for record in records if (entry := _entry(record, bus))]
     for start in range(0, len(entries), BATCH):
         batch = entries[start : start + BATCH]
         results = _put([entry for _, entry in batch], events)
@@ -97,7 +98,8 @@ def _passed(
     return True
 
 
-def _sequence(record: Mapping[str, Any]) -> str:
+def sequence_of(record: Mapping[str, Any]) -> str:
+    """Return the number by which the stream is told from where on to send records again."""
     return str(record["dynamodb"]["SequenceNumber"])
 
 
@@ -110,6 +112,11 @@ def _entry(record: Mapping[str, Any], bus: str) -> "PutEventsRequestEntryTypeDef
         return None
     try:
         return event_of(take_up(change["NewImage"]), bus)
+    except NewerRowError:
+        # Its event is lost, unless a webhook is requested again; later records must not wait.
+        logger.warning("newer row", extra={"keys": change.get("Keys")})
+        metrics.add_metric("NewerRows", MetricUnit.Count, 1)
+        return None
     except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError):
         logger.exception("unreadable row", extra={"keys": change.get("Keys")})
         metrics.add_metric("UnreadableRows", MetricUnit.Count, 1)

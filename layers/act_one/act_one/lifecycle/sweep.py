@@ -14,7 +14,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 
 from act_one.clock import HOUR, Clock
 from act_one.correlation import about_task
-from act_one.tasks.rows import UnreadableRowError
+from act_one.tasks.schema import NewerRowError, UnreadableRowError
 from act_one.tasks.table import MovedOnError, TaskTable
 from act_one.tasks.task import Task
 
@@ -44,12 +44,13 @@ def sweep(
 ) -> int:
     """Claim due rows and start their fallback; return how many were started.
 
-    A row that can't be read is reported, and set aside so that it isn't claimed by each sweep.
+    A row that can't be read is reported, and set aside so that it isn't claimed by each sweep. A
+    row of a newer release is reported and stays due, for the newer code.
     """
     began_at = clock()
     if not is_paused():
         _release_held(table, clock)
-    started = 0
+    started = newer = 0
     for task_id, due_at in table.due(clock()):
         if clock() - began_at > SWEEP_SECONDS or started == MAX_STARTS:
             break
@@ -59,6 +60,9 @@ def sweep(
             task = table.claim_due(task_id, due_at, now, START_LEASE_SECONDS)
         except MovedOnError:
             continue
+        except NewerRowError:
+            newer += 1
+            continue
         except UnreadableRowError:
             logger.exception("unreadable row")
             metrics.add_metric("UnreadableRows", MetricUnit.Count, 1)
@@ -67,6 +71,9 @@ def sweep(
             continue
         _start(task, stepfunctions, fallback_arn)
         started += 1
+    if newer:  # one line for all: each sweep meets them again
+        logger.warning("newer rows", extra={"rows": newer})
+        metrics.add_metric("NewerRows", MetricUnit.Count, newer)
     return started
 
 

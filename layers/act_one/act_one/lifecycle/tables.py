@@ -15,14 +15,18 @@ if TYPE_CHECKING:
 
 
 def key_ring(secret: str, clock: Clock = system_clock) -> KeyRing:
-    """Build the reader of one of this stack's secrets."""
-    return KeyRing(_secrets_manager(), secret, clock)
+    """Build the reader of a secret: one of this stack's, by its name, or any, by its ARN."""
+    is_arn = secret.startswith("arn:")
+    return KeyRing(_secrets_manager(secret.split(":")[3] if is_arn else None), secret, clock)
 
 
 @functools.cache
-def _secrets_manager() -> "SecretsManagerClient":
-    """Build one client for all secrets: each further one takes 3 ms of a cold start."""
-    return aws_client("secretsmanager")
+def _secrets_manager(region: str | None) -> "SecretsManagerClient":
+    """Build one client for all secrets of a region: each further one takes 3 ms of a cold start.
+
+    Secrets Manager finds no secret of another region, not even by its ARN.
+    """
+    return aws_client("secretsmanager", region=region)
 
 
 def task_table(settings: Settings) -> TaskTable:

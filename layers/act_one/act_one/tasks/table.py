@@ -20,7 +20,8 @@ the same write succeeded and only its reply was lost.
     begin_erasure    version = seen, the task has ended ──▶ erasing_since = now; no event
     end_erasure      erasing, version = seen ──▶ the tombstone, in place of the whole row
 
-No other write changes a row whose erasure has begun: that is part of every condition.
+No other write changes a row whose erasure has begun, and none a row of a newer release: that is
+part of every condition.
 
 A write that changes what a task costs or whether it is open is one transaction with the ledger
 (``ledger``), on condition that the row's ``billing`` is as seen.
@@ -37,7 +38,7 @@ from typing import TYPE_CHECKING, Any, Final, Unpack
 from botocore.exceptions import ClientError
 
 from act_one.correlation import about_task
-from act_one.tasks import ledger
+from act_one.tasks import ledger, schema
 from act_one.tasks.attributes import attribute
 from act_one.tasks.identifiers import new_claim_id
 from act_one.tasks.moves import HELD_SECONDS, Step, may_move
@@ -104,6 +105,8 @@ _CREATED: Final[Mapping[tuple[str, ...], str]] = {
     (":until",): "created_at <= :until",
     (":since", ":until"): "created_at BETWEEN :since AND :until",
 }
+
+_SCHEMA_NAME: Final[Mapping[str, str]] = {"#schema": schema.ATTRIBUTE}
 
 _WEBHOOK_RESTED: Final = "(attribute_not_exists(webhook_asked_at) OR webhook_asked_at <= :rested)"
 
@@ -523,8 +526,12 @@ class TaskTable:
         asked: PutTypeDef = {
             "TableName": self.name,
             "Item": to_item(erased),
-            "ConditionExpression": f"{_ERASING} AND {_VERSION_SEEN}",
-            "ExpressionAttributeValues": {":seen_version": attribute(task.version)},
+            "ConditionExpression": f"{_ERASING} AND {_VERSION_SEEN} AND {schema.NOT_NEWER}",
+            "ExpressionAttributeNames": _SCHEMA_NAME,
+            "ExpressionAttributeValues": {
+                ":seen_version": attribute(task.version),
+                ":schema_read": attribute(schema.TASKS.read),
+            },
             "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
         }
         return self._put(asked, erased, ledger.postings(task, erased))
@@ -608,7 +615,7 @@ class TaskTable:
         """Write once, even if the reply is lost.
 
         An absent row fails every condition here, so that an update never creates one. A row whose
-        erasure has begun fails them too.
+        erasure has begun fails them too, and so does a newer row: raises ``NewerRowError``.
         """
         asked = self._update_request(
             task_id, changes, condition=condition, values=values, add=add, claim_id=claim_id
@@ -629,18 +636,19 @@ class TaskTable:
         add: Mapping[str, int] | None = None,
         claim_id: str | None = None,
     ) -> "UpdateTypeDef":
-        written = dict(changes)
+        written = {**changes, schema.ATTRIBUTE: schema.TASKS.written}
         if claim_id is not None:
             written["claim_id"] = claim_id
         if "due_at" in written:
             written["watched"] = None if written["due_at"] is None else WATCHED
         expression, names, bound = _expression(written, add or {})
-        bound.update({name: attribute(value) for name, value in (values or {}).items()})
+        given = {**(values or {}), ":schema_read": schema.TASKS.read}
+        bound.update({name: attribute(value) for name, value in given.items()})
         return {
             "TableName": self.name,
             "Key": _key(task_id),
             "UpdateExpression": expression,
-            "ConditionExpression": f"{condition} AND {_NOT_ERASED}",
+            "ConditionExpression": f"{condition} AND {_NOT_ERASED} AND {schema.NOT_NEWER}",
             "ExpressionAttributeNames": names,
             "ExpressionAttributeValues": bound,
             "ReturnValuesOnConditionCheckFailure": "ALL_OLD",

@@ -73,7 +73,8 @@ class PinnedFile:
     """S3's version id; None where the bucket keeps no versions."""
     media_type: str
     etag: str | None = None
-    """S3's ETag, by which contents are compared; None if it is not known."""
+    """What contents are compared by: S3's ETag, or the checksum of a file under a KMS key; None if
+    it is not known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

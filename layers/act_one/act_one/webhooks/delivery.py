@@ -28,6 +28,7 @@ from aws_lambda_powertools import Logger
 from botocore.exceptions import BotoCoreError, ClientError
 from standardwebhooks import Webhook as Signer
 
+from act_one import VERSION
 from act_one.clock import HOUR, Clock
 from act_one.json_types import Json
 from act_one.keys import KeyRing, Keys
@@ -152,6 +153,7 @@ def deliver(text: str, context: DeliveryContext) -> Delivery | None:
     body = write_body(task, context.link)
     headers = {
         "Content-Type": "application/json",
+        "User-Agent": f"act-one/{VERSION}",
         "webhook-id": webhook_id,
         "webhook-timestamp": str(int(began_at)),
         "webhook-signature": sign(webhook_id, began_at, body, keys),
