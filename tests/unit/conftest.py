@@ -8,7 +8,7 @@ from itertools import count
 import boto3
 import hypothesis
 import pytest
-from aws_lambda_powertools import Logger
+from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter, clear_context_keys
 from botocore.config import Config
 
@@ -53,6 +53,12 @@ def log_lines():
     yield handler.lines
     clear_context_keys()
     logger.removeHandler(handler)
+
+
+@pytest.fixture(autouse=True)
+def no_metrics_of_other_tests():
+    """All parts of a process write into one set of metrics; a handler writes it out at its end."""
+    Metrics().clear_metrics()
 
 
 @pytest.fixture(scope="session")
