@@ -25,15 +25,14 @@ import boto3
 from act_one.clients.client import DEFAULT, DEFAULT_CLIENT, MAX_KEYS, Client, is_client_name
 from act_one.clients.directory import client_id, key_id, read_client
 from act_one.tasks import schema
-from act_one.tasks.attributes import attribute
 from act_one.tasks.task import SHARED_CLIENTS
+from ops.client_rows import write_row
 from ops.stacks import CommandError, run, stack_outputs
 
 if TYPE_CHECKING:
     from mypy_boto3_apigateway import APIGatewayClient
     from mypy_boto3_apigateway.type_defs import PatchOperationTypeDef
     from mypy_boto3_dynamodb import DynamoDBClient
-    from mypy_boto3_dynamodb.type_defs import PutItemInputTypeDef
 
 NO_LIMIT: Final = "none"
 
@@ -174,16 +173,13 @@ class ClientRegister:
         return _read_entry(answer["Item"]) if "Item" in answer else None
 
     def _write(self, entry: Entry, *, new: bool = False) -> None:
-        asked: PutItemInputTypeDef = {"TableName": self.table, "Item": _to_item(entry)}
-        if new:
-            asked["ConditionExpression"] = "attribute_not_exists(id)"
-        self.dynamodb.put_item(**asked)
+        row_id = client_id(entry.client.name)
+        write_row(self.dynamodb, self.table, row_id, _values_of(entry), new=new)
 
 
-def _to_item(entry: Entry) -> dict[str, Any]:
+def _values_of(entry: Entry) -> dict[str, object]:
     client = entry.client
-    values: dict[str, object] = {
-        "id": client_id(client.name),
+    return {
         "name": client.name,
         "daily_budget": client.daily_budget,
         "max_open": client.max_open,
@@ -193,8 +189,6 @@ def _to_item(entry: Entry) -> dict[str, Any]:
         "revoked": client.revoked,
         "keys": [{"gateway_id": key.gateway_id, "row_id": key.row_id} for key in entry.keys],
     }
-    item = {name: attribute(value) for name, value in values.items() if value is not None}
-    return item | schema.CLIENTS.stamp()
 
 
 def _read_entry(item: Mapping[str, Any]) -> Entry:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import boto3
 
 from act_one.clients.directory import PAUSE_ID, PAUSE_SECONDS
-from act_one.tasks import schema
+from ops.client_rows import write_row
 from ops.stacks import CommandError, run, stack_outputs
 
 if TYPE_CHECKING:
@@ -21,9 +21,8 @@ if TYPE_CHECKING:
 
 
 def set_paused(table: str, dynamodb: "DynamoDBClient", *, paused: bool) -> None:
-    """Write whether no task may be sent."""
-    item = {"id": {"S": PAUSE_ID}, "paused": {"BOOL": paused}, **schema.CLIENTS.stamp()}
-    dynamodb.put_item(TableName=table, Item=item)
+    """Write whether no task may be sent. Raises ``NewerRowError``: that is a pause."""
+    write_row(dynamodb, table, PAUSE_ID, {"paused": paused})
 
 
 def main(arguments: list[str]) -> int:

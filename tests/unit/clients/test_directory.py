@@ -1,5 +1,6 @@
 """Which client an API key is, and for how long a function remembers it."""
 
+from dataclasses import replace
 from itertools import count
 
 import pytest
@@ -242,5 +243,44 @@ def test_a_key_of_a_newer_release_is_not_the_defaults(register, directory):
 def test_a_pause_of_a_newer_release_is_a_pause(register, directory):
     set_paused(register.table, register.dynamodb, paused=False)
     make_newer(register, PAUSE_ID)
+
+    assert directory.is_paused() is True
+
+
+def test_what_a_newer_release_adds_to_a_client_outlives_a_change_of_its_limits(register):
+    register.create("acme", {"daily_budget": 5_000_000, "max_open": 3})
+    key = {"id": {"S": "client#acme"}}
+    register.dynamodb.update_item(
+        TableName=register.table,
+        Key=key,
+        UpdateExpression="SET note = :note",
+        ExpressionAttributeValues={":note": {"S": "kept"}},
+    )
+
+    register.limit("acme", {"max_open": None})
+    register.rotate("acme")
+
+    item = register.dynamodb.get_item(TableName=register.table, Key=key)["Item"]
+    assert (item["note"], item["daily_budget"]) == ({"S": "kept"}, {"N": "5000000"})
+    assert "max_open" not in item
+
+
+def test_a_client_that_a_newer_release_writes_meanwhile_is_left_alone(register, monkeypatch):
+    register.create("acme", {})
+    monkeypatch.setattr(
+        "ops.clients.replace",
+        lambda *given, **limits: make_newer(register, "client#acme") or replace(*given, **limits),
+    )
+
+    with pytest.raises(NewerRowError):
+        register.limit("acme", {"max_open": 5})
+
+
+def test_a_pause_of_a_newer_release_is_not_ended(register, directory):
+    set_paused(register.table, register.dynamodb, paused=True)
+    make_newer(register, PAUSE_ID)
+
+    with pytest.raises(NewerRowError):
+        set_paused(register.table, register.dynamodb, paused=False)
 
     assert directory.is_paused() is True
