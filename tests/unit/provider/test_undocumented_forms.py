@@ -106,6 +106,24 @@ def test_a_callback_token_is_removed_from_a_failure():
     assert "mACmAC" not in report(body).failure.message
 
 
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("at https://a.example/b%3FX-Sig%3Dq7 now", "at https://a.example/b now"),
+        (
+            "by https://p.example/https%3a%2f%2fa%2fb%3fs%3dq7",
+            "by https://p.example/https%3a%2f%2fa%2fb",
+        ),
+        ("Authorization: Basic dXNlcjpx7=", "Authorization: Basic …"),
+        ("signed with whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2La", "signed with whsec_…"),
+        ("by https://user:q7@a.example/b", "by https://a.example/b"),
+        ("a basic question", "a basic question"),
+    ],
+)
+def test_secrets_in_their_usual_forms_are_scrubbed(text, left):
+    assert scrub(text) == left
+
+
 def test_scrubbing_a_long_text_is_fast():
     text = "https://" * 20_000
     began_at = time.process_time()

@@ -36,9 +36,12 @@ _BALANCE_USED_UP: Final = "insufficient_user_quota"
 MAX_ID_BYTES: Final = 1_024
 """A longer id would be refused by the table's index, so it counts as none."""
 _MAX_TEXT: Final = 500
-_URL_WITH_QUERY: Final = re.compile(r"(?i)(https?://[^\s?#\"'<>]*)[?#][^\s\"'<>]*")
+_URL_WITH_QUERY: Final = re.compile(
+    r"(?i)(https?://(?:(?!%3f|%23)[^\s?#\"'<>])*)(?:[?#]|%3f|%23)[^\s\"'<>]*"
+)
+_USER_OF_URL: Final = re.compile(r"(?i)(https?://)[^\s/?#@\"'<>]*@")
 _CALLBACK_TOKEN: Final = re.compile(r"\b[0-9a-f]{8}(?:\.|%2e)[A-Za-z0-9_-]{20,}", re.IGNORECASE)
-_KEY: Final = re.compile(r"(?i)(bearer\s+|\bsk-)[\w.~+/=*-]+")
+_KEY: Final = re.compile(r"(?i)(bearer\s+|authorization:\s*basic\s+|\bsk-|\bwhsec_)[\w.~+/=*-]+")
 _MODERATED: Final = re.compile(r"(?<![A-Za-z])SAFETY\.[A-Z]")
 _ID_IN_TEXT: Final = re.compile(rb'"task_id"\s*:\s*"([A-Za-z0-9_.:-]+)"')
 """An id in a reply that is not a JSON object, because it was cut off."""
@@ -182,7 +185,7 @@ def scrub(text: str, secrets: Iterable[str] = ()) -> str:
     text = text[: 4 * _MAX_TEXT]  # before the patterns run: their time grows with the text
     for secret in sorted(filter(None, secrets), key=len, reverse=True):
         text = text.replace(secret, "…")
-    text = _URL_WITH_QUERY.sub(r"\1", text)
+    text = _USER_OF_URL.sub(r"\1", _URL_WITH_QUERY.sub(r"\1", text))
     text = _CALLBACK_TOKEN.sub("…", text)
     return _KEY.sub(r"\1…", text)[:_MAX_TEXT]
 
