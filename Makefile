@@ -186,7 +186,7 @@ check: $(DEV) $(SAM) $(CHECKOV) ## Lint, check types, check the template
 	$(STEP) 'Expanding the template' sh -c 'mkdir -p .aws-sam && python -m local.expand >.aws-sam/expanded.json'
 	$(STEP) 'Linting the expanded template' cfn-lint --regions us-east-1 -- .aws-sam/expanded.json
 	$(STEP) 'Linting the templates beside it' local/lint-templates.sh $(OTHERS)
-	$(STEP) 'Checking it against common rules' .tools/checkov/bin/checkov --config-file .checkov.yaml
+	$(STEP) 'Checking it against common rules' .tools/checkov/bin/python -m checkov.main --config-file .checkov.yaml
 
 OTHERS := local/simulator/template.yaml ops/probe/receiver/template.yaml
 
