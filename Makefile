@@ -184,11 +184,11 @@ check: $(DEV) $(SAM) $(CHECKOV) ## Lint, check types, check the template
 	$(STEP) 'Checking the layers of imports' env PYTHONPATH=layers/act_one lint-imports
 	$(STEP) 'Validating the template' .tools/sam/bin/sam validate --lint --region us-east-1
 	$(STEP) 'Expanding the template' sh -c 'mkdir -p .aws-sam && python -m local.expand >.aws-sam/expanded.json'
-	$(STEP) 'Linting the expanded template' cfn-lint --regions us-east-1 -- .aws-sam/expanded.json
-	$(STEP) 'Linting the templates beside it' local/lint-templates.sh $(OTHERS)
+	$(STEP) 'Linting the expanded templates' local/lint-templates.sh $(TEMPLATES)
 	$(STEP) 'Checking it against common rules' .tools/checkov/bin/checkov --config-file .checkov.yaml
 
-OTHERS := local/simulator/template.yaml ops/probe/receiver/template.yaml
+TEMPLATES := template.yaml local/simulator/template.yaml ops/probe/receiver/template.yaml \
+	$(wildcard docs/snippets/*.yaml)
 
 .PHONY: build
 build: $(BUILD) $(SIMULATOR) ## Build what is deployed, into .aws-sam/build, and the simulator
