@@ -199,8 +199,8 @@ def test_how_inputs_are_fetched_is_told(probed, fetch, says):
 @pytest.mark.parametrize(
     ("behaviour", "failure", "refund"),
     [
-        ("result=failed", "the task fails, in the form wrapped; 1 callbacks came", "320 of 320"),
-        ("result=failed&feed=bare&callback=lost", "the form bare; no callbacks", "account's log"),
+        ("result=failed", "the task fails, in the form wrapped; callbacks: 1", "320 of 320"),
+        ("result=failed&feed=bare&callback=lost", "the form bare; callbacks: 0", "account's log"),
         ("create=rejected", "the create is refused, HTTP 400, so nothing is billed", "no failed"),
         ("create=invalid_request_500", "the create is refused, HTTP 500", "no failed"),
         ("result=succeeded", "there is none", "no failed task"),
