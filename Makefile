@@ -118,7 +118,7 @@ options = $(foreach name,$(1),$(if $($(name)),--$(shell echo $(name) | tr A-Z_ a
 
 .PHONY: unit
 unit: $(DEV) $(MINISTACK) ## Run the tests that need no deployed stack, in a minute
-	@.venv/bin/pytest -q --tb=short -n 4 $(addprefix tests/,$(UNIT))
+	@.venv/bin/pytest -q --tb=short -n 3 $(addprefix tests/,$(UNIT))
 
 UNIT := unit template media simulator local protocol
 
@@ -184,11 +184,11 @@ check: $(DEV) $(SAM) $(CHECKOV) ## Lint, check types, check the template
 	$(STEP) 'Checking the layers of imports' env PYTHONPATH=layers/act_one lint-imports
 	$(STEP) 'Validating the template' .tools/sam/bin/sam validate --lint --region us-east-1
 	$(STEP) 'Expanding the template' sh -c 'mkdir -p .aws-sam && python -m local.expand >.aws-sam/expanded.json'
-	$(STEP) 'Linting the expanded template' cfn-lint --regions us-east-1 -- .aws-sam/expanded.json
-	$(STEP) 'Linting the templates beside it' local/lint-templates.sh $(OTHERS)
+	$(STEP) 'Linting the expanded templates' local/lint-templates.sh $(TEMPLATES)
 	$(STEP) 'Checking it against common rules' .tools/checkov/bin/python -m checkov.main --config-file .checkov.yaml
 
-OTHERS := local/simulator/template.yaml ops/probe/receiver/template.yaml
+TEMPLATES := template.yaml local/simulator/template.yaml ops/probe/receiver/template.yaml \
+	$(wildcard docs/snippets/*.yaml)
 
 .PHONY: build
 build: $(BUILD) $(SIMULATOR) ## Build what is deployed, into .aws-sam/build, and the simulator

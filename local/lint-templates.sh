@@ -1,8 +1,10 @@
 #!/bin/sh
-# Expands each SAM template that is named, and lints what comes of it.
+# Expands each template that is named, as SAM does, and lints what comes of it.
 set -e
-mkdir -p .aws-sam
+folder=.aws-sam/linted
+rm -rf "$folder"
+mkdir -p "$folder"
 for template; do
-    python -m local.expand "$template" >.aws-sam/expanded-other.json
-    cfn-lint --regions us-east-1 -- .aws-sam/expanded-other.json
+    python -m local.expand "$template" >"$folder/$(echo "$template" | tr / -).json"
 done
+cfn-lint --regions us-east-1 -- "$folder"/*.json

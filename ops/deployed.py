@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from urllib.parse import urlsplit
 
 import requests
-from botocore.exceptions import ClientError
 
-from ops.stacks import CommandError, code_of
+from ops.stacks import CommandError, existing_stack, outputs_of
 
 if TYPE_CHECKING:
     import boto3
@@ -56,17 +55,8 @@ class Stack:
     @classmethod
     def of(cls, name: str, session: "boto3.Session") -> Self:
         """Read a stack by its name. Raises ``CommandError`` if it isn't one of this template."""
-        client = session.client("cloudformation")
-        try:
-            [found] = client.describe_stacks(StackName=name)["Stacks"]
-        except ClientError as error:
-            if code_of(error) != "ValidationError":
-                raise
-            raise CommandError(
-                f"There is no stack {name!r} in {session.region_name}; "
-                "`aws cloudformation list-stacks` lists their names."
-            ) from error
-        outputs = {one["OutputKey"]: one["OutputValue"] for one in found.get("Outputs", ())}
+        found = existing_stack(name, session)
+        outputs = outputs_of(found)
         if not outputs.keys() >= NEEDED_OUTPUTS:
             raise CommandError(
                 f"{name!r} is not a stack of act-one, or isn't deployed as a whole: "

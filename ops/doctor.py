@@ -14,20 +14,27 @@ import shutil
 import subprocess
 import sys
 import tomllib
-from argparse import ArgumentParser
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, NoReturn, override
+from typing import Any, Final
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from local.expand import load
 from ops.findings import Check, Finding, examine, not_checked, ok, problem, summary, warning
-from ops.stacks import NOT_DONE, CommandError, code_of, run, sentence
+from ops.stacks import (
+    NOT_DONE,
+    CommandError,
+    CommandParser,
+    code_of,
+    find_stack,
+    run,
+    sentence,
+)
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 USAGE: Final = "make doctor, or make doctor STACK=act-one CallbackIngress=Api"
@@ -51,6 +58,8 @@ _REGIONS_WITHOUT_URLS: Final = frozenset(
     }
 )
 """Regions in which AWS documents no function URLs (November 2026)."""
+_ADDED_BY_MAKE: Final = (ROOT / ".venv/bin", ROOT / ".tools/uv/bin")
+"""In the order in which the Makefile puts them before the search path."""
 _PARTITIONS_WITHOUT_URLS: Final = ("cn-", "us-gov-", "us-iso")
 _NO_FUNCTION: Final = "act-one-doctor-asks-for-no-function"
 
@@ -113,14 +122,15 @@ class Account:
 
 
 def user_path(path: str) -> str:
-    """Return the search path without this checkout's folders, which `make` puts before it."""
-    return os.pathsep.join(
-        folder
-        for folder in path.split(os.pathsep)
-        if folder
-        and not Path(folder).absolute().is_relative_to(ROOT)
-        and not Path(folder).resolve().is_relative_to(ROOT)
-    )
+    """Return the search path without the folders that `make` puts before it.
+
+    A folder of this checkout that the user has put there stays: `sam build` finds it too.
+    """
+    folders = [folder for folder in path.split(os.pathsep) if folder]
+    for added in _ADDED_BY_MAKE:
+        if folders and Path(folders[0]).resolve() == added.resolve():
+            del folders[0]
+    return os.pathsep.join(folders)
 
 
 def tools(path: str) -> Iterator[Finding]:
@@ -438,23 +448,13 @@ def _logs_taken(account: Account) -> Iterator[Finding]:
 
 def sam_bucket(account: Account) -> Iterator[Finding]:
     """Check the stack in which SAM keeps the bucket that it uploads to."""
-    stack = _stack(SAM_STACK, account.session)
+    stack = find_stack(SAM_STACK, account.session)
     status = str(stack["StackStatus"]) if stack else "CREATE_COMPLETE"
     if status in _NOT_DEPLOYABLE:
         yield problem(
             f"{SAM_STACK}, with the bucket that `sam deploy` uploads to, is {status}: "
             f"{_REPAIRS[_NOT_DEPLOYABLE[status]].format(name=SAM_STACK)}"
         )
-
-
-def _stack(name: str, session: boto3.Session) -> Mapping[str, Any] | None:
-    try:
-        found = session.client("cloudformation").describe_stacks(StackName=name)["Stacks"]
-    except ClientError as error:
-        if code_of(error) == "ValidationError":
-            return None
-        raise
-    return found[0]
 
 
 # ── The command ───────────────────────────────────────────────────────────────────────────────
@@ -469,7 +469,7 @@ def checks(plan: Plan, session: boto3.Session, path: str) -> Iterator[Check]:
             yield Check("region", lambda: [problem(_NO_REGION)])
             return
         who = session.client("sts").get_caller_identity()
-        stack = _stack(plan.stack, session)
+        stack = find_stack(plan.stack, session)
     except (BotoCoreError, ClientError) as error:  # nothing else can be checked then
         text = sentence(error)
         yield Check("credentials", lambda: [problem(text), not_checked("the account")])
@@ -496,7 +496,7 @@ _NO_REGION: Final = (
 
 def read_plan(arguments: Sequence[str]) -> Plan:
     """Read the command line and the configuration file. Raises ``CommandError``."""
-    parser = _Parser(prog="python -m ops.doctor", allow_abbrev=False)
+    parser = CommandParser("ops.doctor", f"Usage: {USAGE}")
     parser.add_argument("--stack", default="")
     parser.add_argument("--config", default=str(ROOT / "samconfig.toml"))
     parser.add_argument("parameters", nargs="*", metavar="NAME=value")
@@ -541,12 +541,6 @@ def _pairs(words: Iterable[str]) -> dict[str, str]:
     if any(not name or not equals for name, equals, _ in pairs):
         raise CommandError(f"Give parameters as NAME=value: {USAGE}")
     return {name: value for name, _, value in pairs}
-
-
-class _Parser(ArgumentParser):
-    @override
-    def error(self, message: str) -> NoReturn:
-        raise CommandError(f"{message}: {USAGE}")
 
 
 def main(arguments: list[str]) -> int:

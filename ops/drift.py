@@ -10,18 +10,17 @@ the client uses isn't described.
 
 import re
 import sys
-from argparse import ArgumentParser
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Any, Final, NoReturn, override
+from typing import Any, Final
 
 import requests
 import yaml
 
 from act_one.provider.client import CREATE_PATH, FEED_PATH
-from ops.stacks import NOT_DONE, CommandError, run
+from ops.stacks import NOT_DONE, CommandError, CommandParser, run
 
 MODEL: Final = "runway_act_one"
 MODELS_URL: Final = "https://api.cometapi.com/api/models"
@@ -36,6 +35,7 @@ SENT: Final[Mapping[str, frozenset[str]]] = {
     FEED_PATH: frozenset({"task_id"}),
 }
 """The fields that the client sends."""
+USAGE: Final = "make drift [MODELS=url] [PAGES=url] [PRICE=dollars]"
 TEMPLATE: Final = Path(__file__).parent.parent / "template.yaml"
 SECONDS: Final = 20
 _BLOCK: Final = re.compile(r"^(`{3,})ya?ml[^\n]*\n(.*?)^\1\s*$", re.MULTILINE | re.DOTALL)
@@ -170,20 +170,12 @@ def _get(url: str) -> requests.Response:
     return reply
 
 
-class _Parser(ArgumentParser):
-    @override
-    def error(self, message: str) -> NoReturn:
-        raise CommandError(
-            f"Usage: make drift [MODELS=url] [PAGES=url] [PRICE=dollars] ({message})"
-        )
-
-
 def main(arguments: list[str]) -> int:
     """Compare; returns the exit status: 2 if something differs."""
     found: list[str] = []
 
     def command() -> str:
-        parser = _Parser(prog="python -m ops.drift", allow_abbrev=False)
+        parser = CommandParser("ops.drift", f"Usage: {USAGE}")
         parser.add_argument("--models", default=MODELS_URL)
         parser.add_argument("--pages", default=PAGES_URL)
         parser.add_argument("--price")

@@ -15,13 +15,13 @@ import json
 import secrets
 import sys
 import time
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, Final, NoReturn, override
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import boto3
@@ -34,7 +34,7 @@ from act_one.provider.outcomes import NoAnswer
 from act_one.webhooks.secrets import WebhookSecretError, client_secrets
 from ops.deployed import HTTP_SECONDS, Resource, Stack, request
 from ops.findings import Check, Finding, examine, ok, problem, summary, warning
-from ops.stacks import NOT_DONE, CommandError, run
+from ops.stacks import NOT_DONE, CommandError, CommandParser, run
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 USAGE: Final = "make smoke STACK=act-one"
@@ -618,14 +618,8 @@ def confirmed(asked: Namespace, stack: Stack) -> bool:
     return input(f"Run one transfer, for which the provider charges ${price}? [y/N] ") in ("y", "Y")
 
 
-class _Parser(ArgumentParser):
-    @override
-    def error(self, message: str) -> NoReturn:
-        raise CommandError(f"Name the stack: {USAGE} ({message})")
-
-
 def _read(arguments: list[str]) -> Namespace:
-    parser = _Parser(prog="python -m ops.smoke", allow_abbrev=False)
+    parser = CommandParser("ops.smoke", f"Name the stack: {USAGE}")
     parser.add_argument("stack")
     parser.add_argument("--paid", action="store_true")
     parser.add_argument("--video", default=str(MEDIA / "performance.mp4"))

@@ -1,8 +1,9 @@
-"""What the commands share: a deployed stack, and a sentence for what goes wrong."""
+"""What the commands share: their arguments, a deployed stack, and a sentence for an error."""
 
 import sys
+from argparse import ArgumentParser
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NoReturn, override
 
 from botocore.exceptions import (
     BotoCoreError,
@@ -16,6 +17,7 @@ from act_one.tasks.schema import NewerRowError
 
 if TYPE_CHECKING:
     import boto3
+    from mypy_boto3_cloudformation.type_defs import StackTypeDef
 
 DONE = 0
 NOT_DONE = 2
@@ -30,6 +32,18 @@ _CREDENTIALS_REFUSED: Final = frozenset(
 
 class CommandError(Exception):
     """The command can't do what was asked; the message is a sentence for the operator."""
+
+
+class CommandParser(ArgumentParser):
+    """Reads the arguments of a command, and answers wrong ones with how to call it."""
+
+    def __init__(self, module: str, how_to_call: str) -> None:
+        super().__init__(prog=f"python -m {module}", allow_abbrev=False)
+        self.how_to_call = how_to_call
+
+    @override
+    def error(self, message: str) -> NoReturn:
+        raise CommandError(f"{self.how_to_call} ({message})")
 
 
 def run(command: Callable[[], str]) -> int:
@@ -47,19 +61,37 @@ def stack_outputs(stack_name: str, session: "boto3.Session", *needed: str) -> di
 
     Raises ``CommandError`` if there is no such stack, or if it lacks one of the ``needed``.
     """
-    try:
-        stacks = session.client("cloudformation").describe_stacks(StackName=stack_name)["Stacks"]
-    except ClientError as error:
-        if code_of(error) != "ValidationError":
-            raise
-        raise CommandError(
-            f"There is no stack {stack_name!r} in {session.region_name}; "
-            "`aws cloudformation list-stacks` lists their names."
-        ) from error
-    outputs = {one["OutputKey"]: one["OutputValue"] for one in stacks[0].get("Outputs", ())}
+    outputs = outputs_of(existing_stack(stack_name, session))
     if not outputs.keys() >= {*needed}:
         raise CommandError(f"{stack_name!r} is not a stack of act-one, or is not deployed yet.")
     return outputs
+
+
+def existing_stack(name: str, session: "boto3.Session") -> "StackTypeDef":
+    """Return what CloudFormation says about a stack. Raises ``CommandError`` if there is none."""
+    found = find_stack(name, session)
+    if found is None:
+        raise CommandError(
+            f"There is no stack {name!r} in {session.region_name}; "
+            "`aws cloudformation list-stacks` lists their names."
+        )
+    return found
+
+
+def find_stack(name: str, session: "boto3.Session") -> "StackTypeDef | None":
+    """Return what CloudFormation says about a stack by its name or id; None: there is none."""
+    try:
+        [found] = session.client("cloudformation").describe_stacks(StackName=name)["Stacks"]
+    except ClientError as error:
+        if code_of(error) == "ValidationError":
+            return None
+        raise
+    return found
+
+
+def outputs_of(stack: "StackTypeDef") -> dict[str, str]:
+    """Return the outputs of a stack by their keys."""
+    return {one["OutputKey"]: one["OutputValue"] for one in stack.get("Outputs", ())}
 
 
 def code_of(error: ClientError) -> str:

@@ -12,12 +12,11 @@ the callback, the result, the log lines.
 
 import json
 import sys
-from argparse import ArgumentParser
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final, NoReturn, override
+from typing import TYPE_CHECKING, Any, Final
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
@@ -35,7 +34,7 @@ from act_one.tasks.table import TaskTable
 from act_one.tasks.task import Evidence, Task
 from ops.deployed import Stack
 from ops.findings import missing_permission
-from ops.stacks import CommandError, code_of, run
+from ops.stacks import CommandError, CommandParser, code_of, run
 
 if TYPE_CHECKING:
     from act_one.json_types import Json
@@ -484,19 +483,13 @@ def redacted(text: str) -> str:
     return "".join(letter if letter.isprintable() else " " for letter in scrub(text))
 
 
-class _Parser(ArgumentParser):
-    @override
-    def error(self, message: str) -> NoReturn:
-        raise CommandError(f"Name the stack and the task: {USAGE} ({message})")
-
-
 def main(arguments: Sequence[str]) -> int:
     """Print a task's story; returns the exit status."""
     return run(lambda: _command(arguments))
 
 
 def _command(arguments: Sequence[str]) -> str:
-    parser = _Parser(prog="python -m ops.trace", allow_abbrev=False)
+    parser = CommandParser("ops.trace", f"Name the stack and the task: {USAGE}")
     parser.add_argument("stack")
     parser.add_argument("task")
     parser.add_argument("--json", action="store_true")

@@ -14,10 +14,10 @@ lists as this stack's is touched, and the API keys that its clients table names.
 
 import sys
 import time
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, NoReturn, override
+from typing import TYPE_CHECKING, Any, Final
 
 import boto3
 from botocore.exceptions import ClientError
@@ -26,7 +26,7 @@ from act_one.tasks.schema import UnreadableRowError
 from act_one.tasks.table import TaskTable
 from act_one.tasks.task import Billing
 from ops.deployed import Resource, list_resources
-from ops.stacks import CommandError, code_of, run
+from ops.stacks import CommandError, CommandParser, code_of, find_stack, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,7 +80,7 @@ def find(name: str, session: boto3.Session) -> Doomed:
     Raises ``CommandError`` if there is none, or if it is one of something else.
     """
     account = session.client("sts").get_caller_identity()["Account"]
-    found = _described(name, session) or _deleted(name, session)
+    found: Mapping[str, Any] | None = find_stack(name, session) or _deleted(name, session)
     if found is None:
         raise CommandError(
             f"There is no stack {name!r} in {session.region_name}, and none was deleted in the "
@@ -106,15 +106,6 @@ def find(name: str, session: boto3.Session) -> Doomed:
         protected=bool(found.get("EnableTerminationProtection")),
         resources={logical: tuple(by_id.values()) for logical, by_id in resources.items()},
     )
-
-
-def _described(name: str, session: boto3.Session) -> Mapping[str, Any] | None:
-    try:
-        return session.client("cloudformation").describe_stacks(StackName=name)["Stacks"][0]
-    except ClientError as error:
-        if code_of(error) == "ValidationError":
-            return None
-        raise
 
 
 def _deleted(name: str, session: boto3.Session) -> Mapping[str, Any] | None:
@@ -481,14 +472,8 @@ _ELSEWHERE: Final = (
 )
 
 
-class _Parser(ArgumentParser):
-    @override
-    def error(self, message: str) -> NoReturn:
-        raise CommandError(f"Name the stack: {USAGE} ({message})")
-
-
 def _read(arguments: list[str]) -> Namespace:
-    parser = _Parser(prog="python -m ops.uninstall", allow_abbrev=False)
+    parser = CommandParser("ops.uninstall", f"Name the stack: {USAGE}")
     parser.add_argument("stack")
     parser.add_argument("--confirm", default="")
     parser.add_argument("--force", action="store_true")

@@ -3,12 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Literal, cast, get_args
+from typing import Any, cast, get_args
 
 from local.simulator.behaviour import MAX_SECONDS, CreateMode, FeedFault
 from local.simulator.clock import timestamp
-
-FaultyRoute = Literal["create", "feed"]
 
 MODES: Mapping[str, tuple[str, ...]] = {
     "create": ("none", *get_args(CreateMode)),

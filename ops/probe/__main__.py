@@ -3,18 +3,18 @@
 import os
 import secrets
 import sys
-from argparse import ArgumentParser, Namespace
-from collections.abc import Callable
+from argparse import Namespace
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
-from typing import Final, NoReturn, cast, get_args, override
+from typing import Final, cast, get_args
 
 from ops import drift
-from ops.probe.conclusions import NOT_SETTLED
+from ops.probe.conclusions import NOT_SETTLED, Conclusion
 from ops.probe.report import write_report
 from ops.probe.state import State, alone, load, private_file, save
 from ops.probe.steps import Probe, StepName, again, check_receiver, free, pay
-from ops.stacks import CommandError, run
+from ops.stacks import CommandError, CommandParser, run
 
 PROVIDER: Final = "https://api.cometapi.com"
 KEY_VARIABLE: Final = "PROVIDER_API_KEY"
@@ -24,14 +24,8 @@ USAGE: Final = (
 )
 
 
-class _Parser(ArgumentParser):
-    @override
-    def error(self, message: str) -> NoReturn:
-        raise CommandError(f"Usage: {USAGE} ({message})")
-
-
-def _parser() -> ArgumentParser:
-    parser = _Parser(prog="python -m ops.probe", allow_abbrev=False)
+def _parser() -> CommandParser:
+    parser = CommandParser("ops.probe", f"Usage: {USAGE}")
     parser.add_argument("--key-file", type=Path)
     parser.add_argument("--receiver", default="")
     parser.add_argument("--paid", default="")
@@ -118,20 +112,25 @@ def _probe(
     except KeyboardInterrupt:
         say("Interrupted. The same command goes on where it was, and pays for nothing twice.")
     found = write_report(state, key, report)
-    settled = sum(not one.answer.startswith(NOT_SETTLED) for one in found)
-    lines = [f"{one.question} {one.answer}" for one in found]
-    left = [name for name in steps if name not in state.steps]
-    if left and not given.again:
-        lines.append(
-            f"Not paid for: {', '.join(left)}, at about ${len(left) * price:.2f} together. "
+    unpaid = [] if given.again else [name for name in steps if name not in state.steps]
+    return "\n".join(_last_lines(found, unpaid, price, report, file))
+
+
+def _last_lines(
+    found: list[Conclusion], unpaid: list[StepName], price: Decimal, report: Path, file: Path
+) -> Iterator[str]:
+    yield from (f"{one.question} {one.answer}" for one in found)
+    if unpaid:
+        yield (
+            f"Not paid for: {', '.join(unpaid)}, at about ${len(unpaid) * price:.2f} together. "
             "PAID=yes RECEIVER=… does it (docs/provider.md)."
         )
-    lines.append(
+    settled = sum(not one.answer.startswith(NOT_SETTLED) for one in found)
+    yield (
         f"{settled} of {len(found)} questions are settled. {report} and "
         f"{report.with_suffix('.md')} may be given away; {file} may not, and is needed for "
         f"AGAIN={report}."
     )
-    return "\n".join(lines)
 
 
 def _state(file: Path, provider: str, receiver: str, *, is_again: bool) -> State:

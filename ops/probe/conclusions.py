@@ -10,7 +10,6 @@ from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
 from act_one.clock import HOUR
-from act_one.net.exchange import Reply
 from act_one.provider.outcomes import Ambiguous, Created, NoAnswer, NotKnown
 from act_one.provider.replies import (
     is_moderated,
@@ -69,7 +68,7 @@ def _key(state: State) -> Conclusion:
     unknown, wrong = state.free.get("unknown-task"), state.free.get("wrong-key")
     answer = NOT_SETTLED
     if unknown is not None:
-        read = read_feed_reply(_reply(unknown))
+        read = read_feed_reply(unknown.reply())
         if isinstance(read, NotKnown):
             answer = f"accepted; an unknown task is HTTP {unknown.status}"
         elif isinstance(read, NoAnswer) and read.key_refused:
@@ -111,7 +110,7 @@ def _feed_shape(state: State) -> Conclusion:
 
 
 def _is_known(look: Exchange) -> bool:
-    answer = read_feed_reply(_reply(look))
+    answer = read_feed_reply(look.reply())
     return not isinstance(answer, NotKnown | NoAnswer)
 
 
@@ -126,7 +125,7 @@ def _not_exist(state: State) -> Conclusion:
         else:
             unknown = step.unknown_until - step.sent_at
             first = next(
-                one for one in step.looks if isinstance(read_feed_reply(_reply(one)), NotKnown)
+                one for one in step.looks if isinstance(read_feed_reply(one.reply()), NotKnown)
             )
             answer = (
                 f"seen until {unknown:.0f} s, known from {known:.0f} s after the create, "
@@ -290,12 +289,12 @@ def _failure(step: Step | None) -> Conclusion:
     if step is not None:
         ends = [one for one in step.looks if _is_known(one)]
         callbacks = _callbacks(step)
-        told = f"; {len(callbacks) or 'no'} callbacks came" if step.ended_at else ""
+        told = f"; callbacks: {len(callbacks)}" if step.ended_at else ""
         if step.outcome == "rejected" and step.create is not None:
             answer = f"the create is refused, {_status(step.create)}, so nothing is billed"
             seen = _example(step.create)
         elif step.state == "failed":
-            report = read_feed_reply(_reply(ends[-1]))
+            report = read_feed_reply(ends[-1].reply())
             failure = getattr(report, "failure", None)
             moderated = failure is not None and is_moderated(failure)
             answer = f"the task fails, in the form {shape_of(ends[-1].body)}{told}"
@@ -348,13 +347,13 @@ def _understood(state: State) -> Conclusion:
     unread = []
     for name, step in state.steps.items():
         if step.create is not None and step.outcome == "ambiguous":
-            outcome = read_create_reply(_reply(step.create), now=step.create.at)
+            outcome = read_create_reply(step.create.reply(), now=step.create.at)
             if isinstance(outcome, Ambiguous | Created):
                 unread.append(f"the create of {name}, {_status(step.create)}")
         unread += [
             f"a reply of the feed, {_status(look)}, {shape_of(look.body)}"
             for look in step.looks
-            if isinstance(read_feed_reply(_reply(look)), NoAnswer)
+            if isinstance(read_feed_reply(look.reply()), NoAnswer)
         ]
         if step.state == "unknown":
             unread.append("a state of the feed, whose word is new")
@@ -380,7 +379,3 @@ def _example(seen: Exchange) -> dict[str, object]:
 
 def _status(seen: Exchange) -> str:
     return f"HTTP {seen.status}" if seen.status else f"no reply ({redact.text(seen.error)})"
-
-
-def _reply(seen: Exchange) -> Reply:
-    return Reply(status=seen.status, headers=seen.headers, body=seen.body.encode())

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from act_one.net.exchange import Reply
 from ops.probe.receiver.app import Record
 from ops.stacks import CommandError
 
@@ -27,6 +28,10 @@ class Exchange:
     headers: dict[str, str] = field(default_factory=dict)
     body: str = ""
     error: str = ""
+
+    def reply(self) -> Reply:
+        """Return the reply as the deployed code reads it."""
+        return Reply(status=self.status, headers=self.headers, body=self.body.encode())
 
 
 @dataclass(slots=True, kw_only=True)

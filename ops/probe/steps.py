@@ -13,7 +13,7 @@ import requests
 from act_one.inputs.preflight import Limits, check_inputs
 from act_one.inputs.request import TransferRequest
 from act_one.net import downloads
-from act_one.net.exchange import NoReplyError, NotSentError, Reply, post
+from act_one.net.exchange import NoReplyError, NotSentError, post
 from act_one.problems import ProblemError
 from act_one.provider.client import CREATE_PATH, CREATE_SECONDS, FEED_PATH
 from act_one.provider.outcomes import (
@@ -151,7 +151,7 @@ def _create(probe: Probe, name: StepName) -> Step | None:
         "callback_url": f"{probe.receiver}/callbacks/{probe.run}/{name}/{refusals}",
     }
     step.create = call(probe, CREATE_PATH, body, probe.key, seconds=CREATE_SECONDS)
-    outcome = read_create_reply(_reply(step.create), now=time.time(), secrets=[probe.key])
+    outcome = read_create_reply(step.create.reply(), now=time.time(), secrets=[probe.key])
     broken = bool(step.create.error)
     refused = isinstance(outcome, Retryable) and not broken
     if step.create.error == NOT_SENT or refused:
@@ -160,7 +160,7 @@ def _create(probe: Probe, name: StepName) -> Step | None:
         why = outcome.reason.message if isinstance(outcome, Retryable) else "it wasn't reached"
         probe.say(f"{name}: the provider refused for now, and bills nothing: {why}.")
         return None
-    created = read_created(_reply(step.create))
+    created = read_created(step.create.reply())
     match outcome:
         case Created():
             step.outcome = "accepted"
@@ -197,7 +197,7 @@ def _follow(probe: Probe, name: StepName, step: Step) -> None:
         if enough(step.records, wanted):
             break
         time.sleep(min(10.0, probe.poll_seconds))
-    probe.say(f"{name}: {sum(one.kind == 'callback' for one in step.records)} callbacks.")
+    probe.say(f"{name}: callbacks: {sum(one.kind == 'callback' for one in step.records)}.")
 
 
 def enough(records: list[Record], callbacks: int) -> bool:
@@ -209,7 +209,7 @@ def look(probe: Probe, step: Step) -> None:
     """Ask the feed about a step's task once. Free."""
     seen = call(probe, FEED_PATH, {"task_id": step.task_id}, probe.key)
     step.looked += 1
-    answer = read_feed_reply(_reply(seen))
+    answer = read_feed_reply(seen.reply())
     before = step.looks[-1] if step.looks else None
     if before is None or _differs(before, seen):
         step.looks.append(seen)
@@ -227,7 +227,7 @@ def look(probe: Probe, step: Step) -> None:
 
 def _differs(before: Exchange, seen: Exchange) -> bool:
     """Return whether a reply of the feed shows something that the one before didn't."""
-    old, new = (read_feed_reply(_reply(one)) for one in (before, seen))
+    old, new = (read_feed_reply(one.reply()) for one in (before, seen))
     states = [one.state if isinstance(one, Report) else type(one) for one in (old, new)]
     return (before.status, shape_of(before.body), states[0]) != (
         seen.status,
@@ -303,10 +303,6 @@ def call(
         return Exchange(at=at, status=partial.status if partial else 0, body=text, error=str(error))
     text = reply.body.decode(errors="replace")
     return Exchange(at=at, status=reply.status, headers=dict(reply.headers), body=text)
-
-
-def _reply(seen: Exchange) -> Reply:
-    return Reply(status=seen.status, headers=seen.headers, body=seen.body.encode())
 
 
 def _id_in(records: list[Record]) -> str:

@@ -79,7 +79,6 @@ class Intent:
     key: str
     task_id: str
     bodies: set[str] = field(default_factory=set)
-    sendable: bool = False
     failing_since: list[float] = field(default_factory=list)
     id_written_at: float | None = None
     told_id_at: float | None = None

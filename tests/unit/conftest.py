@@ -4,6 +4,7 @@ import json
 import logging
 import sys
 from itertools import count
+from threading import RLock
 
 import boto3
 import hypothesis
@@ -135,14 +136,29 @@ def dynamodb(aws):
 
 @pytest.fixture(scope="session")
 def create_table(dynamodb):
-    """Create a table of the template under another name; returns that name."""
+    """Name a table of the template; it is created by the first call that names it."""
+    waiting = {}
+    one_at_a_time = RLock()  # CreateTable names a table too
+
+    def create_those_named(params, **_):
+        with one_at_a_time:
+            for name in waiting.keys() & tables_named(params):
+                dynamodb.create_table(TableName=name, **table_properties(waiting.pop(name)))
 
     def create(logical_id):
         name = f"{logical_id}-{next(TABLE_NUMBERS)}"
-        dynamodb.create_table(TableName=name, **table_properties(logical_id))
+        waiting[name] = logical_id
         return name
 
+    dynamodb.meta.events.register("provide-client-params.dynamodb", create_those_named)
     return create
+
+
+def tables_named(params):
+    """The tables that a call to DynamoDB is about."""
+    written = [next(iter(item.values())) for item in params.get("TransactItems", ())]
+    single = [params] if "TableName" in params else []
+    return {*params.get("RequestItems", ()), *(one["TableName"] for one in (*single, *written))}
 
 
 @pytest.fixture

@@ -15,7 +15,6 @@ from botocore.exceptions import ClientError
 from tools.aws_review.calls import Clients, Properties, lifecycle_rule
 
 type Read = dict[str, Any]
-_IN_RULES: Final = ("LifecycleConfiguration", "BucketEncryption")
 
 
 def _document(value: Any) -> Any:

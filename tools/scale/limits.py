@@ -98,13 +98,12 @@ def due_writes() -> float:
 
 def limits() -> list[Limit]:
     """List every limit, the lowest first."""
-    return sorted(_limits(), key=lambda limit: limit.tasks)
+    found = (*_of_executions(), *_of_mappings(), *_of_tables(), *_of_ledger(), *_of_services())
+    return sorted(found, key=lambda limit: limit.tasks)
 
 
-def _limits() -> Iterator[Limit]:
-    copy = seconds_of("CopyFunction")
-    rows = counted("DynamoDB write") + counted("DynamoDB write in a transaction")
-    units = counted("DynamoDB row unit")
+def _of_executions() -> Iterator[Limit]:
+    """Yield how much Lambda runs at once."""
     yield Limit(
         "executions of a new account",
         NEW_ACCOUNT_EXECUTIONS,
@@ -113,9 +112,20 @@ def _limits() -> Iterator[Limit]:
         'Service Quotas: Lambda, "Concurrent executions" (L-B99A9384)',
     )
     yield Limit(
+        "executions of an account",
+        ACCOUNT_EXECUTIONS,
+        run_seconds(),
+        "AWS",
+        'Service Quotas: Lambda, "Concurrent executions" (L-B99A9384)',
+    )
+
+
+def _of_mappings() -> Iterator[Limit]:
+    """Yield what the template, the code and the usage plan let through."""
+    yield Limit(
         "copies at once",
         concurrency("CopyFunctionMedia"),
-        copy,
+        seconds_of("CopyFunction"),
         "`CopyFunction`'s `MaximumConcurrency`",
         "the literal in `template.yaml`, up to 1,000",
     )
@@ -141,26 +151,18 @@ def _limits() -> Iterator[Limit]:
         "the parameter; a key per client",
     )
     yield Limit(
-        "one client's account of a day, waiting for each other",
-        1 / TRANSACTION_SECONDS,
-        counted("DynamoDB ledger write in a transaction"),
-        "one item of the ledger, 10 ms a transaction (assumed)",
-        "more clients, each an item. Sharding an account's days would need code",
-    )
-    yield Limit(
-        "one client's account of a day, write units",
-        PARTITION_WRITES,
-        counted("DynamoDB ledger write in a transaction") * 2,
-        "AWS: 1,000 a partition",
-        "more clients",
-    )
-    yield Limit(
         "fallbacks that sweeps start",
         MAX_STARTS / SWEEP_PERIOD,
         MISSED,
         "`MAX_STARTS` in `lifecycle/sweep.py`, of 2 % missed callbacks",
         "the constant, with the account's executions",
     )
+
+
+def _of_tables() -> Iterator[Limit]:
+    """Yield the limits of the tasks table, its index and its stream."""
+    rows = counted("DynamoDB write") + counted("DynamoDB write in a transaction")
+    units = counted("DynamoDB row unit")
     yield Limit(
         "one partition of the due index",
         PARTITION_WRITES,
@@ -183,19 +185,35 @@ def _limits() -> Iterator[Limit]:
         'Service Quotas: DynamoDB, "Table-level write throughput limit" (L-AB614373)',
     )
     yield Limit(
-        "executions of an account",
-        ACCOUNT_EXECUTIONS,
-        run_seconds(),
-        "AWS",
-        'Service Quotas: Lambda, "Concurrent executions" (L-B99A9384)',
-    )
-    yield Limit(
         "the relay, one run per shard of the stream",
         NEW_TABLE_SHARDS * 10 / PUT_EVENTS_SECONDS,
         rows,
         "four shards of a new table, 20 ms a call of ten events (assumed)",
         "`ParallelizationFactor` up to 10; shards grow with the table",
     )
+
+
+def _of_ledger() -> Iterator[Limit]:
+    """Yield the limits of one item of the ledger."""
+    writes = counted("DynamoDB ledger write in a transaction")
+    yield Limit(
+        "one client's account of a day, waiting for each other",
+        1 / TRANSACTION_SECONDS,
+        writes,
+        "one item of the ledger, 10 ms a transaction (assumed)",
+        "more clients, each an item. Sharding an account's days would need code",
+    )
+    yield Limit(
+        "one client's account of a day, write units",
+        PARTITION_WRITES,
+        writes * 2,
+        "AWS: 1,000 a partition",
+        "more clients",
+    )
+
+
+def _of_services() -> Iterator[Limit]:
+    """Yield the quotas of other services."""
     yield Limit(
         "events put on buses",
         BUS_ENTRIES,
@@ -204,18 +222,18 @@ def _limits() -> Iterator[Limit]:
         'Service Quotas: EventBridge, "PutEvents throttle limit"',
     )
     yield Limit(
-        "events delivered by rules",
-        RULE_DELIVERIES,
-        1.0,
-        "AWS; later ones are delayed, not lost",
-        'Service Quotas: EventBridge, "Invocations throttle limit"',
-    )
-    yield Limit(
         "requests of the API",
         API_REQUESTS,
         CALLS,
         "AWS, of all APIs of the account",
         'Service Quotas: API Gateway, "Throttle rate" (L-8A5B8E43)',
+    )
+    yield Limit(
+        "events delivered by rules",
+        RULE_DELIVERIES,
+        1.0,
+        "AWS; later ones are delayed, not lost",
+        'Service Quotas: EventBridge, "Invocations throttle limit"',
     )
     yield Limit(
         "writes under one day's prefix of the results bucket",

@@ -8,7 +8,7 @@ from http import HTTPStatus
 
 import pytest
 from botocore.exceptions import EndpointConnectionError
-from hypothesis import given
+from hypothesis import given, settings
 from standardwebhooks import Webhook as Receiver
 from standardwebhooks.webhooks import WebhookVerificationError
 
@@ -33,6 +33,7 @@ from act_one.webhooks.delivery import (
 from act_one.webhooks.queue import Lane
 from act_one.webhooks.secrets import DEFAULT_ENDPOINT, WebhookSecretError, client_secrets
 from tests.endpoints import Answer, endpoint
+from tests.sizes import size
 from tests.unit.examples import task, tasks
 from tests.unit.fakes import FakeClock, FakeSecrets
 
@@ -245,6 +246,7 @@ def test_every_stage_with_an_event_has_a_name_in_webhooks(stage):
     )
 
 
+@settings(max_examples=size(10, 60))
 @given(tasks)
 def test_the_body_of_any_task_is_small(any_task):
     row = replace(any_task, stage=Stage.SUCCEEDED)

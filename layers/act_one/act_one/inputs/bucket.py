@@ -34,7 +34,6 @@ RESULT: Final = "result.json"
 MAX_PAGES: Final = 20
 """Pages of a folder's listing that are read; each has 1,000 files and subfolders."""
 
-MAX_LISTED: Final = 1_000
 _PAGE: Final = 1_000
 _GONE: Final = frozenset({"NoSuchKey", "NoSuchVersion", "404", "PreconditionFailed", "412"})
 _HIDDEN: Final = frozenset({"AccessDenied", "403"})
