@@ -17,6 +17,8 @@ WORDS: Final = frozenset({"status", "state", "code", "progress", "action", "type
 """Fields whose values are words or numbers of the protocol."""
 TEXTS: Final = frozenset({"msg", "message", "fail_reason", "failure", "error"})
 """Fields whose values are sentences for people."""
+MAX_TEXT: Final = 200
+"""Of a sentence; it is cut between words, as a part of a known secret would not be removed."""
 SHOWN_HEADERS: Final = frozenset(
     {
         "accept",
@@ -85,7 +87,8 @@ def _outline_of_text(value: str, name: str, depth: int) -> object:
     if name in WORDS and _WORD.fullmatch(value):
         return text(value)
     if name in TEXTS:
-        return text(value)[:200]
+        shown = text(value)
+        return shown if len(shown) <= MAX_TEXT else shown[:MAX_TEXT].rpartition(" ")[0]
     kind = "digits" if value.isdecimal() else "text"
     return f"{kind} of {len(value)}"
 

@@ -124,6 +124,17 @@ def test_secrets_in_their_usual_forms_are_scrubbed(text, left):
     assert scrub(text) == left
 
 
+@pytest.mark.parametrize("begins", range(1_980, 2_001))
+def test_a_secret_that_is_cut_off_is_scrubbed_too(begins):
+    url = "https://a.example/b?" + "q" * 2_000
+
+    for space in (" ", "\n"):
+        text = f"{url[: begins - 1]}{space}Secret-Of-12 and more"
+
+        assert "Secret" not in scrub(text, ["Secret-Of-12"])
+    assert scrub(" " * 3_000) == ""
+
+
 def test_scrubbing_a_long_text_is_fast():
     text = "https://" * 20_000
     began_at = time.process_time()

@@ -182,7 +182,9 @@ def scrub(text: str, secrets: Iterable[str] = ()) -> str:
     ``secrets`` are those that the provider was sent and might echo. Callback tokens and keys in
     their usual form are removed in any case.
     """
-    text = text[: 4 * _MAX_TEXT]  # before the patterns run: their time grows with the text
+    if len(text) > 4 * _MAX_TEXT:  # before the patterns run: their time grows with the text
+        words = text[: 4 * _MAX_TEXT].rsplit(maxsplit=1)
+        text = words[0] if words else ""  # a part of a secret would not be known as one
     for secret in sorted(filter(None, secrets), key=len, reverse=True):
         text = text.replace(secret, "…")
     text = _USER_OF_URL.sub(r"\1", _URL_WITH_QUERY.sub(r"\1", text))
