@@ -41,9 +41,9 @@ sam deploy --role-arn "$(aws cloudformation describe-stacks --stack-name deploy-
   --parameter-overrides PermissionsBoundaryArn=arn:aws:iam::111122223333:policy/boundary
 ```
 
-The user who runs `sam deploy` then needs `iam:PassRole` on that role, CloudFormation's actions on the stack
-and on SAM's transform, and `s3:PutObject` on the bucket that SAM uploads to; `sam deploy` makes
-that bucket once, in a stack of its own (`aws-sam-cli-managed-default`), without this role.
+The user who runs `sam deploy` then needs `iam:PassRole` on that role, CloudFormation's actions on
+the stack and on SAM's transform, and `s3:PutObject` on the bucket that SAM uploads to; `sam deploy`
+makes that bucket once, in a stack of its own (`aws-sam-cli-managed-default`), without this role.
 
 - **Its own stack has another name,** one that doesn't begin with the stack's: otherwise the role
   could change itself.
