@@ -76,6 +76,23 @@ def test_the_page_of_parameters_lists_those_of_the_template_with_their_defaults(
     assert listed == {name: str(value["Default"]) for name, value in parameters.items()}
 
 
+def test_the_page_of_parameters_has_the_groups_of_the_template():
+    rows = re.findall(
+        r"^\| (?:\*\*(.+)\*\*|`(\w+)`) \|", (ROOT / "docs/parameters.md").read_text(), re.MULTILINE
+    )
+    groups: dict[str, set[str]] = {}
+    for group, name in rows:
+        if group:
+            listed = groups.setdefault(group, set())
+        else:
+            listed.add(name)
+
+    interface = load(ROOT / "template.yaml")["Metadata"]["AWS::CloudFormation::Interface"]
+    assert groups == {
+        one["Label"]["default"]: set(one["Parameters"]) for one in interface["ParameterGroups"]
+    }
+
+
 def test_the_page_of_operations_counts_the_queues_that_it_lists():
     text = (ROOT / "docs/operations.md").read_text()
     resources = load(ROOT / "template.yaml")["Resources"]
