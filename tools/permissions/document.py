@@ -28,8 +28,8 @@ _DEPLOYING: Final = """\
 ## Deploying
 
 [`docs/snippets/deploy-role.yaml`](snippets/deploy-role.yaml) is a stack with one role for
-CloudFormation, which may do what is listed here and nothing else. An administrator of IAM deploys it
-once. If you have no permissions boundary, leave out `PermissionsBoundaryArn` in both commands:
+CloudFormation, which may do what is listed here and nothing else. An administrator of IAM deploys
+it once. If you have no permissions boundary, leave out `PermissionsBoundaryArn` in both commands:
 
 ```sh
 aws cloudformation deploy --stack-name deploy-act-one --capabilities CAPABILITY_IAM \\
