@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,20 @@ def test_the_functions_on_the_path_of_a_task_exist():
         for path, name in named
         if not re.search(rf"^ *(def|class) {name}\b", (ROOT / path).read_text(), re.MULTILINE)
     ] == []
+
+
+SECRET_FILE = re.compile(
+    r"(?:file://|> |-out |KEY_FILE=)([\w-]+-(?:key|secret|private)[\w-]*\.\w+)"
+)
+
+
+def test_git_ignores_every_file_with_a_secret_that_a_document_has_made():
+    files = {name for one in DOCUMENTS for name in SECRET_FILE.findall(one.read_text())}
+    lines = (ROOT / ".gitignore").read_text().splitlines()
+    patterns = [line[1:] for line in lines if line.startswith("/")]
+
+    assert {"provider-key.txt", "callback-secret.json", "results-private.pem"} <= files
+    assert [name for name in sorted(files) if not any(fnmatch(name, one) for one in patterns)] == []
 
 
 def test_the_readme_is_short():
