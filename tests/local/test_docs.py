@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,20 @@ def test_the_functions_on_the_path_of_a_task_exist():
     ] == []
 
 
+SECRET_FILE = re.compile(
+    r"(?:file://|> |-out |KEY_FILE=)([\w-]+-(?:key|secret|private)[\w-]*\.\w+)"
+)
+
+
+def test_git_ignores_every_file_with_a_secret_that_a_document_has_made():
+    files = {name for one in DOCUMENTS for name in SECRET_FILE.findall(one.read_text())}
+    lines = (ROOT / ".gitignore").read_text().splitlines()
+    patterns = [line[1:] for line in lines if line.startswith("/")]
+
+    assert {"provider-key.txt", "callback-secret.json", "results-private.pem"} <= files
+    assert [name for name in sorted(files) if not any(fnmatch(name, one) for one in patterns)] == []
+
+
 def test_the_readme_is_short():
     assert len((ROOT / "README.md").read_text().splitlines()) <= README_LINES
 
@@ -74,6 +89,23 @@ def test_the_page_of_parameters_lists_those_of_the_template_with_their_defaults(
     parameters = load(ROOT / "template.yaml")["Parameters"]
 
     assert listed == {name: str(value["Default"]) for name, value in parameters.items()}
+
+
+def test_the_page_of_parameters_has_the_groups_of_the_template():
+    rows = re.findall(
+        r"^\| (?:\*\*(.+)\*\*|`(\w+)`) \|", (ROOT / "docs/parameters.md").read_text(), re.MULTILINE
+    )
+    groups: dict[str, set[str]] = {}
+    for group, name in rows:
+        if group:
+            listed = groups.setdefault(group, set())
+        else:
+            listed.add(name)
+
+    interface = load(ROOT / "template.yaml")["Metadata"]["AWS::CloudFormation::Interface"]
+    assert groups == {
+        one["Label"]["default"]: set(one["Parameters"]) for one in interface["ParameterGroups"]
+    }
 
 
 def test_the_page_of_operations_counts_the_queues_that_it_lists():
