@@ -28,7 +28,7 @@ _DEPLOYING: Final = """\
 ## Deploying
 
 [`docs/snippets/deploy-role.yaml`](snippets/deploy-role.yaml) is a stack with one role for
-CloudFormation, which may do what is listed here and nothing else. Somebody with rights in IAM
+CloudFormation, which may do what is listed here and nothing else. A person with rights in IAM
 deploys it once:
 
 ```sh
