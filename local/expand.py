@@ -5,6 +5,7 @@ of it, so that cfn-lint and the tests can check the resources that CloudFormatio
 """
 
 import json
+import logging
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,6 +29,7 @@ def expand(template: Path, parameters: Mapping[str, str] | None = None) -> dict[
     References to parameters stay references. A state machine's definition file becomes its
     `Definition`, without its substitutions.
     """
+    logging.getLogger("samtranslator").setLevel(logging.ERROR)  # it warns of features of its own
     written = load(template)
     definitions: dict[str, Any] = {}
     for name, resource in written["Resources"].items():

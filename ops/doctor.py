@@ -58,6 +58,8 @@ _REGIONS_WITHOUT_URLS: Final = frozenset(
     }
 )
 """Regions in which AWS documents no function URLs (November 2026)."""
+_ADDED_BY_MAKE: Final = (ROOT / ".venv/bin", ROOT / ".tools/uv/bin")
+"""In the order in which the Makefile puts them before the search path."""
 _PARTITIONS_WITHOUT_URLS: Final = ("cn-", "us-gov-", "us-iso")
 _NO_FUNCTION: Final = "act-one-doctor-asks-for-no-function"
 
@@ -120,14 +122,15 @@ class Account:
 
 
 def user_path(path: str) -> str:
-    """Return the search path without this checkout's folders, which `make` puts before it."""
-    return os.pathsep.join(
-        folder
-        for folder in path.split(os.pathsep)
-        if folder
-        and not Path(folder).absolute().is_relative_to(ROOT)
-        and not Path(folder).resolve().is_relative_to(ROOT)
-    )
+    """Return the search path without the folders that `make` puts before it.
+
+    A folder of this checkout that the user has put there stays: `sam build` finds it too.
+    """
+    folders = [folder for folder in path.split(os.pathsep) if folder]
+    for added in _ADDED_BY_MAKE:
+        if folders and Path(folders[0]).resolve() == added.resolve():
+            del folders[0]
+    return os.pathsep.join(folders)
 
 
 def tools(path: str) -> Iterator[Finding]:

@@ -155,9 +155,9 @@ def _read(arguments: list[str]) -> _Asked:
     if not given.stack.strip() or not given.client.strip():
         raise CommandError(USAGE)
     if any(not name or not equals for name, equals, _ in pairs):
-        raise CommandError(f"{USAGE} (--metadata is KEY=VALUE)")
+        raise CommandError(f"{USAGE} (METADATA is KEY=VALUE)")
     if bool(pairs) == bool(given.task):
-        raise CommandError(f"{USAGE} (give --metadata or --task)")
+        raise CommandError(f"{USAGE} (give either METADATA or TASK)")
     return _Asked(
         stack=given.stack.strip(),
         client=given.client.strip(),

@@ -289,7 +289,7 @@ def _failure(step: Step | None) -> Conclusion:
     if step is not None:
         ends = [one for one in step.looks if _is_known(one)]
         callbacks = _callbacks(step)
-        told = f"; {len(callbacks) or 'no'} callbacks came" if step.ended_at else ""
+        told = f"; callbacks: {len(callbacks)}" if step.ended_at else ""
         if step.outcome == "rejected" and step.create is not None:
             answer = f"the create is refused, {_status(step.create)}, so nothing is billed"
             seen = _example(step.create)

@@ -197,7 +197,7 @@ def _follow(probe: Probe, name: StepName, step: Step) -> None:
         if enough(step.records, wanted):
             break
         time.sleep(min(10.0, probe.poll_seconds))
-    probe.say(f"{name}: {sum(one.kind == 'callback' for one in step.records)} callbacks.")
+    probe.say(f"{name}: callbacks: {sum(one.kind == 'callback' for one in step.records)}.")
 
 
 def enough(records: list[Record], callbacks: int) -> bool:

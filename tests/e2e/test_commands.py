@@ -29,6 +29,7 @@ VARYING = (
     (r"https?://[\w.:-]+", "URL"),
     (r"\([\w.:-]+\.on\.aws\)", "(HOST)"),
     (r"smoke-[0-9a-f]{16}", "KEY"),
+    (r"API key [0-9a-z]+", "API key ID"),
     (r"\d+(\.\d+)?", "N"),
     (r" +", " "),
 )
@@ -371,6 +372,10 @@ def test_a_stack_is_removed_with_its_data_although_the_first_run_was_interrupted
     assert status == 0, second
     assert f"The table {stack.tasks_table} is deleted." in second
     assert f"Nothing remains of {name}." in second
+    goes_on = second[second.index("is deleted.") - len(f"The table {stack.tasks_table} ") :]
+    together = masked(first.partition("\nInterrupted")[0] + goes_on)
+    documented = masked(TRANSCRIPTS["make uninstall STACK=act-one CONFIRM=act-one"])
+    assert sorted(filter(None, together)) == sorted(documented)
 
     buckets = {one["Name"] for one in s3.list_buckets()["Buckets"]}
     assert {one for one in buckets if one.startswith(name)} == {f"{name}-resultsbucket-of-another"}

@@ -14,12 +14,14 @@ import requests
 
 from act_one.keys import Keys
 from act_one.provider.callback_token import callback_url
+from local.emulator import environment
 from local.simulator import Provider
 from local.stack import REGION, ROOT, running_stack
-from ops.redrive import Redriven, redrive
+from ops import redrive
 from ops.restore import restore
 from tests.e2e.caller import Caller
 from tests.e2e.conftest import PARAMETERS
+from tests.transcripts import TRANSCRIPTS
 
 FIRST, SECOND = "first-account", "second-account"
 
@@ -109,7 +111,7 @@ def test_a_task_is_canceled_only_while_nothing_was_sent(caller):
     assert caller.creates_paid(waiting) == 0
 
 
-def test_what_was_given_up_is_fetched_after_a_redrive(caller):
+def test_what_was_given_up_is_fetched_after_a_redrive(caller, monkeypatch, capsys):
     task_id = caller.submit("seconds=1&callback=lost&media=missing&media_times=1")
     # As if its result had been known for more than a day: the next failure to fetch it ends it.
     row = caller.wait(task_id, {"storing"})
@@ -118,12 +120,11 @@ def test_what_was_given_up_is_fetched_after_a_redrive(caller):
     assert failed.error is not None
     assert failed.error.code == "media_unavailable"
 
-    session = boto3.Session(
-        aws_access_key_id="test", aws_secret_access_key="test", region_name=REGION
-    )
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setenv("AWS_ENDPOINT_URL", caller.stack.endpoint_url)
-        assert redrive(caller.stack.stack_name, session) == Redriven(due=1, moved=False)
+    operator = {"AWS_ENDPOINT_URL": caller.stack.endpoint_url, "AWS_DEFAULT_REGION": REGION}
+    for name, value in environment(caller.stack.endpoint_url).items() | operator.items():
+        monkeypatch.setenv(name, value)
+    assert redrive.main([caller.stack.stack_name]) == 0
+    assert capsys.readouterr().out == TRANSCRIPTS["make redrive STACK=act-one"]
 
     assert caller.wait(task_id, {"succeeded"}).late
     assert caller.creates_paid(task_id) == 1

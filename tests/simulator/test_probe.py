@@ -1,6 +1,7 @@
 """`make probe` against the simulator: its conclusions must be those of each behaviour."""
 
 import json
+import re
 import time
 from threading import Thread
 from urllib.parse import parse_qsl, urlencode
@@ -17,6 +18,7 @@ from ops.probe.receiver.app import Record, run_of
 from ops.probe.report import write_report
 from ops.probe.shapes import shape_of
 from ops.probe.state import Exchange, State, Step, alone, load, private_file
+from tests.transcripts import TRANSCRIPTS
 
 KEY = "sk-planted-key-0123456789abcdef"
 NOWHERE = "http://127.0.0.1:9"  # the discard port: the offer is looked up by other tests
@@ -105,6 +107,24 @@ def test_a_provider_that_does_not_repeat_callbacks(probed):
     assert found["callback"]["seen"]["body"]["result"]["video_url"] != ""
 
 
+def test_what_it_says_and_reports_is_what_the_page_shows(probed):
+    probed("callback_body=guide", *TRANSFER)
+
+    [transcript] = [text for line, text in TRANSCRIPTS.items() if line.startswith("make probe ")]
+    said = [line for line in probed.said if "offer isn't known" not in line]
+    assert numberless("\n".join(said)) == numberless(transcript.rstrip())
+    page = (ROOT / "docs/provider.md").read_text()
+    _, shown = page.split("| question | answer |\n")
+    documented = shown.partition("\n\n")[0].splitlines()
+    _, written = probed.report.with_suffix(".md").read_text().split("| question | answer |\n")
+    answers = [line for line in written.partition("\n\n")[0].splitlines() if "offered" not in line]
+    assert numberless("\n".join(answers)) == numberless("\n".join(documented))
+
+
+def numberless(text):
+    return re.sub(r"\b\d+(\.\d+)? (s|h)\b", r"N \2", text)
+
+
 def test_a_provider_that_gives_up_repeating(probed):
     found = probed("callback_retries=1&callback_retry_seconds=0.1", *TRANSFER, calls=2)
 
@@ -179,8 +199,8 @@ def test_how_inputs_are_fetched_is_told(probed, fetch, says):
 @pytest.mark.parametrize(
     ("behaviour", "failure", "refund"),
     [
-        ("result=failed", "the task fails, in the form wrapped; 1 callbacks came", "320 of 320"),
-        ("result=failed&feed=bare&callback=lost", "the form bare; no callbacks", "account's log"),
+        ("result=failed", "the task fails, in the form wrapped; callbacks: 1", "320 of 320"),
+        ("result=failed&feed=bare&callback=lost", "the form bare; callbacks: 0", "account's log"),
         ("create=rejected", "the create is refused, HTTP 400, so nothing is billed", "no failed"),
         ("create=invalid_request_500", "the create is refused, HTTP 500", "no failed"),
         ("result=succeeded", "there is none", "no failed task"),

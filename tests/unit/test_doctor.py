@@ -311,7 +311,7 @@ def test_parameters_that_change_and_stay_are_listed_and_secret_ones_hidden():
 
 
 def test_only_what_the_users_own_path_has_counts(tmp_path):
-    path = doctor.user_path(f"{ROOT}/.venv/bin:{tmp_path}:{ROOT}/.tools/uv/bin")
+    path = doctor.user_path(f"{ROOT}/.venv/bin:{ROOT}/.tools/uv/bin:{tmp_path}")
     broken = tmp_path / "python3.13"
     broken.write_text("#!/bin/sh\nexit 127\n")
     broken.chmod(0o755)
@@ -326,6 +326,23 @@ def test_only_what_the_users_own_path_has_counts(tmp_path):
     assert "make is missing" in make
     assert there == "ok: sam 1.9.0"
     assert "1.9.0 is older than" in sam
+
+
+def test_the_folder_of_the_checkout_that_the_advice_puts_on_the_path_is_searched():
+    added = f"{ROOT}/.venv/bin:{ROOT}/.tools/uv/bin"
+
+    assert doctor.user_path(f"{added}:{ROOT}/.tools/uv/bin") == f"{ROOT}/.tools/uv/bin"
+    assert doctor.user_path(f"{added}:/bin:{ROOT}/.tools/sam/bin") == f"/bin:{ROOT}/.tools/sam/bin"
+    assert doctor.user_path(f"{added}:{added}") == added
+
+
+def test_the_makefile_puts_the_folders_before_the_path_that_the_doctor_leaves_out():
+    makefile = (ROOT / "Makefile").read_text()
+
+    [line] = re.findall(r"^export PATH := (.*):\$\(PATH\)$", makefile, re.MULTILINE)
+    added = line.replace("$(CURDIR)", str(ROOT))
+
+    assert doctor.user_path(f"{added}:/bin") == "/bin"
 
 
 def test_the_version_that_is_tested_is_the_pinned_one():

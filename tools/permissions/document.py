@@ -28,8 +28,8 @@ _DEPLOYING: Final = """\
 ## Deploying
 
 [`docs/snippets/deploy-role.yaml`](snippets/deploy-role.yaml) is a stack with one role for
-CloudFormation, which may do what is listed here and nothing else. A person with rights in IAM
-deploys it once:
+CloudFormation, which may do what is listed here and nothing else. An administrator of IAM deploys
+it once. If you have no permissions boundary, leave out `PermissionsBoundaryArn` in both commands:
 
 ```sh
 aws cloudformation deploy --stack-name deploy-act-one --capabilities CAPABILITY_IAM \\
@@ -41,9 +41,9 @@ sam deploy --role-arn "$(aws cloudformation describe-stacks --stack-name deploy-
   --parameter-overrides PermissionsBoundaryArn=arn:aws:iam::111122223333:policy/boundary
 ```
 
-Who runs `sam deploy` then needs `iam:PassRole` on that role, CloudFormation's actions on the stack
-and on SAM's transform, and `s3:PutObject` on the bucket that SAM uploads to; `sam deploy` makes
-that bucket once, in a stack of its own (`aws-sam-cli-managed-default`), without this role.
+The user who runs `sam deploy` then needs `iam:PassRole` on that role, CloudFormation's actions on
+the stack and on SAM's transform, and `s3:PutObject` on the bucket that SAM uploads to; `sam deploy`
+makes that bucket once, in a stack of its own (`aws-sam-cli-managed-default`), without this role.
 
 - **Its own stack has another name,** one that doesn't begin with the stack's: otherwise the role
   could change itself.
