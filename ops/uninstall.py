@@ -20,12 +20,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import boto3
+from botocore.exceptions import ClientError
 
 from act_one.tasks.schema import UnreadableRowError
 from act_one.tasks.table import TaskTable
 from act_one.tasks.task import Billing
 from ops.deployed import Resource, list_resources
-from ops.stacks import CommandError, CommandParser, find_stack, run
+from ops.stacks import CommandError, CommandParser, code_of, find_stack, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -207,6 +208,7 @@ def client_keys(stack: Doomed) -> list[tuple[str, str]]:
 
 def remove(stack: Doomed, show: "Callable[[str], None]", *, forget_secrets: bool) -> None:
     """Remove a stack and all that it leaves. May be interrupted, and repeated."""
+    refuse_others(stack)
     gateway = stack.client("apigateway")
     for key_id, name in client_keys(stack):
         gateway.delete_api_key(apiKey=key_id)
@@ -228,6 +230,16 @@ def remove(stack: Doomed, show: "Callable[[str], None]", *, forget_secrets: bool
                 SecretId=secret, ForceDeleteWithoutRecovery=True
             )
             show(f"The secret {secret} is forgotten.")
+
+
+def refuse_others(stack: Doomed) -> None:
+    """Raise ``CommandError`` if another stack has a bucket or a table of this one's now."""
+    for one in stack.of_type(BUCKET):
+        if _bucket_exists(one.id, stack):
+            _refuse_others(one.id, _bucket_tags(one.id, stack), stack)
+    for one in stack.of_type(TABLE):
+        if _table_exists(one.id, stack.client("dynamodb")):
+            _refuse_others(one.id, _table_tags(one.id, stack), stack)
 
 
 def delete_stack(stack: Doomed) -> None:
@@ -255,6 +267,33 @@ def delete_stack(stack: Doomed) -> None:
     raise CommandError(f"{stack.name} is still being deleted; run this again later.")
 
 
+def _refuse_others(name: str, tags: list[Mapping[str, str]], stack: Doomed) -> None:
+    """Raise ``CommandError`` for what another stack has: what is kept can be imported into one."""
+    owner = next((tag["Value"] for tag in tags if tag["Key"] == _STACK_ID), stack.id)
+    if owner != stack.id:
+        raise CommandError(
+            f"{name} belongs to another stack now, {owner}: no more of {stack.name} is removed."
+        )
+
+
+def _bucket_tags(name: str, stack: Doomed) -> list[Mapping[str, str]]:
+    try:
+        found = stack.client("s3").get_bucket_tagging(
+            Bucket=name, ExpectedBucketOwner=stack.account
+        )
+    except ClientError as error:
+        if code_of(error) == "NoSuchTagSet":
+            return []
+        raise
+    return [*found["TagSet"]]
+
+
+def _table_tags(name: str, stack: Doomed) -> list[Mapping[str, str]]:
+    client = stack.client("dynamodb")
+    arn = client.describe_table(TableName=name)["Table"]["TableArn"]
+    return [*client.list_tags_of_resource(ResourceArn=arn)["Tags"]]
+
+
 def _bucket_exists(name: str, stack: Doomed) -> bool:
     """Return whether this account has a bucket: names are shared by all accounts.
 
@@ -277,6 +316,7 @@ def delete_bucket(name: str, stack: Doomed) -> bool:
     """Empty a bucket of all versions and unfinished uploads, and delete it; False if it is gone."""
     if not _bucket_exists(name, stack):
         return False
+    _refuse_others(name, _bucket_tags(name, stack), stack)
     s3, owner = stack.client("s3"), {"ExpectedBucketOwner": stack.account}
     while True:
         page = s3.list_object_versions(Bucket=name, MaxKeys=1_000, **owner)
@@ -313,11 +353,8 @@ def delete_table(name: str, stack: Doomed) -> bool:
     client = stack.client("dynamodb")
     if not _table_exists(name, client):
         return False
+    _refuse_others(name, _table_tags(name, stack), stack)
     table = client.describe_table(TableName=name)["Table"]
-    tags = client.list_tags_of_resource(ResourceArn=table["TableArn"])["Tags"]
-    owner = next((tag["Value"] for tag in tags if tag["Key"] == _STACK_ID), stack.id)
-    if owner != stack.id:
-        raise CommandError(f"The table {name} belongs to another stack now, {owner}.")
     if table.get("DeletionProtectionEnabled"):
         client.update_table(TableName=name, DeletionProtectionEnabled=False)
         client.get_waiter("table_exists").wait(TableName=name)

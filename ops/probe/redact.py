@@ -40,7 +40,15 @@ _NUMBER: Final = re.compile(r"(?<!\d)\d{9,}(?!\d)")
 _UUID: Final = re.compile(
     r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE
 )
-_QUERY: Final = re.compile(r"(?i)(https?:)?//[^\s\"'<>?#]*[?#][^\s\"'<>]*")
+_URL: Final = re.compile(
+    r"(?i)((?:[a-z0-9+]+:)?//)(?:[^\s\"'<>/?#]*@)?([^\s\"'<>/?#]+)([^\s\"'<>]*)"
+)
+_MAIL: Final = re.compile(r"[^\s@\"'<>(,;]+@[^\s@\"'<>),;]+")
+_ADDRESS: Final = re.compile(
+    r"(?i)(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?!\w)"
+    r"|(?<![\w:])(?:[0-9a-f]{0,4}:){2,7}[0-9a-f]{0,4}(?![\w:])"
+)
+_MARKUP: Final = re.compile(r"\{|\[(?=\s*[\[{\"])")
 _MAX_ITEMS: Final = 3
 _MAX_DEPTH: Final = 6
 
@@ -62,14 +70,16 @@ def outline(document: object, name: str = "", depth: int = 0) -> object:
         case int() | float():
             return document if name in WORDS and abs(document) < 1_000 else "number"
         case str():
-            return _outline_of_text(document, name)
+            return _outline_of_text(document, name, depth)
         case _:
             return type(document).__name__
 
 
-def _outline_of_text(value: str, name: str) -> str:
+def _outline_of_text(value: str, name: str, depth: int) -> object:
     if value == "":
         return ""
+    if value[0] in "{[" and (inner := _json_in(value)) is not None:
+        return outline(inner, name, depth + 1)
     if re.match(r"(?i)(https?:)?//", value):
         return str(url(value))
     if name in WORDS and _WORD.fullmatch(value):
@@ -78,6 +88,13 @@ def _outline_of_text(value: str, name: str) -> str:
         return text(value)[:200]
     kind = "digits" if value.isdecimal() else "text"
     return f"{kind} of {len(value)}"
+
+
+def _json_in(value: str) -> object:
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        return None
 
 
 def body(content: str) -> object:
@@ -113,9 +130,12 @@ def url(value: str) -> dict[str, Any]:
 
 
 def text(value: str) -> str:
-    """Remove from a text what looks like a secret, an id or an account."""
+    """Remove from a text what looks like a secret, an id or somebody, and JSON with all it says."""
     value = scrub(value)
-    value = _QUERY.sub(lambda found: re.split(r"[?#]", found[0])[0], value)
+    if begun := _MARKUP.search(value):
+        value = f"{value[: begun.start()]}{begun[0]}…{'}' if begun[0] == '{' else ']'}"
+    value = _URL.sub(lambda found: found[1] + found[2] + ("/…" if found[3] else ""), value)
+    value = _ADDRESS.sub("…", _MAIL.sub("…", value))
     value = _UUID.sub("…", value)
     value = _LONG.sub("…", value)
     return _NUMBER.sub("…", value)

@@ -172,11 +172,20 @@ def tree(tmp_path):
 
 
 def test_a_clean_tree_with_its_section_is_ready(tree):
+    ignore_and_write(tree, ".env")  # where nothing is packaged
+    ignore_and_write(tree, "functions/submit/__pycache__/app.cpython-313.pyc")
     check_ready("0.2.0", tree)
 
 
 def write(tree, name, text):
+    (tree / name).parent.mkdir(parents=True, exist_ok=True)
     (tree / name).write_text(text)
+
+
+def ignore_and_write(tree, name):
+    """Write a file that one's own git ignores, but `sam build` doesn't."""
+    write(tree, ".git/info/exclude", ".*\n*.pyc\n")
+    write(tree, name, "PROVIDER_API_KEY=sk-mine")
 
 
 @pytest.mark.parametrize(
@@ -190,6 +199,8 @@ def write(tree, name, text):
             "lines in Unreleased",
         ),
         ("0.2.0", lambda tree: write(tree, "new.txt", "new"), "not committed"),
+        ("0.2.0", lambda tree: ignore_and_write(tree, "functions/submit/.env"), "submit/.env"),
+        ("0.2.0", lambda tree: ignore_and_write(tree, "layers/a/b/.netrc"), "layers/a/b/.netrc"),
         ("0.1.0", lambda _: None, "samples"),
     ],
 )

@@ -2,9 +2,10 @@
 
 import json
 import re
+import socket
 import time
 from threading import Thread
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import pytest
 import requests
@@ -528,6 +529,38 @@ def test_free_text_is_shortened_and_its_long_words_removed():
     }
 
 
+PERSON = "bob.smith@example.com"
+
+
+@pytest.mark.parametrize(
+    ("body", "hidden"),
+    [
+        ({"message": f"user {PERSON} (channel 12) has no quota"}, PERSON),
+        ({"message": "not allowed from 203.0.113.77."}, "203.0.113"),
+        ({"message": "not allowed from 2001:db8::77"}, "2001:db8"),
+        ({"message": "see https://bob:pw1@cdn.example.com/users/bob/a.mp4 now"}, "bob"),
+        ({"fail_reason": "see //cdn.example.com/users/bob/a.mp4"}, "bob"),
+        ({PERSON: 1}, PERSON),
+        ({"message": json.dumps({"token": "tkn-12ab"})}, "tkn-12ab"),
+        ({"error": 'refused: {"token": "tkn-12ab"}'}, "tkn-12ab"),
+        ({"error": 'refused: [{"token": "tkn-12ab"'}, "tkn-12ab"),
+        ({"data": json.dumps({"message": json.dumps({"user": PERSON})})}, PERSON),
+    ],
+    ids=str,
+)
+def test_whom_a_reply_is_about_is_not_written_down_wherever_it_says_so(body, hidden):
+    assert hidden not in json.dumps(redact.body(json.dumps(body)))
+    assert hidden not in str(redact.headers({"Server": json.dumps(body)}))
+
+
+def test_json_in_a_text_is_written_down_as_its_form():
+    inner = json.dumps({"status": "FAILED", "user": "bob"})
+
+    assert redact.outline({"data": inner}) == {"data": {"status": "FAILED", "user": "text of 3"}}
+    assert redact.outline({"message": "[" * 10_000}) == {"message": "[…]"}
+    assert redact.text("[SAFETY.INPUT] a face is missing") == "[SAFETY.INPUT] a face is missing"
+
+
 @pytest.mark.parametrize(
     ("body", "shape"),
     [
@@ -562,6 +595,50 @@ def test_the_provider_cannot_read_the_records(receiver):
     assert requests.get(f"{receiver}/records/{run}", timeout=5).json() == {"records": []}
     records = requests.get(f"{receiver}/records/{secret}", timeout=5).json()["records"]
     assert [(one["kind"], one["status"]) for one in records] == [("callback", 500), ("input", 200)]
+
+
+def exchange(receiver, request):
+    """Send raw bytes, and nothing more; return the first line of the reply, if any."""
+    place = urlsplit(receiver)
+    with socket.create_connection((place.hostname, place.port), timeout=10) as connection:
+        connection.sendall(request)
+        connection.shutdown(socket.SHUT_WR)
+        return connection.makefile("rb").readline().decode()
+
+
+@pytest.mark.parametrize("length", ["-1", "x", "1e3", "\N{SUPERSCRIPT TWO}", "1000001"])
+def test_a_body_of_no_usable_length_is_refused_unread(receiver, length):
+    secret = f"secret-{time.time()}"
+    head = f"POST /callbacks/{run_of(secret)}/transfer/0 HTTP/1.1\r\nHost: x\r\n"
+
+    said = exchange(receiver, f"{head}Content-Length: {length}\r\n\r\n{{}}".encode("latin-1"))
+
+    assert said.split()[1] == "413"
+    assert requests.get(f"{receiver}/records/{secret}", timeout=5).json() == {"records": []}
+
+
+def test_a_callback_in_chunks_is_recorded_whole(receiver):
+    secret = f"secret-{time.time()}"
+    url = f"{receiver}/callbacks/{run_of(secret)}/transfer/0"
+
+    with requests.Session() as session:
+        for _ in range(2):  # over one connection: nothing of the first is left in it
+            sent = session.post(url, data=iter([b'{"task', b'_id": ', b'"1"}']), timeout=5)
+            assert sent.status_code == 200
+
+    records = requests.get(f"{receiver}/records/{secret}", timeout=5).json()["records"]
+    assert [one["body"] for one in records] == ['{"task_id": "1"}'] * 2
+
+
+@pytest.mark.parametrize("chunk", ["-1\r\n", "f4241\r\n", "x\r\n", "5\r\nabc", ""], ids=repr)
+def test_chunks_that_are_too_long_or_cut_off_are_refused(receiver, chunk):
+    secret = f"secret-{time.time()}"
+    head = f"POST /callbacks/{run_of(secret)}/transfer/0 HTTP/1.1\r\nHost: x\r\n"
+
+    said = exchange(receiver, f"{head}Transfer-Encoding: chunked\r\n\r\n{chunk}".encode())
+
+    assert said.split()[1] == "413"
+    assert requests.get(f"{receiver}/records/{secret}", timeout=5).json() == {"records": []}
 
 
 @pytest.mark.parametrize(

@@ -208,12 +208,19 @@ def test_a_table_that_is_another_stacks_now_is_left_alone():
 class Bucket:
     """A client of S3 with one bucket of many versions; all calls must name the owner."""
 
-    def __init__(self, versions=0, *, errors=(), names=("results",)):
+    def __init__(self, versions=0, *, errors=(), names=("results",), owner=ID):
         self.left = [{"Key": f"k{n}", "VersionId": f"v{n}"} for n in range(versions)]
         self.errors = [*errors]
         self.names = names
         self.batches = []
         self.deleted = False
+        self.owner = owner
+
+    def get_bucket_tagging(self, *, ExpectedBucketOwner, **_):  # noqa: N803
+        assert ExpectedBucketOwner == "1"
+        if self.owner is None:
+            raise refusal("NoSuchTagSet")
+        return {"TagSet": [{"Key": "aws:cloudformation:stack-id", "Value": self.owner}]}
 
     def list_buckets(self):
         return {"Buckets": [{"Name": name} for name in self.names]}
@@ -255,6 +262,36 @@ def test_a_bucket_that_is_not_this_accounts_is_left_alone():
     assert not uninstall.delete_bucket("results", doomed(s3=bucket))
 
     assert bucket.batches == []
+
+
+@pytest.mark.parametrize(("owner", "batches"), [(ID, [2]), (None, [2]), (OTHER_ID, [])])
+def test_a_bucket_that_is_another_stacks_now_is_left_alone(owner, batches):
+    bucket = Bucket(2, owner=owner)
+
+    if batches:
+        uninstall.delete_bucket("results", doomed(s3=bucket))
+    else:
+        with pytest.raises(CommandError, match=OTHER_ID):
+            uninstall.delete_bucket("results", doomed(s3=bucket))
+
+    assert (bucket.batches, bucket.deleted) == (batches, bool(batches))
+
+
+def test_data_that_are_another_stacks_now_are_told_before_anything_is_destroyed(monkeypatch):
+
+    calls = []
+    stack = doomed(
+        resources=[Resource(name="ResultsBucket", type="AWS::S3::Bucket", id="results")],
+        status="CREATE_COMPLETE",
+        s3=Bucket(2, owner=OTHER_ID),
+        cloudformation=SimpleNamespace(delete_stack=lambda **_: calls.append("delete")),
+    )
+    monkeypatch.setattr(uninstall, "client_keys", lambda _: calls.append("keys"))
+
+    with pytest.raises(CommandError, match=OTHER_ID):
+        uninstall.remove(stack, print, forget_secrets=False)
+
+    assert calls == []
 
 
 def test_objects_that_cannot_be_deleted_stop_it():

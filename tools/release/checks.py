@@ -33,6 +33,13 @@ def check_ready(version: str, root: Path) -> None:
     changed = _git(root, "status", "--porcelain")
     if changed:
         raise NotReadyError(f"the tree has changes that are not committed:\n{changed}")
+    # `sam build` packages these folders whole, but for bytecode that Python left there.
+    extra = _git(root, "ls-files", "--others", "--", "functions", "layers").splitlines()
+    if packaged := [name for name in extra if "__pycache__" not in Path(name).parts]:
+        raise NotReadyError(
+            f"these files would be packaged, but git ignores them: {', '.join(packaged)}; "
+            "remove them, and run `make build` again"
+        )
     tagged = _git(root, "tag", "--list", f"v{version}")
     if tagged and _git(root, "rev-parse", f"{tagged}^{{commit}}") != _git(
         root, "rev-parse", "HEAD"

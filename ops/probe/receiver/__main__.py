@@ -4,14 +4,19 @@ For a machine with a public https address, or behind a tunnel that has one.
 """
 
 import argparse
+import re
 import time
+from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BufferedIOBase
 from pathlib import Path
 from threading import Lock
 
 from ops.probe.receiver.app import Call, Record, answer
 
 MAX_BODY_BYTES = 1_000_000
+MAX_LINE_BYTES = 8_192
+MAX_TRAILERS = 32
 
 
 class MemoryRecords:
@@ -52,12 +57,16 @@ class Connection(BaseHTTPRequestHandler):
 
     def answer(self) -> None:
         """Read one request and answer it."""
-        length = min(int(self.headers.get("content-length") or 0), MAX_BODY_BYTES)
+        body = read_body(self.rfile, self.headers)
+        if body is None:
+            self.close_connection = True  # where the next request begins isn't known
+            self.send_error(413)
+            return
         call = Call(
             method=self.command,
             path=self.path.partition("?")[0],
             headers={name.lower(): text for name, text in self.headers.items()},
-            body=self.rfile.read(length),
+            body=body,
             address=self.headers.get("x-forwarded-for", self.client_address[0]).split(",")[0],
         )
         reply = answer(call, self.server.records, self.server.inputs)
@@ -73,6 +82,43 @@ class Connection(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (name of the base)
         """Log nothing: paths have the run's id."""
+
+
+def read_body(stream: BufferedIOBase, headers: Message) -> bytes | None:
+    """Read a request's body, by its length or in chunks; None if it is too long or not whole."""
+    if headers.get("transfer-encoding"):
+        return _read_chunks(stream)
+    return _read(stream, _number(headers.get("content-length") or "0", 10))
+
+
+def _read_chunks(stream: BufferedIOBase) -> bytes | None:
+    body = b""
+    while True:
+        size = _number(stream.readline(64).partition(b";")[0].strip().decode("latin-1"), 16)
+        chunk = _read(stream, size)
+        if chunk is None or len(body) + len(chunk) > MAX_BODY_BYTES:
+            return None
+        if not chunk:
+            break
+        body += chunk
+        stream.readline(64)
+    for _ in range(MAX_TRAILERS):
+        if not stream.readline(MAX_LINE_BYTES).strip():
+            return body
+    return None
+
+
+def _number(text: str, base: int) -> int | None:
+    """Read digits; a sign, which `int` takes, isn't one."""
+    digits = "[0-9]{1,8}" if base == 10 else "[0-9a-fA-F]{1,8}"
+    return int(text, base) if re.fullmatch(digits, text) else None
+
+
+def _read(stream: BufferedIOBase, length: int | None) -> bytes | None:
+    if length is None or length > MAX_BODY_BYTES:
+        return None
+    found = stream.read(length)
+    return found if len(found) == length else None
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ import pytest
 
 from act_one.ingest.folders import take_folder
 from act_one.ingest.results import write_result
+from act_one.inputs.bucket import UploadsBucket
 from tests.unit.ingest.test_folders import (
     FOLDER,
     IMAGE,
@@ -107,3 +108,48 @@ def test_a_failed_pair_put_again_is_sent_again(pair):
     pair.look()
 
     assert pair.sent() == [("v1", "i1")] * 2
+
+
+@pytest.fixture
+def older(monkeypatch):
+    """Let a look be that of a release which compares ETags alone."""
+
+    def look(folder):
+        with monkeypatch.context() as patched:
+            patched.setattr(UploadsBucket, "_checksum", lambda *_: None)
+            folder.look()
+
+    return look
+
+
+def test_a_pair_that_an_older_release_took_is_not_paid_again(pair, older):
+    older(pair)
+    succeed(pair)
+
+    pair.look()
+    older(pair)
+
+    assert len(pair.sent()) == 1
+
+
+def test_a_pair_that_an_older_release_is_sending_is_the_same_task(pair, older):
+    def look_at_the_same_time():
+        pair.before_submit = lambda: None
+        pair.look()
+
+    pair.before_submit = look_at_the_same_time
+    older(pair)
+
+    assert len(pair.sent()) == 1
+
+
+def test_a_claim_names_the_etags_by_which_an_older_release_knows_the_pair(pair):
+    pair.look()
+
+    key = {"folder": {"S": FOLDER}}
+    item = pair.context.pairs.client.get_item(TableName=pair.context.pairs.name, Key=key)["Item"]
+    listed = pair.services.uploads.list_files(FOLDER)
+    assert (item["video_etag"]["S"], item["image_etag"]["S"]) == (
+        listed[VIDEO].etag,
+        listed[IMAGE].etag,
+    )

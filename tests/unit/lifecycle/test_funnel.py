@@ -164,6 +164,7 @@ def test_what_the_stream_sends_again_is_counted_then(counted):
         {"updated_at": {"S": "now"}},
         {"updated_at": {"N": "now"}},
         {"created_at": {}},
+        {"schema": {"N": "99"}},
     ],
     ids=str,
 )

@@ -1,6 +1,8 @@
 """A row that a newer release wrote is left alone: unchanged, and due for the newer code."""
 
 import json
+from dataclasses import replace
+from itertools import count
 
 import pytest
 
@@ -335,3 +337,18 @@ def test_a_list_leaves_newer_rows_out(newer, table):
     tasks, _ = list_tasks(PageQuery(tasks=TaskQuery()), OWNER.name, table)
 
     assert [one.task_id for one in tasks] == ["task_readable"]
+
+
+def test_held_rows_of_a_newer_release_keep_no_others_from_being_released(table, monkeypatch):
+    monkeypatch.setattr("act_one.lifecycle.sweep.MAX_STARTS", 2)
+    for number, name in enumerate(("a", "b", "c", "d", "e")):
+        row = replace(task(Stage.ACCEPTED), task_id=name, created_at=NOW + number)
+        held = replace(row, **moves.held(row).changes)
+        newer = {schema.ATTRIBUTE: {"N": str(NEWER if name in "abc" else NEWER - 1)}}
+        table.client.put_item(TableName=table.name, Item=to_item(held) | newer)
+
+    moments = count(NOW, 0.001)
+
+    sweep(table, Executions(), "arn", lambda: next(moments), not_paused)
+
+    assert [name for name, _ in table.held()] == ["a", "b", "c"]

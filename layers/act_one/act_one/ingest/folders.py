@@ -176,21 +176,21 @@ def _take_pair(folder: _Folder, context: IngestContext, submit: Submit) -> Task 
     if task is None:
         if RESULT in folder.files:
             context.uploads.delete(folder.name + RESULT)  # it belongs to the previous pair
-        task = _submit(pair, taken, request, client, context, submit)
+        task = _submit(taken, request, client, context, submit)
     # From now on the pair is never submitted again, even if the task's row is gone.
     context.pairs.claim(pair, task.task_id, taken, taken.expires_at, run=taken.run, created=True)
     return task
 
 
 def _submit(
-    pair: Pair,
     taken: Taken,
     request: TransferRequest,
     client: Client,
     context: IngestContext,
     submit: Submit,
 ) -> Task:
-    key = _request_key(pair, taken.run, context)
+    # The key by which it was claimed: that of an older release may be of its ETags.
+    key = _request_key(taken.pair, taken.run, context)
     try:
         return submit(replace(request, idempotency_key=key), client)
     except KeyReusedError:
@@ -351,7 +351,7 @@ def _read_pair(
 
 
 def _content(listed: ListedFile, file: FoundFile) -> Content:
-    return Content(etag=file.checksum or listed.etag, modified=listed.modified)
+    return Content(etag=listed.etag, modified=listed.modified, checksum=file.checksum)
 
 
 def _options(folder: _Folder, context: IngestContext) -> dict[str, Json]:

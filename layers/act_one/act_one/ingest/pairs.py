@@ -49,10 +49,19 @@ class PairTakenError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Content:
-    """A file's ETag, or its checksum under a KMS key, and when it changed (epoch seconds)."""
+    """A file's ETag, its checksum under a KMS key, and when it changed (epoch seconds).
+
+    Under a key an ETag is that of one upload. A claim of an older release has nothing else.
+    """
 
     etag: str
     modified: float
+    checksum: str | None = None
+
+    @property
+    def same(self) -> str:
+        """Return what is the same for the same bytes."""
+        return self.checksum or self.etag
 
     def replaces(self, other: "Content") -> bool:
         """Return whether this is newer than the other."""
@@ -72,8 +81,13 @@ class Pair:
     @property
     def key(self) -> str:
         """Identifies the pair's content: the same for the same bytes in the same folder."""
-        named = f"{self.folder}\n{self.video.etag}\n{self.image.etag}"
+        named = f"{self.folder}\n{self.video.same}\n{self.image.same}"
         return hashlib.sha256(named.encode()).hexdigest()
+
+    def is_same(self, other: "Pair") -> bool:
+        """Return whether these are the same bytes, or the very files."""
+        uploads, others = ((one.folder, one.video.etag, one.image.etag) for one in (self, other))
+        return self.key == other.key or uploads == others
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +122,7 @@ def judge(pair: Pair, taken: Taken | None) -> Verdict:
     last = taken.pair
     if pair.video.replaces(last.video) and pair.image.replaces(last.image):
         return Verdict.NEW
-    return Verdict.SAME if pair.key == last.key else Verdict.MIXED
+    return Verdict.SAME if pair.is_same(last) else Verdict.MIXED
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +232,9 @@ def _to_item(taken: Taken) -> dict[str, Any]:
         "created": {"BOOL": taken.created},
         **schema.PAIRS.stamp(),
     }
+    for kind, content in (("video", taken.pair.video), ("image", taken.pair.image)):
+        if content.checksum is not None:
+            item[f"{kind}_checksum"] = {"S": content.checksum}
     if taken.expires_at is not None:
         item["expires_at"] = {"N": str(int(taken.expires_at))}
     return item
@@ -228,7 +245,9 @@ def _read_item(item: Mapping[str, Any]) -> Taken:
 
     def content(kind: str) -> Content:
         return Content(
-            etag=item[f"{kind}_etag"]["S"], modified=float(item[f"{kind}_modified"]["N"])
+            etag=item[f"{kind}_etag"]["S"],
+            modified=float(item[f"{kind}_modified"]["N"]),
+            checksum=item.get(f"{kind}_checksum", {}).get("S"),
         )
 
     return Taken(

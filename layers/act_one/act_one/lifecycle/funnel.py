@@ -19,6 +19,7 @@ from aws_lambda_powertools import Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 
 from act_one.lifecycle.relay import sequence_of
+from act_one.tasks import schema
 from act_one.tasks.task import Billing, SettledBy, Stage
 
 _BEFORE_PROVIDER: Final = frozenset({Stage.ACCEPTED, Stage.SUBMITTING, Stage.UNCONFIRMED})
@@ -49,6 +50,7 @@ def count_moves(records: Sequence[Mapping[str, Any]], failed: str | None) -> Non
 
 
 def _counted(before: Row, after: Row) -> list[tuple[str, MetricUnit, float]]:
+    schema.TASKS.check(after)
     found: list[tuple[str, MetricUnit, float]] = []
     if "settled_by" in after and "settled_by" not in before:
         missed = _missed(after)

@@ -6,7 +6,6 @@ After a pause it first makes the tasks due that were held, in the order of their
 import json
 from collections.abc import Callable
 from contextlib import suppress
-from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from aws_lambda_powertools import Logger, Metrics
@@ -25,6 +24,8 @@ START_LEASE_SECONDS: Final = 120.0
 """How long a started execution has until its first turn, which renews the row's due time."""
 SWEEP_SECONDS: Final = 40.0
 """A sweep stops after this; the next one, a minute after the last began, continues."""
+RELEASE_SECONDS: Final = 10.0
+"""How much of that it may take to release held tasks."""
 MAX_STARTS: Final = 500
 """Executions that one sweep starts. With a second for each poll, they keep a minute's eight of the
 ten functions busy that a new account may run at once."""
@@ -78,10 +79,17 @@ def sweep(
 
 
 def _release_held(table: TaskTable, clock: Clock) -> None:
-    """Make held tasks due now, no more than a sweep can start."""
-    for task_id, due_at in islice(table.held(), MAX_STARTS):
+    """Make held tasks due now, no more than a sweep can start.
+
+    Rows of a newer release are passed: the oldest of all, they would be met by each sweep first.
+    """
+    began_at, released = clock(), 0
+    for task_id, due_at in table.held():
+        if released == MAX_STARTS or clock() - began_at > RELEASE_SECONDS:
+            return
         with suppress(MovedOnError, UnreadableRowError):
             table.release_held(task_id, due_at, clock())
+            released += 1
 
 
 def _start(task: Task, stepfunctions: "SFNClient", fallback_arn: str) -> None:
