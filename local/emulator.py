@@ -85,7 +85,7 @@ def running_emulator(folder: Path) -> Iterator[str]:
             preexec_fn=ends_with_parent(signal.SIGTERM),  # noqa: PLW1509 - one prctl, no locks
         )
     try:
-        _wait_until_healthy(endpoint_url, process, log_path)
+        wait_until_answered(f"{endpoint_url}/_ministack/health", process, log_path)
         yield endpoint_url
     finally:
         stop_group(process)
@@ -98,13 +98,12 @@ def _remove_data(folder: Path) -> None:
         shutil.rmtree(folder / name, ignore_errors=True)
 
 
-def _wait_until_healthy(
-    endpoint_url: str, process: "subprocess.Popen[bytes]", log_path: Path
-) -> None:
+def wait_until_answered(url: str, process: "subprocess.Popen[bytes]", log_path: Path) -> None:
+    """Wait until an emulator's URL answers. Raises ``EmulatorError`` if it doesn't in a minute."""
     ends_at = time.monotonic() + _START_SECONDS
     while time.monotonic() < ends_at and process.poll() is None:
         try:
-            with urllib.request.urlopen(f"{endpoint_url}/_ministack/health", timeout=2):  # noqa: S310 - our own URL
+            with urllib.request.urlopen(url, timeout=2):  # noqa: S310 - our own URL
                 return
         except (urllib.error.URLError, OSError):
             time.sleep(0.05)

@@ -342,14 +342,24 @@ def _describe(endpoint_url: str, provider_url: str) -> LocalStack:
 
 @contextmanager
 def _sweeping(stack: LocalStack) -> Iterator[None]:
+    def sweep() -> None:
+        with suppress(BotoCoreError, ClientError):
+            stack.sweep()
+
+    with repeated(sweep, SWEEP_SECONDS):
+        yield
+
+
+@contextmanager
+def repeated(action: Callable[[], None], seconds: float) -> Iterator[None]:
+    """Run an action in a thread, each time after a wait of ``seconds``, until the block ends."""
     stop = threading.Event()
 
-    def sweep_repeatedly() -> None:
-        while not stop.wait(SWEEP_SECONDS):
-            with suppress(BotoCoreError, ClientError):
-                stack.sweep()
+    def run() -> None:
+        while not stop.wait(seconds):
+            action()
 
-    thread = threading.Thread(target=sweep_repeatedly, daemon=True)
+    thread = threading.Thread(target=run, daemon=True)
     thread.start()
     try:
         yield

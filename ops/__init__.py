@@ -1,1 +1,1 @@
-"""Commands for whoever operates a deployed stack; they ship nowhere."""
+"""Commands for the operator of a deployed stack; no function contains them."""

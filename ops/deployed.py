@@ -105,6 +105,14 @@ def list_resources(stack_id: str, session: "boto3.Session") -> Iterator[Resource
             )
 
 
+def api_key(stack: Stack) -> str:
+    """Read the stack's own API key, which is never shown."""
+    answer = stack.client("apigateway").get_api_key(
+        apiKey=stack.outputs["ApiKeyId"], includeValue=True
+    )
+    return str(answer["value"])
+
+
 def request(
     method: str,
     url: str,
@@ -129,6 +137,15 @@ def request(
     except requests.RequestException as error:
         name = urlsplit(url).netloc
         raise CommandError(f"{name} doesn't answer: {type(error).__name__}.") from error
+
+
+def json_object(answer: requests.Response) -> dict[str, Any]:
+    """Return the JSON object in a reply; empty if there is none."""
+    try:
+        found = answer.json()
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def reached_at(url: str, endpoint: str | None) -> tuple[str, dict[str, str]]:

@@ -9,14 +9,12 @@ Nothing is changed. Prints a line for each check; the exit status is 2 while a p
 
 import os
 import re
-import shlex
 import shutil
 import subprocess
 import sys
-import tomllib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -26,18 +24,15 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from local.expand import load
 from ops.findings import Check, Finding, examine, not_checked, ok, problem, summary, warning
+from ops.plan import ROOT, Plan, read_plan
 from ops.stacks import (
     NOT_DONE,
-    CommandError,
-    CommandParser,
     code_of,
     find_stack,
     run,
     sentence,
 )
 
-ROOT: Final = Path(__file__).resolve().parent.parent
-USAGE: Final = "make doctor, or make doctor STACK=act-one CallbackIngress=Api"
 TESTED_SAM: Final = "1.170.0"
 """The version of SAM CLI that the tests use (requirements/sam.txt)."""
 NEW_ACCOUNT: Final = 10
@@ -78,17 +73,6 @@ _REPAIRS: Final[Mapping[str, str]] = {
     "--stack-name {name}`, and deploy again when it is UPDATE_ROLLBACK_COMPLETE",
     "rollback": "go back first: `aws cloudformation rollback-stack --stack-name {name}`",
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """What `sam deploy` will do: into which stack, with which parameters."""
-
-    stack: str
-    given: Mapping[str, str] = field(default_factory=dict)
-    """The parameters on the command line or in the configuration file."""
-    region: str | None = None
-    profile: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -492,55 +476,6 @@ def checks(plan: Plan, session: boto3.Session, path: str) -> Iterator[Check]:
 _NO_REGION: Final = (
     "there is no AWS region: set AWS_DEFAULT_REGION, or `region` in samconfig.toml or your profile"
 )
-
-
-def read_plan(arguments: Sequence[str]) -> Plan:
-    """Read the command line and the configuration file. Raises ``CommandError``."""
-    parser = CommandParser("ops.doctor", f"Usage: {USAGE}")
-    parser.add_argument("--stack", default="")
-    parser.add_argument("--config", default=str(ROOT / "samconfig.toml"))
-    parser.add_argument("parameters", nargs="*", metavar="NAME=value")
-    asked = parser.parse_args(arguments)
-    configured = _configuration(Path(asked.config))
-    stack = asked.stack.strip() or str(configured.get("stack_name", ""))
-    if not stack:
-        raise CommandError(f"Name the stack: {USAGE}")
-    return Plan(
-        stack=stack,
-        given={
-            **_pairs(_words(configured.get("parameter_overrides", ()))),
-            **_pairs(asked.parameters),
-        },
-        region=configured.get("region"),
-        profile=configured.get("profile"),
-    )
-
-
-def _configuration(file: Path) -> Mapping[str, Any]:
-    """Return what `sam deploy` reads from its configuration file, in its default environment."""
-    try:
-        read = tomllib.loads(file.read_text())
-    except FileNotFoundError:
-        return {}
-    except (OSError, tomllib.TOMLDecodeError) as error:
-        raise CommandError(f"{file.name} can't be read: {error}") from error
-    default = read.get("default", {})
-    found: dict[str, Any] = {
-        **default.get("global", {}).get("parameters", {}),
-        **default.get("deploy", {}).get("parameters", {}),
-    }
-    return found
-
-
-def _words(overrides: object) -> Iterable[str]:
-    return shlex.split(overrides) if isinstance(overrides, str) else overrides  # type: ignore[return-value]
-
-
-def _pairs(words: Iterable[str]) -> dict[str, str]:
-    pairs = [word.partition("=") for word in words]
-    if any(not name or not equals for name, equals, _ in pairs):
-        raise CommandError(f"Give parameters as NAME=value: {USAGE}")
-    return {name: value for name, _, value in pairs}
 
 
 def main(arguments: list[str]) -> int:

@@ -61,7 +61,7 @@ class Check:
     findings: Callable[[], Iterable[Finding]]
 
 
-def examine(checks: Iterable[Check], show: Callable[[str], None]) -> list[Finding]:
+def examine(checks: Iterable[Check], say: Callable[[str], None]) -> list[Finding]:
     """Run checks in order, and show each finding at once.
 
     A check that AWS doesn't allow is shown with the permission that it needs; the others go on.
@@ -69,9 +69,14 @@ def examine(checks: Iterable[Check], show: Callable[[str], None]) -> list[Findin
     found: list[Finding] = []
     for check in checks:
         for finding in _run(check):
-            show(f"{finding.grade:<{_WIDTH}}{finding.text}")
+            say(f"{finding.grade:<{_WIDTH}}{finding.text}")
             found.append(finding)
     return found
+
+
+def show(line: str) -> None:
+    """Print a line at once, also where the output is a file or a pipe."""
+    print(line, flush=True)
 
 
 def _run(check: Check) -> Iterator[Finding]:

@@ -10,14 +10,11 @@ The transfer has an idempotency key of the latest deployment: until the next one
 the same task and pays nothing. `--key` names another attempt.
 """
 
-import hashlib
 import json
 import secrets
 import sys
-import time
 from argparse import Namespace
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
@@ -32,40 +29,28 @@ from act_one.keys import KeyNotSetError, KeyRing
 from act_one.provider.client import CometApi
 from act_one.provider.outcomes import NoAnswer
 from act_one.webhooks.secrets import WebhookSecretError, client_secrets
-from ops.deployed import HTTP_SECONDS, Resource, Stack, request
-from ops.findings import Check, Finding, examine, ok, problem, summary, warning
+from ops.deployed import Stack, api_key, json_object, request
+from ops.findings import Check, Finding, examine, ok, problem, show, summary, warning
+from ops.resources import (
+    dead_letters,
+    event_sources,
+    functions,
+    rules,
+    state_machine,
+    status,
+    sweeper,
+)
 from ops.stacks import NOT_DONE, CommandError, CommandParser, run
+from ops.transfer import check_file, is_url, transfer
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 USAGE: Final = "make smoke STACK=act-one"
 MEDIA: Final = ROOT / "local/media"
 FEED_SECONDS: Final = 20.0
-WAIT_SECONDS: Final = 20
-"""How long one read of the paid task waits for its end."""
 PROBLEM_TYPE: Final = "application/problem+json"
-_GOOD_STATES: Final = frozenset(
-    {"CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "IMPORT_COMPLETE"}
-)
-_MEDIA_TYPES: Final[Mapping[str, str]] = {
-    ".mp4": "video/mp4",
-    ".mov": "video/quicktime",
-    ".webm": "video/webm",
-    ".png": "image/png",
-    ".jpg": "image/jpeg",
-    ".jpeg": "image/jpeg",
-    ".webp": "image/webp",
-}
 
 
 # ── The API ───────────────────────────────────────────────────────────────────────────────────
-
-
-def api_key(stack: Stack) -> str:
-    """Read the stack's own API key, which is never shown."""
-    answer = stack.client("apigateway").get_api_key(
-        apiKey=stack.outputs["ApiKeyId"], includeValue=True
-    )
-    return str(answer["value"])
 
 
 def api(stack: Stack) -> Iterator[Finding]:
@@ -102,7 +87,7 @@ def api(stack: Stack) -> Iterator[Finding]:
 
 def answered(answer: requests.Response, status: int, code: str, good: str, advice: str) -> Finding:
     """Compare a reply with the problem document that it should be."""
-    found = _document(answer).get("code")
+    found = json_object(answer).get("code")
     media_type = answer.headers.get("Content-Type", "").partition(";")[0]
     if answer.status_code != status or found != code:
         return problem(
@@ -115,14 +100,6 @@ def answered(answer: requests.Response, status: int, code: str, good: str, advic
             f"{PROBLEM_TYPE}: a client must recognise it by its status"
         )
     return ok(f"{good} ({status} {code})")
-
-
-def _document(answer: requests.Response) -> dict[str, Any]:
-    try:
-        found = answer.json()
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def dry_run(stack: Stack) -> Iterator[Finding]:
@@ -140,7 +117,7 @@ def dry_run(stack: Stack) -> Iterator[Finding]:
         {"x-api-key": api_key(stack)},
         json.dumps(body).encode(),
     )
-    found = _document(answer)
+    found = json_object(answer)
     code = found.get("code")
     if answer.status_code == HTTPStatus.OK and found.get("would") == "create":
         cost = int(found["cost_micro_usd"]) / 1_000_000
@@ -182,7 +159,7 @@ def callback(stack: Stack) -> Iterator[Finding]:
     for base in sorted(bases):
         url = f"{base.rstrip('/')}/callbacks/task_{secrets.token_hex(16)}/00000000.smoke"
         answer = request("POST", url, {"Content-Type": "application/json"}, b"{}")
-        ours = _document(answer).get("code") == "not-found"
+        ours = json_object(answer).get("code") == "not-found"
         host = urlsplit(base).netloc
         if answer.status_code == HTTPStatus.NOT_FOUND and ours:
             yield ok(f"callbacks reach their function, which refuses a wrong token ({host})")
@@ -304,151 +281,6 @@ def signing_secrets(stack: Stack) -> Iterator[Finding]:
             yield ok(f"the secret {secret} has a value")
 
 
-# ── What moves tasks ──────────────────────────────────────────────────────────────────────────
-
-
-def status(stack: Stack) -> Iterator[Finding]:
-    """Check that the stack is deployed as a whole."""
-    if stack.status in _GOOD_STATES:
-        yield ok(f"the stack {stack.name} is {stack.status}, as of {stack.changed_at}")
-    else:
-        yield problem(f"the stack {stack.name} is {stack.status}: `make doctor` says what to do")
-
-
-def functions(stack: Stack) -> Iterator[Finding]:
-    """Check that each function is active, and may run at all."""
-    client, found = stack.client("lambda"), stack.of_type("AWS::Lambda::Function")
-    bad = []
-    for one in found:
-        try:
-            configuration = client.get_function_configuration(FunctionName=one.id)
-        except client.exceptions.ResourceNotFoundException:
-            bad.append(problem(f"{one.name} is gone: deploy again"))
-            continue
-        state = configuration.get("State", "Active")
-        last = configuration.get("LastUpdateStatus", "Successful")
-        if state not in {"Active", "Inactive"} or last == "Failed":
-            why = configuration.get("StateReason") or configuration.get("LastUpdateStatusReason")
-            bad.append(problem(f"{one.name} is {state}, its last update {last}: {why}"))
-        reserved = client.get_function_concurrency(FunctionName=one.id)
-        if reserved.get("ReservedConcurrentExecutions") == 0:
-            bad.append(
-                problem(
-                    f"{one.name} may not run: 0 executions are reserved for it; `aws lambda "
-                    f"delete-function-concurrency --function-name {one.id}`"
-                )
-            )
-    yield from bad or [ok(f"all {len(found)} functions can run")]
-
-
-def event_sources(stack: Stack) -> Iterator[Finding]:
-    """Check that queues and the table's stream are read."""
-    client, found = stack.client("lambda"), stack.of_type("AWS::Lambda::EventSourceMapping")
-    bad = []
-    for one in found:
-        try:
-            mapping = client.get_event_source_mapping(UUID=one.id)
-        except client.exceptions.ResourceNotFoundException:
-            bad.append(problem(f"the event source {one.name} is gone: deploy again"))
-            continue
-        if mapping["State"] not in {"Enabled", "Enabling", "Updating", "Creating"}:
-            bad.append(
-                problem(
-                    f"the event source {one.name} is {mapping['State']}: its messages pile up; "
-                    f"`aws lambda update-event-source-mapping --uuid {one.id} --enabled`"
-                )
-            )
-        elif "PROBLEM" in str(mapping.get("LastProcessingResult", "")).upper():
-            bad.append(warning(f"{one.name} last said: {mapping['LastProcessingResult']}"))
-    yield from bad or [ok(f"all {len(found)} event sources are enabled")]
-
-
-def rules(stack: Stack) -> Iterator[Finding]:
-    """Check that each rule is there, enabled, and leads somewhere."""
-    client, found = stack.client("events"), stack.of_type("AWS::Events::Rule")
-    bad = [finding for one in found for finding in _rule(one, stack.outputs["EventBus"], client)]
-    yield from bad or [ok(f"all {len(found)} rules are enabled and have targets")]
-
-
-def _rule(rule: Resource, bus: str, client: Any) -> Iterator[Finding]:  # noqa: ANN401 - boto3's
-    """Check one rule. The id of a rule on another bus than the default begins with the bus."""
-    name = rule.id.rpartition("|")[2]
-    for place in (bus, "default"):
-        try:
-            found = client.describe_rule(Name=name, EventBusName=place)
-        except client.exceptions.ResourceNotFoundException:
-            continue
-        if found["State"] == "DISABLED":
-            yield problem(
-                f"the rule {rule.name} is disabled: `aws events enable-rule --name {name} "
-                f"--event-bus-name {place}`"
-            )
-        elif not client.list_targets_by_rule(Rule=name, EventBusName=place)["Targets"]:
-            yield problem(f"the rule {rule.name} has no target: deploy again")
-        return
-    yield problem(f"the rule {rule.name} is gone: deploy again")
-
-
-def sweeper(stack: Stack) -> Iterator[Finding]:
-    """Check that the sweeper's schedule is enabled: it takes up what callbacks missed."""
-    client = stack.client("scheduler")
-    for one in stack.of_type("AWS::Scheduler::Schedule"):
-        try:
-            state = client.get_schedule(Name=one.id)["State"]
-        except client.exceptions.ResourceNotFoundException:
-            yield problem(f"the schedule {one.name} is gone: deploy again")
-            continue
-        if state == "ENABLED":
-            yield ok("the sweeper runs every minute")
-        else:
-            yield problem(
-                f"the sweeper's schedule {one.id} is {state}, so that missed callbacks are never "
-                "noticed: enable it (an interrupted `make restore` leaves it so)"
-            )
-
-
-def state_machine(stack: Stack) -> Iterator[Finding]:
-    """Check that the fallback calls its function by its ARN, and that there is this function."""
-    found = stack.client("stepfunctions").describe_state_machine(
-        stateMachineArn=stack.outputs["FallbackArn"]
-    )
-    states = json.loads(found["definition"])["States"]
-    called = {one["Resource"] for one in states.values() if one["Type"] == "Task"}
-    function = stack.client("lambda").get_function_configuration(
-        FunctionName=stack.id_of("FallbackFunction")
-    )
-    if found["status"] != "ACTIVE":
-        yield problem(f"the fallback's state machine is {found['status']}: deploy again")
-    elif called != {function["FunctionArn"]}:
-        yield problem(
-            f"the fallback calls {', '.join(sorted(called))}, not FallbackFunction: deploy again"
-        )
-    else:
-        yield ok("the fallback's state machine calls FallbackFunction by its ARN")
-
-
-def dead_letters(stack: Stack) -> Iterator[Finding]:
-    """Look for messages that were given up."""
-    client = stack.client("sqs")
-    left = {}
-    for name in (
-        *("MediaDeadLetterQueue", "IngestDeadLetterQueue", "WebhookDeadLetterQueue"),
-        "UndeliveredQueue",
-    ):
-        attributes = client.get_queue_attributes(
-            QueueUrl=stack.id_of(name), AttributeNames=["ApproximateNumberOfMessages"]
-        )["Attributes"]
-        if count := int(attributes["ApproximateNumberOfMessages"]):
-            left[name] = count
-    if left:
-        counts = ", ".join(f"{count} in {name}" for name, count in left.items())
-        yield warning(
-            f"messages were given up: {counts}; docs/operations.md says what became of their tasks"
-        )
-    else:
-        yield ok("no message was given up")
-
-
 FREE: Final = (
     ("the stack's status", status),
     ("functions", functions),
@@ -464,144 +296,6 @@ FREE: Final = (
     ("dead letters", dead_letters),
 )
 """The checks that cost nothing, in order."""
-
-
-# ── The paid transfer ─────────────────────────────────────────────────────────────────────────
-
-
-def transfer(stack: Stack, asked: Namespace) -> Iterator[Finding]:
-    """Run one transfer to its end, and compare the stored result with what the task says."""
-    key = asked.key or attempt_key(stack)
-    body = {"consent": "make smoke", "metadata": {"made_by": "make smoke"}, **_inputs(stack, asked)}
-    headers = {"x-api-key": api_key(stack), "Idempotency-Key": key}
-    url = f"{stack.outputs['ApiUrl']}/tasks"
-    _show(f"{'':13}sending a transfer with the Idempotency-Key {key}")
-    try:
-        answer = request("POST", url, headers, json.dumps(body).encode())
-    except CommandError as error:
-        yield problem(
-            f"{error} The task may exist and be paid for: the same command finds it, and never "
-            "pays twice"
-        )
-        return
-    task = _document(answer)
-    if answer.status_code not in {HTTPStatus.OK, HTTPStatus.ACCEPTED}:
-        yield problem(_refusal(answer, task, key))
-        return
-    repeats = answer.headers.get("Idempotent-Replayed") == "true"
-    yield ok(
-        f"{task['id']} {'was created by an earlier run' if repeats else 'is created'}: "
-        f"follow it with `make trace STACK={stack.name} TASK={task['id']}`"
-    )
-    task = _wait(url, headers, task, asked.seconds)
-    if not task["done"]:
-        yield problem(
-            f"{task['id']} is {task['stage']} after {asked.seconds} s; the same command waits for "
-            "it again, and pays nothing"
-        )
-    elif task["status"] != "succeeded":
-        yield problem(
-            f"{task['id']} {task['status']} ({task['error']['code'] if task['error'] else '-'}: "
-            f"{task['error']['message'] if task['error'] else '-'}; billing {task['billing']}); "
-            "for another attempt, which is paid for, add KEY=another-1"
-        )
-    else:
-        yield from _check_result(stack, task)
-
-
-def attempt_key(stack: Stack) -> str:
-    """Return the idempotency key of the latest deployment, so that a repeat never pays twice."""
-    deployment = hashlib.sha256(f"{stack.id} {stack.changed_at}".encode()).hexdigest()
-    return f"smoke-{deployment[:16]}"
-
-
-def _refusal(answer: requests.Response, found: Mapping[str, Any], key: str) -> str:
-    if found.get("code") == "idempotency-key-reused":
-        return (
-            f"an earlier run has used the key {key} with other files: give the same ones, or "
-            "KEY=another-1 for another attempt, which is paid for"
-        )
-    said = found.get("detail") or answer.text[:200]
-    return f"POST /v1/tasks answers {answer.status_code} {found.get('code', '')}: {said}"
-
-
-def _inputs(stack: Stack, asked: Namespace) -> dict[str, str]:
-    """Return the members of the request that name its inputs; files are uploaded."""
-    given = {"video": asked.video, "image": asked.image}
-    if is_url(asked.video):
-        return given
-    answer = request(
-        "POST", f"{stack.outputs['ApiUrl']}/uploads", {"x-api-key": api_key(stack)}, b"{}"
-    )
-    upload = _document(answer)
-    if answer.status_code != HTTPStatus.CREATED:
-        raise CommandError(f"POST /v1/uploads answers {answer.status_code}: see TasksLogs.")
-    for kind, name in given.items():
-        _upload(Path(name), upload[kind])
-    return {"upload_id": str(upload["upload_id"])}
-
-
-def is_url(text: str) -> bool:
-    return text.startswith(("https://", "http://", "s3://"))
-
-
-def _upload(file: Path, form: Mapping[str, Any]) -> None:
-    media_type, content = _MEDIA_TYPES[file.suffix.lower()], file.read_bytes()
-    try:
-        answer = requests.post(
-            form["url"],
-            data={**form["fields"], "Content-Type": media_type},
-            files={"file": (file.name, content, media_type)},
-            timeout=HTTP_SECONDS,
-        )
-    except requests.RequestException as error:
-        raise CommandError(f"{file.name} can't be uploaded: {type(error).__name__}.") from error
-    if not answer.ok:
-        raise CommandError(f"{file.name} can't be uploaded: S3 answers {answer.status_code}.")
-
-
-def _wait(
-    url: str, headers: Mapping[str, str], task: dict[str, Any], seconds: float
-) -> dict[str, Any]:
-    """Read a task until it is done, or the time is over; show each change of its stage."""
-    began_at = time.monotonic()
-    shown = ""
-    while True:
-        if task["stage"] != shown:
-            shown = task["stage"]
-            _show(f"{'':13}{time.monotonic() - began_at:.0f} s: {shown}")
-        left = seconds - (time.monotonic() - began_at)
-        if task["done"] or left <= 0:
-            return task
-        wait = max(1, min(WAIT_SECONDS, int(left)))
-        with suppress(CommandError):  # a failed read is repeated: the task goes on meanwhile
-            answer = request("GET", f"{url}/{task['id']}?wait={wait}", headers)
-            if answer.status_code == HTTPStatus.OK:
-                task = _document(answer)
-                continue
-        time.sleep(1)
-
-
-def _check_result(stack: Stack, task: Mapping[str, Any]) -> Iterator[Finding]:
-    """Read the stored video again, and compare it with the size and the hash in the task."""
-    video = task["output"]["video"]
-    place = urlsplit(video["s3_uri"])
-    digest, size = hashlib.sha256(), 0
-    stored = stack.client("s3").get_object(Bucket=place.netloc, Key=place.path.lstrip("/"))
-    for piece in stored["Body"].iter_chunks(1_048_576):
-        digest.update(piece)
-        size += len(piece)
-    if (size, digest.hexdigest()) != (video["bytes"], video["sha256"]):
-        yield problem(f"{video['s3_uri']} is not what the task says: {size} bytes are stored")
-    else:
-        yield ok(f"its video is in the bucket, {size} bytes with the hash that the task names")
-    if task["settled_by"] in {"callback", "callback_body"}:
-        yield ok("the provider's callback brought the result")
-    else:
-        yield warning(
-            f"the {task['settled_by']} brought the result, not a callback: if that stays so, "
-            "each task takes CallbackGraceSeconds longer; docs/operations.md"
-        )
 
 
 # ── The command ───────────────────────────────────────────────────────────────────────────────
@@ -633,18 +327,9 @@ def _read(arguments: list[str]) -> Namespace:
     if is_url(asked.video) != is_url(asked.image):
         raise CommandError("Give VIDEO and IMAGE both as files, or both as URLs.")
     if not is_url(asked.video):
-        _check_file(asked.video, "video/")
-        _check_file(asked.image, "image/")
+        check_file(asked.video, "video/")
+        check_file(asked.image, "image/")
     return asked
-
-
-def _check_file(name: str, kind: str) -> None:
-    """Raise ``CommandError`` unless a file is there whose name ends as one of its kind."""
-    endings = [ending for ending, media_type in _MEDIA_TYPES.items() if media_type.startswith(kind)]
-    if Path(name).suffix.lower() not in endings:
-        raise CommandError(f"{name!r} must end in one of {', '.join(endings)}.")
-    if not Path(name).is_file():
-        raise CommandError(f"There is no file {name!r}.")
 
 
 def main(arguments: list[str]) -> int:
@@ -655,13 +340,13 @@ def main(arguments: list[str]) -> int:
         nonlocal result
         asked = _read(arguments)
         stack = Stack.of(asked.stack, boto3.Session())
-        found = examine([Check(what, partial(check, stack)) for what, check in FREE], _show)
+        found = examine([Check(what, partial(check, stack)) for what, check in FREE], show)
         _, result = summary(found, "", "")
         if result == NOT_DONE:
             if asked.paid:
                 print("No transfer is paid for while a problem stands.")
         elif confirmed(asked, stack):
-            found += examine([Check("a transfer", partial(transfer, stack, asked))], _show)
+            found += examine([Check("a transfer", partial(transfer, stack, asked))], show)
         text, result = summary(found, f"{stack.name} works", f"{stack.name} doesn't work yet")
         return text
 
@@ -674,10 +359,6 @@ def main(arguments: list[str]) -> int:
             file=sys.stderr,
         )
         return 130
-
-
-def _show(line: str) -> None:
-    print(line, flush=True)
 
 
 if __name__ == "__main__":

@@ -6,15 +6,13 @@ The graphs, their lines and statistics are those of the dashboard's own definiti
 a sixtieth as long, because the run is: 5 s in place of 5 minutes.
 """
 
-import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from html import escape
 from pathlib import Path
 from typing import Final
 
-from local.stack import ROOT, running_stack, use_only_this_machine
+from local.stack import ROOT, repeated, running_stack, use_only_this_machine
 from tests.e2e.drops import Dropper
 from tests.watching import Point, Watch, Widget
 
@@ -37,6 +35,8 @@ TASKS: Final = (
 """What the tasks are like, one after the other."""
 ROUNDS: Final = 4
 PAUSE_SECONDS: Final = 2.0
+SAMPLE_SECONDS: Final = 1.0
+"""Between two measurements of the queues."""
 SCALE: Final = 1 / 60
 
 COLUMN, ROW, MARGIN, GAP = 50, 42, 14, 6
@@ -168,24 +168,6 @@ def _bars(
         )
 
 
-@contextmanager
-def sampling(watch: Watch) -> Iterator[None]:
-    """Measure the queues once a second."""
-    stop = threading.Event()
-
-    def sample_repeatedly() -> None:
-        while not stop.wait(1.0):
-            watch.sample()
-
-    thread = threading.Thread(target=sample_repeatedly, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join(10)
-
-
 def run(caller: Dropper) -> Mapping[str, int]:
     """Send tasks of all kinds, and wait for their ends; return how many ended how."""
     sent = []
@@ -203,7 +185,7 @@ def main() -> None:
     with running_stack(PARAMETERS, ROOT / ".local/dashboard") as stack:
         watch, caller = Watch(stack), Dropper(stack)
         begin = time.time()
-        with sampling(watch):
+        with repeated(watch.sample, SAMPLE_SECONDS):
             print(run(caller))
             time.sleep(6)
         points = watch.points()

@@ -48,7 +48,7 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
     try:
         handle_callback(task_id, body_of(event) or b"", services)
     except NewerRowError as newer:
-        # The row stays due: the newer code's fallback asks for the result, if nobody calls again.
+        # The row stays due: the newer code's fallback asks for the result if no callback follows.
         logger.warning("newer row")
         metrics.add_metric("NewerRows", MetricUnit.Count, 1)
         return secured(problem_response(newer))

@@ -70,7 +70,7 @@ def get_task(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Return a task of this client, with links to its results that are valid for an hour.
 
     Answers when the task is done or the time to ``wait`` is over. With ``refresh``, each look also
-    asks the provider if nobody has lately.
+    asks the provider unless it was asked within ``MinPollSeconds``.
     """
     seconds_left = seconds_left_of(context)
     parameters = query_of(event)

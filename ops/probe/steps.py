@@ -101,7 +101,7 @@ def check_receiver(probe: Probe) -> None:
             f"The receiver has no {VIDEO} and {IMAGE}, of 4 MB at most: put yours into its folder "
             "of inputs, and deploy it again (docs/provider.md)."
         )
-    place = f"{probe.receiver}/inputs/{'0' * 32}/check"  # recorded under a run that nobody reads
+    place = f"{probe.receiver}/inputs/{'0' * 32}/check"  # recorded under an unused run
     policy = downloads.Policy(allow_http=True, allow_private=True)  # an address of one's own
     try:
         warnings = check_inputs(

@@ -31,7 +31,7 @@ OF_NO_OTHER = {
     ("GET", "/docs"),
     ("GET", "/docs/{name}"),
 }
-"""Routes that take no task's id: what they show is of the client that calls, or of nobody."""
+"""Routes that take no task's id: they show what belongs to the calling client, or nothing."""
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,9 @@ from botocore.exceptions import ClientError
 
 from local.expand import load
 from ops import doctor
-from ops.doctor import ROOT, Account, Plan
+from ops.doctor import Account
 from ops.findings import Check, examine, not_checked, ok, problem, summary, warning
+from ops.plan import ROOT, Plan, read_plan
 from tests.transcripts import TRANSCRIPTS
 
 TEMPLATE = load(ROOT / "template.yaml")
@@ -359,7 +360,7 @@ def test_the_configuration_of_sam_is_read(tmp_path):
         "parameter_overrides = 'DailyBudgetUsd=5 CorsOrigin=\"https://a.example\"'\n"
     )
 
-    plan = doctor.read_plan(["--config", str(file), "DailyBudgetUsd=9"])
+    plan = read_plan(["--config", str(file), "DailyBudgetUsd=9"])
 
     assert (plan.stack, plan.region) == ("mine", "eu-west-1")
     assert plan.given == {"DailyBudgetUsd": "9", "CorsOrigin": "https://a.example"}

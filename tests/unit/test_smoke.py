@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from ops import smoke
+from ops import smoke, transfer
 from ops.deployed import Stack, reached_at
 
 URL = "https://abc.lambda-url.eu-central-1.on.aws/"
@@ -50,8 +50,9 @@ def answers(monkeypatch):
     """Let every request get a reply, and each policy be as it should."""
 
     def use(answer):
-        monkeypatch.setattr(smoke, "request", lambda *_, **__: answer)
-        monkeypatch.setattr(smoke, "api_key", lambda _: "key")
+        for module in (smoke, transfer):
+            monkeypatch.setattr(module, "request", lambda *_, **__: answer)
+            monkeypatch.setattr(module, "api_key", lambda _: "key")
         monkeypatch.setattr(smoke, "callback_permissions", lambda _: iter(()))
 
     return use
@@ -186,20 +187,20 @@ def test_a_lost_reply_to_the_paid_request_is_told_with_what_to_do(answers, monke
         raise smoke.CommandError("api.example doesn't answer: ReadTimeout.")
 
     answers(reply(200))
-    monkeypatch.setattr(smoke, "request", lost)
+    monkeypatch.setattr(transfer, "request", lost)
     asked = SimpleNamespace(video="https://a.example/v", image="https://a.example/i", key="")
 
-    [found] = texts(smoke.transfer(stack(), asked))
+    [found] = texts(transfer.transfer(stack(), asked))
 
     assert "the same command finds it, and never pays twice" in found
 
 
 def test_a_repeat_has_the_key_of_the_same_deployment_only():
-    key = smoke.attempt_key(stack())
+    key = transfer.attempt_key(stack())
 
-    assert smoke.attempt_key(stack(parameters={})) == key
-    assert smoke.attempt_key(stack(changed_at="2026-11-29T12:00:00+00:00")) != key
-    assert smoke.attempt_key(stack(id="arn:stack/2")) != key
+    assert transfer.attempt_key(stack(parameters={})) == key
+    assert transfer.attempt_key(stack(changed_at="2026-11-29T12:00:00+00:00")) != key
+    assert transfer.attempt_key(stack(id="arn:stack/2")) != key
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from act_one.tasks.task import Delivery, Evidence, Notice, Stage, Webhook
-from ops import trace
+from ops import log_lines, trace
 from ops.deployed import Resource, Stack
 from tests.unit.examples import BEGINNING, task
 
@@ -120,7 +120,7 @@ def test_a_line_is_written_short_with_its_fields():
         "exception": "Traceback (most recent call last):\n  File …\nValueError: no",
     }
 
-    assert trace.line_text(line) == (
+    assert log_lines.line_text(line) == (
         'WARNING copy failed code=media_refused outcome={"kind": "created"} ValueError: no'
     )
 

@@ -5,8 +5,6 @@ import re
 import signal
 import subprocess
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,11 +17,17 @@ import boto3
 from botocore.config import Config
 from botocore.model import OperationModel
 
-from local.emulator import REGION, ROOT, EmulatorError, environment, free_port, running_emulator
+from local.emulator import (
+    REGION,
+    ROOT,
+    environment,
+    free_port,
+    running_emulator,
+    wait_until_answered,
+)
 from local.processes import ends_with_parent, stop_group
 from tools.aws_review.models import faults
 
-_START_SECONDS: Final = 60.0
 _ERROR: Final = re.compile(r"\S*(Error|Exception|NotFound)\b")
 """The last line of a traceback."""
 _UNKNOWN: Final = re.compile(r"No Moto CloudFormation support for (\S+)")
@@ -124,7 +128,7 @@ def moto(folder: Path) -> Iterator[Emulator]:
             preexec_fn=ends_with_parent(signal.SIGTERM),  # noqa: PLW1509 - one prctl, no locks
         )
     try:
-        _wait_for(f"{url}/moto-api/data.json", process, log_path)
+        wait_until_answered(f"{url}/moto-api/data.json", process, log_path)
         yield Emulator(
             "moto",
             version_of("moto", "moto"),
@@ -135,14 +139,3 @@ def moto(folder: Path) -> Iterator[Emulator]:
         )
     finally:
         stop_group(process)
-
-
-def _wait_for(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
-    ends_at = time.monotonic() + _START_SECONDS
-    while time.monotonic() < ends_at and process.poll() is None:
-        try:
-            with urllib.request.urlopen(url, timeout=5):  # noqa: S310 - our own URL
-                return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.1)
-    raise EmulatorError(f"moto did not start; its log is {log}")

@@ -1,6 +1,7 @@
 """The page: which limit comes first, what to raise, and what a backlog does."""
 
 import math
+from itertools import pairwise
 from typing import Final
 
 from act_one.lifecycle.sweep import MAX_STARTS
@@ -33,7 +34,10 @@ def page(dollars_per_million: float) -> str:
         first=_number(_named("copies at once").tasks),
         sent=_number(_named(INGESTED).tasks),
         limits="".join(_row(limit) for limit in found),
-        rates="".join(_rate(rate, found, dollars_per_million) for rate in RATES),
+        rates="".join(
+            _rate(rate, slower, found, dollars_per_million)
+            for slower, rate in pairwise((0, *RATES))
+        ),
         run=f"{run_seconds():.1f}",
         workers=workers,
         copy=copy,
@@ -72,8 +76,10 @@ def _workers(rate: float) -> int:
     return math.ceil(rate * seconds_of("CopyFunction") * SPARE)
 
 
-def _rate(rate: float, found: list[Limit], dollars: float) -> str:
-    used_up = [limit.name for limit in found if limit.tasks < rate]
+def _rate(rate: float, slower: float, found: list[Limit], dollars: float) -> str:
+    """Write a row; of what is used up, only what isn't at the slower rate of the row above."""
+    above = ["those above"] if any(limit.tasks < slower for limit in found) else []
+    used_up = above + [limit.name for limit in found if slower <= limit.tasks < rate]
     month = rate * SECONDS_OF_A_MONTH / 1e6 * dollars
     return (
         f"| {rate:,} | {'; '.join(used_up) or 'nothing'} | {_workers(rate):,} "
@@ -107,63 +113,72 @@ def _contention(rate: float) -> str:
 
 _PAGE: Final = """# Scale
 
-Written by `make scale`, which needs no stack: constants come from the template, the code and the
-counts of [costs](costs.md), and the simulations are deterministic. A test compares this page with
-them. AWS's quotas are those that it documents for us-east-1 in November 2026; most regions have
-less. Nothing here has been measured on AWS, and the provider's own limits aren't known: it may be
-the first of all. A 429 from it keeps tasks `accepted`, and they are sent again for six hours.
+`make scale` writes this page; it needs no stack. Constants come from the template, the code and
+the counts of [costs](costs.md), and the simulations are deterministic. A test compares this page
+with them. AWS's quotas are those that it documents for us-east-1 in November 2026; most regions
+have less. Nothing here has been measured on AWS. The provider's own limits aren't known and may
+be lower than all others. If the provider answers 429, tasks stay `accepted` and are sent again
+for six hours.
 
 **As deployed, a stack copies {first} results a second, and sends {sent} task a second of batches,
-events and files.** Those are the first limits, for POST the copy's, of an account with the usual
-quotas, and they are literals in the template: ten executions are all that a new account has.
+events and files.** In an account with the usual quotas, these limits are reached first; tasks by
+POST meet only the copy's. Both are literals in the template, and low because a new account has
+ten executions.
 
 ## Which limit comes first
 
 | limit | tasks a second | there are | a task takes | by | raised by |
 |---|---|---|---|---|---|
 {limits}
-A second, unless it says otherwise; executions are a number at a time, of which a task takes the
-seconds that it runs. Not limits here: 120,000 messages in flight of each queue, as a queue's
-functions hold a few at a time; requests to the function URL, ten a second for each execution that
-the function may have; reads of secrets, which a function keeps. A mapping begins with five batches
-at a time and adds up to 300 a minute, so a jump of load waits for a minute or two.
+Numbers are per second, except of what runs side by side (executions, copies, webhooks): *there
+are* so many at a time, and a task takes one for so many seconds. Some quotas never come first:
+
+- a queue's 120,000 messages in flight, because its functions hold a few at a time;
+- requests to the function URL, ten a second for each execution that the function may have;
+- reads of secrets, because functions keep what they read.
+
+An event source mapping begins with five batches at a time and adds up to 300 a minute. So after a
+jump of load, messages wait for a minute or two.
 
 ## At a rate
 
 | a second | used up, as deployed | copies at once | executions | API calls | clients | $ a month |
 |---|---|---|---|---|---|---|
 {rates}
-The columns in the middle say what it takes, with {spare} times what the rate itself needs where
-things run at once: one task runs functions for {run} s. *Clients*: how many ledger accounts share
-the load, at 20 tasks a second each. *$ a month*: everything but the provider, egress and storage.
+*Copies at once*, *executions*, *API calls* and *clients* say what the rate needs. Copies and
+executions are {spare} times what the rate itself takes; one task runs functions for {run} s.
+*Clients* is the number of ledger accounts that share the load, at 20 tasks a second each. *$ a
+month* is everything but the provider, egress and storage.
 
 - **10 a second**: raise the account's executions, `MaximumConcurrency` of the three mappings and
   `RequestsPerSecond`. Nothing in the code.
-- **100 a second**: the due index's one partition is at its end. `watched` needs several values,
-  which the sweeper queries one by one; tasks of one client need several accounts a day, whose sum a
-  limit reads. Ask for the table's warm throughput before the first day.
-- **1,000 a second**: all of this, and stream shards have to be read in parallel
-  (`ParallelizationFactor`). The table's and the bus's quotas are near. The provider's fee is $400 a
-  second.
+- **100 a second**: the one partition of the due index takes no more. `watched` needs several
+  values, which the sweeper queries one by one. Tasks of one client need several accounts a day,
+  which a limit adds up. Ask for the table's warm throughput before the first day.
+- **1,000 a second**: as for 100, and each stream shard must be read by several runs at once
+  (`ParallelizationFactor`). The table's and the bus's quotas are nearly reached. The provider's
+  fee is $400 a second.
 
-## When the copy stands still for ten minutes
+## When the copy stops for ten minutes
 
-Tasks go on arriving while no result can be fetched. A task that no copy has claimed within three
-minutes is due: its fallback sends another message, at $100 per million (four transitions). A copy
+Tasks arrive while no result can be fetched. If no copy has claimed a task within three minutes,
+it is due, and its fallback sends another message, at $100 per million (four transitions). A copy
 takes {copy} s.
 
 | tasks a second | copies at once | waiting at most | empty again after | fallbacks |
 |---|---|---|---|---|
 {copies}
-At three quarters of what the copy can do, ten minutes take 40 more to drain, and about one fallback
-a task. Nothing is lost, as results stay for about a day at the provider, but a stack that is too
-slow for its rate never recovers, and sweeps start as many fallbacks as they may meanwhile. Keep
-`MaximumConcurrency` at {spare} times what the rate needs, or pause the sending (`make pause`).
+At three quarters of what the copy can do, the backlog of ten minutes takes 40 more to drain, with
+about one fallback a task. No result is lost, because the provider keeps results for about a day.
+But a stack that is too slow for its rate never recovers, and each sweep starts as many fallbacks
+as it may. Keep `MaximumConcurrency` at {spare} times what the rate needs, or pause the sending
+(`make pause`).
 
 ## When callbacks are missed
 
-A sweep starts {starts} fallbacks at most, and stops after 40 s. This is the real `sweep`, over rows
-that are all due at once, with every call of AWS taking as long as it says.
+A sweep starts {starts} fallbacks at most, and stops after 40 s. The table comes from the code's
+own `sweep`, over rows that are all due at once. Every call of AWS takes the time in the second
+column.
 
 | due | each call | starts in a minute | all started after |
 |---|---|---|---|
@@ -172,14 +187,14 @@ that are all due at once, with every call of AWS taking as long as it says.
 
 ## When tasks of one client meet in the ledger
 
-Creating and ending a task adds to one item per client and day. A transaction that meets another is
-canceled, and tried again with the code's own waits, twelve times. Each holds the item for {held} ms
-(assumed); tasks come at random moments, for a minute.
+Creating and ending a task adds to one item per client and day. DynamoDB cancels a transaction
+that meets another, and the code tries it up to twelve times with its usual waits. Each
+transaction holds the item for {held} ms (assumed). Tasks come at random moments, for a minute.
 
 | tasks a second of one client | tries of each | one in a hundred takes | given up |
 |---|---|---|---|
 {ledger}
-A create that is given up is answered with a 5xx before anything is paid; an end that is given up is
-made again by the fallback. A stack with `DailyBudgetUsd` has one more such item, for all clients
-together.
+If a create is given up, its request is answered with a 5xx before anything is paid. If an end is
+given up, the fallback makes it again. A stack with `DailyBudgetUsd` has one more such item, for
+all clients together.
 """

@@ -6,7 +6,7 @@
     GET       /inputs                     the inputs that are there
 
 The provider sees a run's id, which can't be turned into the secret, so it can't read the records.
-Nothing is fetched and nobody is called. Only the standard library and the runtime's boto3 are used:
+The receiver sends no request to others. Only the standard library and the runtime's boto3 are used:
 `sam deploy` packages this folder as it is (`template.yaml`).
 """
 
