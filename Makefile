@@ -118,7 +118,7 @@ options = $(foreach name,$(1),$(if $($(name)),--$(shell echo $(name) | tr A-Z_ a
 
 .PHONY: unit
 unit: $(DEV) $(MINISTACK) ## Run the tests that need no deployed stack, in a minute
-	@.venv/bin/pytest -q --tb=short -n 3 $(addprefix tests/,$(UNIT))
+	@.venv/bin/pytest -q --tb=short -n 4 $(addprefix tests/,$(UNIT))
 
 UNIT := unit template media simulator local protocol
 

@@ -235,12 +235,8 @@ def test_a_file_that_is_cut_off_anywhere_is_refused(name, sources):
 MEGABYTE = 1 << 20
 
 
-LARGE_BYTES = size(MEGABYTE, 4 * MEGABYTE)
-"""How large the files below are. Each way to take long is also tried with 512 MB, further down."""
-
-
-def fill(piece, length=LARGE_BYTES):
-    return piece * (length // len(piece))
+def fill(piece, size=4 * MEGABYTE):
+    return piece * (size // len(piece))
 
 
 def index(*children):
