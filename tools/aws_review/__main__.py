@@ -18,6 +18,8 @@ from tools.aws_review.review import compare
 
 PAGE: Final = ROOT / "docs/aws-review.md"
 LONGEST: Final = "S" * LONGEST_STACK_NAME
+WATCHED: Final = {"AlarmEmail": "ops@example.com", "DailyBudgetUsd": "100"}
+"""Parameters with which there are alarms, a dashboard and their topic."""
 
 
 def opinion_of(
@@ -65,9 +67,9 @@ def main() -> int:
         opinions = [
             by_cloudformation(ministack, folder / "ministack", compared=True),
             by_cloudformation(moto, folder / "moto", compared=False),
-            by_calls(folder / "calls", "act-one", {}),
+            by_calls(folder / "calls", "act-one", WATCHED),
         ]
-        longest = by_calls(folder / "longest", LONGEST, {})
+        longest = by_calls(folder / "longest", LONGEST, WATCHED)
     generated = part(opinions, longest, LONGEST_STACK_NAME)
     put(PAGE, generated)
     for opinion in (*opinions, longest):

@@ -310,6 +310,41 @@ def usage_plan_key(clients: Clients, _name: str, given: Properties) -> Made:
     return {"": made["id"]}
 
 
+def query(clients: Clients, _name: str, given: Properties) -> Made:
+    made = clients("logs").put_query_definition(
+        name=given["Name"], logGroupNames=given["LogGroupNames"], queryString=given["QueryString"]
+    )
+    return {"": made["queryDefinitionId"]}
+
+
+def topic(clients: Clients, name: str, _given: Properties) -> Made:
+    return {"": clients("sns").create_topic(Name=name)["TopicArn"]}
+
+
+def subscription(clients: Clients, _name: str, given: Properties) -> Made:
+    return {"": clients("sns").subscribe(**given, ReturnSubscriptionArn=True)["SubscriptionArn"]}
+
+
+def topic_policy(clients: Clients, name: str, given: Properties) -> Made:
+    for arn in given["Topics"]:
+        clients("sns").set_topic_attributes(
+            TopicArn=arn,
+            AttributeName="Policy",
+            AttributeValue=json.dumps(given["PolicyDocument"]),
+        )
+    return {"": name}
+
+
+def alarm(clients: Clients, name: str, given: Properties) -> Made:
+    clients("cloudwatch").put_metric_alarm(AlarmName=name, **given)
+    return {"": name}
+
+
+def dashboard(clients: Clients, _name: str, given: Properties) -> Made:
+    clients("cloudwatch").put_dashboard(**given)
+    return {"": given["DashboardName"]}
+
+
 MAKERS: Final[Mapping[str, Callable[[Clients, str, Properties], Made]]] = {
     "ApiGateway::ApiKey": api_key,
     "ApiGateway::Deployment": deployment,
@@ -317,6 +352,8 @@ MAKERS: Final[Mapping[str, Callable[[Clients, str, Properties], Made]]] = {
     "ApiGateway::Stage": stage,
     "ApiGateway::UsagePlan": usage_plan,
     "ApiGateway::UsagePlanKey": usage_plan_key,
+    "CloudWatch::Alarm": alarm,
+    "CloudWatch::Dashboard": dashboard,
     "DynamoDB::Table": table,
     "Events::EventBus": bus,
     "Events::Rule": rule,
@@ -329,8 +366,12 @@ MAKERS: Final[Mapping[str, Callable[[Clients, str, Properties], Made]]] = {
     "Lambda::Permission": permission,
     "Lambda::Url": function_url,
     "Logs::LogGroup": log_group,
+    "Logs::QueryDefinition": query,
     "S3::Bucket": bucket,
     "S3::BucketPolicy": bucket_policy,
+    "SNS::Subscription": subscription,
+    "SNS::Topic": topic,
+    "SNS::TopicPolicy": topic_policy,
     "SQS::Queue": queue,
     "SQS::QueuePolicy": queue_policy,
     "Scheduler::Schedule": schedule,
