@@ -349,6 +349,12 @@ def parameters(account: Account) -> Iterator[Finding]:
             f"template.yaml has no parameter {name}, and `sam deploy` would ignore it: "
             "docs/parameters.md lists them"
         )
+    network = [account.parameters()[name] for name in ("SubnetIds", "SecurityGroupIds")]
+    if any(network) and not all(network):
+        yield problem(
+            "SubnetIds and SecurityGroupIds need each other, or the deployment fails at the first "
+            "function: give both or neither"
+        )
     given = {name: value for name, value in account.plan.given.items() if name in known}
     if account.stack is None:
         if given:

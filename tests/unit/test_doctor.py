@@ -300,6 +300,17 @@ def test_a_secret_of_ones_own_leaves_the_name_of_the_stacks_unused():
     assert found.startswith("ok")
 
 
+@pytest.mark.parametrize("name", ["SubnetIds", "SecurityGroupIds"])
+def test_half_a_network_is_a_problem(name):
+    [found, _] = texts(doctor.parameters(account(**{name: "subnet-1,subnet-2"})))
+
+    assert found.startswith("problem: ")
+    assert "need each other" in found
+
+    both = {"SubnetIds": "subnet-1", "SecurityGroupIds": "sg-1"}
+    assert "need each other" not in "".join(texts(doctor.parameters(account(**both))))
+
+
 def test_parameters_that_change_and_stay_are_listed_and_secret_ones_hidden():
     kept = {"DailyBudgetUsd": "5", "Gone": "1", "ProviderApiKey": "****", "ApiDocs": "true"}
     listed = [{"ParameterKey": name, "ParameterValue": value} for name, value in kept.items()]
